@@ -1,0 +1,67 @@
+# ClaraCore: the few commands there are. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODELS ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check fix bench clean
+
+help:
+	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
+	@echo "make run                          serve what is known already"
+	@echo "make demo                         serve a small starter model (253 MB)"
+	@echo "make test                         run all tests"
+	@echo "make check                        lint, types, migrations, deployment checks"
+	@echo "make fix                          format the code"
+	@echo "make bench                        run the benchmarks"
+	@echo "make clean                        remove the virtual environment (never models or data)"
+
+setup: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ClaraCore needs Python 3.11 or newer. Name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python cannot make virtual environments here. On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.txt constraints.txt
+	@echo "Installing what ClaraCore needs into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Installing what the tests and checks need into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/.installed
+	@exec $(BIN)/python manage.py serve $(if $(MODELS),--models-folder "$(MODELS)") $(ARGS)
+
+demo: $(VENV)/.installed
+	@$(BIN)/python manage.py starter --folder var/starter
+	@exec $(BIN)/python manage.py serve --models-folder var/starter $(ARGS)
+
+test: $(VENV)/.installed-dev
+	@tools/debian-packages chromium:chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/python manage.py check
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+fix: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	@tools/debian-packages nginx:nginx wrk:wrk
+	@$(BIN)/python -m bench.proxy $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,49 @@
+"""Which request goes where: inference to the gateway, everything else to Django."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "claracore_site.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_app = get_asgi_application()  # Loads the apps; what follows needs them.
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.urls import re_path  # noqa: E402
+
+from claracore_site.lifespan import Lifespan  # noqa: E402
+from proxy_app import gateway  # noqa: E402
+from proxy_app.hosts import HostGuard  # noqa: E402
+from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
+from proxy_app.serving import SERVING  # noqa: E402
+from proxy_app.sockets import UpstreamSocket  # noqa: E402
+
+
+async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:
+    await SERVING.gateway(scope, receive, send)
+
+
+def _route(pattern: str, app: Any) -> Any:
+    # Channels routes to ASGI apps with Django's URL patterns, which are typed for views.
+    return re_path(pattern, app)
+
+
+router: Any = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [
+                _route(gateway.PATHS, gateway_app),
+                _route(r"^/?api/events/?$", SERVING.events),
+                _route(r"", django_app),
+            ]
+        ),
+        "websocket": URLRouter([_route(r"", UpstreamSocket.as_asgi())]),
+        "lifespan": Lifespan(SERVING),
+    }
+)
+
+application = HostGuard(router, settings.ALLOWED_HOSTS)

@@ -1,0 +1,183 @@
+"""Django settings. Everything a person may set is a CLARACORE_ variable, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from claracore_site import env, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# ---- Where things lie ------------------------------------------------------------------------
+CLARACORE_HOME = env.path("HOME", BASE_DIR / "var")
+CLARACORE_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+# ---- The server's own settings ---------------------------------------------------------------
+CLARACORE_HOST = env.text("HOST", "127.0.0.1")
+CLARACORE_PORT = env.integer("PORT", 5800, lowest=1, highest=65535)
+CLARACORE_LLAMA_SERVER = env.text("LLAMA_SERVER")
+CLARACORE_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "cpu")
+CLARACORE_BACKEND = env.choice("BACKEND", "", CLARACORE_BACKENDS)
+CLARACORE_RAM_GIB = env.gibibytes("RAM")
+CLARACORE_VRAM_GIB = env.gibibytes("VRAM")
+CLARACORE_DATABASE_URL = env.text("DATABASE_URL")
+CLARACORE_REDIS_URL = env.text("REDIS_URL")
+
+# ---- Django ----------------------------------------------------------------------------------
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY") or secret_key.read_or_make(CLARACORE_HOME / "secret_key")
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.words("ALLOWED_HOSTS")]
+
+INSTALLED_APPS = [
+    # proxy_app comes before daphne: its `runserver` says what the development server lacks.
+    "proxy_app.apps.ProxyConfig",
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "django_eventstream",
+    "models_app.apps.ModelsConfig",
+    "downloads_app.apps.DownloadsConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "claracore_site.single_user.SingleUserMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "claracore_site.urls"
+ASGI_APPLICATION = "claracore_site.asgi.application"
+# The API answers with and without a trailing slash; a redirect would lose the body of a POST.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# ---- Database --------------------------------------------------------------------------------
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def _sqlite(file: Path) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": file,
+        "OPTIONS": {
+            # Read-then-write transactions of several processes fail as locked when deferred.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                "PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728;"
+            ),
+        },
+    }
+
+
+DATABASES: dict[str, Any] = {
+    "default": (
+        dj_database_url.parse(CLARACORE_DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+        if CLARACORE_DATABASE_URL
+        else _sqlite(CLARACORE_HOME / "claracore.sqlite3")
+    )
+}
+
+# ---- Background work and event fan-out -------------------------------------------------------
+CLARACORE_BROKER_FOLDER = CLARACORE_HOME / "broker"
+if CLARACORE_REDIS_URL:
+    CELERY_BROKER_URL = CLARACORE_REDIS_URL
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [CLARACORE_REDIS_URL]},
+        }
+    }
+else:
+    for _folder in ("queue", "control"):
+        (CLARACORE_BROKER_FOLDER / _folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The name means nothing here; without one every process warns that it has none.
+    CELERY_BROKER_URL = "filesystem://localhost"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(CLARACORE_BROKER_FOLDER / "queue"),
+        "data_folder_out": str(CLARACORE_BROKER_FOLDER / "queue"),
+        "control_folder": str(CLARACORE_BROKER_FOLDER / "control"),
+        "polling_interval": 0.1,
+    }
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "scans"
+CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": "downloads"}}
+
+# ---- Static files, language, time ------------------------------------------------------------
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served straight from the packages: no collect step stands between a checkout and its pages.
+WHITENOISE_USE_FINDERS = True
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# ---- REST ------------------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "EXCEPTION_HANDLER": "models_app.api.errors.api_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# ---- Log -------------------------------------------------------------------------------------
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": "proxy_app.logs.LineFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "history": {"()": "proxy_app.logs.HistoryHandler", "formatter": "line"},
+    },
+    "root": {"level": "INFO", "handlers": ["console", "history"]},
+    "loggers": {
+        "uvicorn.access": {"level": "WARNING"},
+        "uvicorn.error": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import django_eventstream
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, include, path, re_path
+
+from models_app.api.errors import not_found
+from proxy_app import pages
+
+admin.site.site_header = "ClaraCore"
+admin.site.site_title = "ClaraCore"
+admin.site.index_title = "What is served, and how"
+
+
+def front_door(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect("/ui/")
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", front_door),
+    path("ui", front_door),
+    path("ui/", pages.models, name="ui-models"),
+    path("ui/models/", pages.act, name="ui-act"),
+    path("ui/scan/", pages.scan, name="ui-scan"),
+    path("ui/folders/", pages.add_folder, name="ui-add-folder"),
+    path("ui/texts.js", pages.TEXTS, name="ui-texts"),
+    path("ui/events/", include(django_eventstream.urls), {"channels": ["ui"]}),
+    path("admin/", admin.site.urls),
+    path("api/", include("models_app.api.urls")),
+    path("api/", include("proxy_app.api.urls")),
+    re_path(r"^api/", not_found),
+]

@@ -1,0 +1,183 @@
+"""Commands of models: from the text in a configuration to what is executed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from models_app.config_yaml.errors import ConfigError
+from models_app.config_yaml.macros import (
+    MODEL_ID,
+    PID,
+    PORT,
+    Macros,
+    fill,
+    fill_variables,
+    names_in,
+)
+from models_app.document import ConfigDocument, ModelEntry
+
+# One alternative a kind of text, tried in this order. A quoted part is one piece, so that a `#`
+# or a backslash at the start or end of a line within it means nothing.
+_PIECE: Final = re.compile(
+    r"""
+      (?P<comment>   ^[ \t\r]*\#[^\n]*(?:\n|\Z) )
+    | (?P<gap>       \n | [ \t\r]+ | \\[ \t\r]*(?:\n|\Z) )
+    | '(?P<single>   [^']*)'
+    | "(?P<double>   (?:[^"\\]|\\.)*)"
+    | \\(?P<escaped> .)
+    | (?P<bare>      [^ \t\r\n'"\\]+ )
+    """,
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+_COMMENT_OR_QUOTED: Final = re.compile(
+    r"""(?P<comment>^[ \t\r]*#[^\n]*(?:\n|\Z))|'[^']*'|"(?:[^"\\]|\\.)*"|\\.""",
+    re.MULTILINE | re.DOTALL,
+)
+
+_FIELDS: Final = {
+    "cmd": ("cmd", frozenset({MODEL_ID, PORT})),
+    "cmd_stop": ("cmdStop", frozenset({MODEL_ID, PORT, PID})),
+    "proxy": ("proxy", frozenset({MODEL_ID, PORT})),
+    "check_endpoint": ("checkEndpoint", frozenset({MODEL_ID, PORT})),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExpandedCommand:
+    """A model's entry with everything filled in but the process id.
+
+    `check_endpoint` is a path, or "none" when the engine is taken to be ready at once.
+    `strip_params` are the request fields to drop.
+    """
+
+    argv: tuple[str, ...]
+    cmd_stop: tuple[str, ...]
+    proxy: str
+    check_endpoint: str
+    strip_params: tuple[str, ...] = ()
+
+    def stop_argv(self, pid: int) -> tuple[str, ...]:
+        """The command that stops the engine with this process id; empty when it has none."""
+        return tuple(fill(word, {PID: str(pid)}) for word in self.cmd_stop)
+
+
+def expand(
+    entry: ModelEntry,
+    document: ConfigDocument,
+    port: int | str,
+    environ: Mapping[str, str] | None = None,
+) -> ExpandedCommand:
+    """What is executed for a model whose engine listens on `port`.
+
+    `${env.NAME}` is taken from `environ`, the server's own environment by default. Raises
+    ConfigError for an empty command, unknown macros, unset variables and open quotes.
+    """
+    macros = Macros(document.macros)
+    texts = {
+        name: fill_variables(
+            resolved(entry, name, macros), os.environ if environ is None else environ
+        )
+        for name in _FIELDS
+    }
+    check_port(entry, texts["cmd"], texts["proxy"])
+    values = {MODEL_ID: entry.model_id, PORT: str(port)}
+    return ExpandedCommand(
+        argv=_filled_words(texts["cmd"], values),
+        cmd_stop=_filled_words(texts["cmd_stop"], values) if texts["cmd_stop"].strip() else (),
+        proxy=fill(texts["proxy"], values),
+        check_endpoint=fill(texts["check_endpoint"], values),
+        strip_params=_strip_params(entry, macros),
+    )
+
+
+def words(entry: ModelEntry, document: ConfigDocument) -> tuple[str, ...]:
+    """The command as `expand` would execute it, but with ${PORT} and the like left in."""
+    return tokenise(resolved(entry, "cmd", Macros(document.macros)))
+
+
+def resolved(entry: ModelEntry, name: str, macros: Macros) -> str:
+    """A field of an entry without comments, its macros filled in, ${PORT} and the like left.
+
+    `name` is cmd, cmd_stop, proxy or check_endpoint. Raises ConfigError for unknown macros.
+    """
+    text: str = getattr(entry, name)
+    if name.startswith("cmd"):
+        text = without_comments(text)
+    if "${" not in text:
+        return text
+    text = macros.resolve(text)
+    key, allowed = _FIELDS[name]
+    for used in names_in(text):
+        if used not in allowed:
+            raise ConfigError(
+                f"unknown macro '${{{used}}}' found in {entry.model_id}.{key}. "
+                "Define it under `macros`, or correct its name."
+            )
+    return text
+
+
+def check_port(entry: ModelEntry, cmd: str, proxy: str) -> None:
+    """Raise ConfigError when the proxy needs a port that the command never gets."""
+    port = f"${{{PORT}}}"
+    if cmd.strip() and port in proxy and port not in cmd:
+        raise ConfigError(
+            f"model {entry.model_id}: proxy uses {port} but cmd does not - {port} is only "
+            "available when used in cmd. Let the command listen on it, or write the address "
+            "it listens on as `proxy`."
+        )
+
+
+def tokenise(cmd: str) -> tuple[str, ...]:
+    """The words of a command, by the quoting rules of a POSIX shell and no other of its rules.
+
+    Lines that begin with # are comments, line breaks and backslashes at the end of a line are
+    gaps. Raises ConfigError for an empty command and for an open quote.
+    """
+    found: list[str] = []
+    joined = False
+    end = 0
+    for match in _PIECE.finditer(cmd):
+        if match.start() != end:
+            break
+        end = match.end()
+        if match.lastgroup in ("comment", "gap"):
+            joined = False
+            continue
+        if not joined:
+            found.append("")
+        found[-1] += _text_of(match)
+        joined = True
+    if end != len(cmd):
+        raise ConfigError(f"This quote is never closed: {cmd[end : end + 30]}")
+    if not found or not found[0]:
+        raise ConfigError("empty command. Say which program to start.")
+    return tuple(found)
+
+
+def without_comments(cmd: str) -> str:
+    """A command without its comment lines; macros in them need not exist."""
+    if "#" not in cmd:
+        return cmd
+    return _COMMENT_OR_QUOTED.sub(lambda match: "" if match["comment"] else match[0], cmd)
+
+
+def _text_of(match: re.Match[str]) -> str:
+    kind = match.lastgroup or "bare"
+    if kind == "double":
+        text = re.sub(r"\\[ \t\r]*\n", " ", match[kind])
+        return re.sub(r'\\(["\\])', r"\1", text)
+    return match[kind]
+
+
+def _filled_words(text: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    # Filled in word by word: an id with a space or a quote in it stays one argument.
+    return tuple(fill(word, values) for word in tokenise(text))
+
+
+def _strip_params(entry: ModelEntry, macros: Macros) -> tuple[str, ...]:
+    names = macros.resolve(",".join(entry.strip_params)).split(",")
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))

@@ -1,0 +1,137 @@
+"""Which devices a plan may use, and how much memory on each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from models_app.engine_help import EngineDevice
+from models_app.hardware.machine import GIB, Gpu, Machine
+from models_app.preferences import GPU_BACKENDS, Preferences
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU under the engine's name for it. Bytes."""
+
+    name: str
+    description: str
+    total: int
+    free: int
+    shared: bool = False
+    """Its memory is RAM."""
+
+    @property
+    def budget(self) -> int:
+        """What we plan with: the driver, the desktop and our own error get the rest."""
+        return max(0, min(self.free, self.total) - gpu_margin(self.total))
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What may be planned with, and what should be said about it."""
+
+    gpus: tuple[Device, ...]
+    ram: int
+    """Bytes for engines, the margin taken off."""
+    ram_total: int
+    cores: int
+    notes: tuple[str, ...] = ()
+
+
+def gpu_margin(total: int) -> int:
+    """Bytes left alone on a GPU: 512 MiB and 4 %."""
+    return 512 * MIB + total // 25
+
+
+def ram_margin(total: int) -> int:
+    """Bytes of RAM left to the system: an eighth, at least 1 GiB."""
+    return max(GIB, total // 8)
+
+
+def resources(machine: Machine, preferences: Preferences) -> Resources:
+    """The machine as the preferences want it to be used."""
+    notes: list[str] = []
+    ram_total = machine.ram.total
+    if preferences.ram is not None:
+        ram_total = preferences.ram
+        notes.append(f"RAM was set to {ram_total / GIB:.1f} GiB by hand.")
+    return Resources(
+        gpus=_gpus(machine, preferences, notes),
+        ram=max(0, ram_total - ram_margin(ram_total)),
+        ram_total=ram_total,
+        cores=machine.cpu.usable_cores,
+        notes=tuple(notes),
+    )
+
+
+def _gpus(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple[Device, ...]:
+    if preferences.backend == "cpu":
+        notes.append("The backend was set to CPU by hand; GPUs are left alone.")
+        return ()
+    if preferences.vram == 0:
+        notes.append("VRAM was set to 0 by hand; GPUs are left alone.")
+        return ()
+    devices = _seen(machine, preferences, notes)
+    if preferences.vram is None:
+        return devices
+    notes.append(f"VRAM was set to {preferences.vram / GIB:.1f} GiB by hand.")
+    return _resized(devices, preferences.vram)
+
+
+def _seen(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple[Device, ...]:
+    if machine.devices is None:
+        return _wished(machine, preferences, notes)
+    usable = [one for one in machine.devices if not one.is_software]
+    wanted = [one for one in usable if one.backend == preferences.backend]
+    if preferences.backend in GPU_BACKENDS and not wanted:
+        notes.append(
+            f"The backend was set to {preferences.backend} by hand, but this llama-server sees "
+            f"no such device."
+        )
+    usable = _without_doubles(wanted or usable)
+    if machine.gpus and not usable:
+        names = ", ".join(gpu.name for gpu in machine.gpus)
+        notes.append(f"This llama-server sees no GPU, though the machine has one ({names}).")
+    devices = tuple(_device(one, machine.gpus) for one in usable)
+    # A small integrated GPU would slow a real one down.
+    return tuple(one for one in devices if not one.shared) or devices
+
+
+def _without_doubles(devices: Sequence[EngineDevice]) -> list[EngineDevice]:
+    """A build with two backends lists each GPU twice; only the first backend's devices count."""
+    return [one for one in devices if one.backend == devices[0].backend]
+
+
+def _wished(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple[Device, ...]:
+    """Without an engine to ask: the GPUs that the drivers show, or one made up of wishes."""
+    devices = tuple(
+        Device(f"GPU{number}", gpu.name, gpu.total, gpu.free or gpu.total, gpu.integrated)
+        for number, gpu in enumerate(machine.gpus)
+    )
+    if devices or preferences.vram is None:
+        return devices
+    return (Device("GPU0", "as set by hand", preferences.vram, preferences.vram),)
+
+
+def _device(seen: EngineDevice, gpus: Sequence[Gpu]) -> Device:
+    """The engine's device, with what the driver knows of it."""
+    known = next((gpu for gpu in gpus if _same(gpu, seen)), None)
+    shared = seen.backend in ("metal", "mtl") or (known is not None and known.integrated)
+    return Device(seen.name, seen.description, seen.total, seen.free, shared)
+
+
+def _same(gpu: Gpu, seen: EngineDevice) -> bool:
+    ours, theirs = gpu.name.lower(), seen.description.lower()
+    return ours in theirs or theirs in ours
+
+
+def _resized(devices: tuple[Device, ...], vram: int) -> tuple[Device, ...]:
+    """The same devices with `vram` bytes over all of them, shared out as before."""
+    total = sum(one.total for one in devices)
+    return tuple(
+        replace(one, total=vram * one.total // total, free=vram * one.total // total)
+        for one in devices
+    )

@@ -1,0 +1,70 @@
+"""The configuration as one value: what config.yaml says and what the runner works from.
+
+`catalog.build` makes it from the database, `config_yaml` reads and writes it as text. It is
+plain data, so that two states can be compared, and it never holds a database row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DEFAULT_GROUP = "(default)"
+DEFAULT_PROXY = "http://127.0.0.1:${PORT}"
+DEFAULT_CHECK_ENDPOINT = "/health"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model. `cmd` may hold ${PORT}, ${MODEL_ID} and macros; `model_id` names it."""
+
+    model_id: str
+    cmd: str = ""
+    cmd_stop: str = ""
+    proxy: str = DEFAULT_PROXY
+    check_endpoint: str = DEFAULT_CHECK_ENDPOINT
+    name: str = ""
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    ttl: int | None = None
+    """Idle seconds until it is unloaded; 0 never; None the document's default."""
+    unlisted: bool = False
+    use_model_name: str = ""
+    concurrency_limit: int = 0
+    """Requests served at once; 0 means the gateway's default."""
+    strip_params: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    kept_keys: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the file that have no effect yet; written back as they came."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """Which members may be loaded side by side; contract of the three switches in scheduler.py."""
+
+    name: str
+    swap: bool = True
+    exclusive: bool = True
+    persistent: bool = False
+    members: tuple[str, ...] = ()
+    start_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """A whole configuration."""
+
+    models: Mapping[str, ModelEntry] = field(default_factory=dict)
+    groups: Mapping[str, GroupEntry] = field(default_factory=dict)
+    macros: Mapping[str, str] = field(default_factory=dict)
+    health_check_timeout: int = 300
+    """Seconds an engine may take to become healthy."""
+    log_level: str = "info"
+    start_port: int = 8100
+    download_dir: str = ""
+    global_ttl: int = 0
+    """Idle seconds until a model without a ttl of its own is unloaded; 0 never."""
+    preload: tuple[str, ...] = ()
+    kept_keys: Mapping[str, Any] = field(default_factory=dict)

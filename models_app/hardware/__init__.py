@@ -1,0 +1,58 @@
+"""What this machine is: readers for each vendor, and the row that other processes read.
+
+Only the process that owns the engines reads the machine: a worker in a container of its own has
+no GPU and other limits.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from django.conf import settings
+
+from models_app.engine_build import EngineProblem, Located, list_devices
+from models_app.engine_help import EngineDevice
+from models_app.hardware import cpu, disk, nvidia, ram
+from models_app.hardware.machine import GIB, Cpu, Disk, Gpu, Machine, Ram
+from models_app.models import MachineReport
+
+__all__ = ["GIB", "Cpu", "Disk", "Gpu", "Machine", "Ram", "detect", "store", "stored"]
+
+_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
+
+
+def detect(located: Located | None = None) -> Machine:
+    """Read this machine now. With an engine it is asked too which devices it sees.
+
+    What cannot be read ends up in `problems`; the rest is still there.
+    """
+    devices: tuple[EngineDevice, ...] | None = None
+    problems: list[str] = []
+    if located is not None:
+        try:
+            devices = list_devices(located)
+        except EngineProblem as error:
+            problems.append(str(error))
+    machine = platform.machine()
+    return Machine(
+        platform=platform.system().lower(),
+        arch=_ARCHITECTURES.get(machine, machine),
+        cpu=cpu.read(),
+        ram=ram.read(),
+        gpus=nvidia.read(),
+        devices=devices,
+        disk=disk.read(Path(settings.CLARACORE_HOME)),
+        problems=tuple(problems),
+    )
+
+
+def store(machine: Machine) -> None:
+    """Keep it as what every process of this server goes by."""
+    MachineReport.objects.update_or_create(pk=1, defaults={"facts": machine.as_dict()})
+
+
+def stored() -> Machine | None:
+    """What the engines' owner last stored; None before its first start."""
+    report = MachineReport.objects.filter(pk=1).first()
+    return Machine.from_dict(report.facts) if report else None

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from models_app.models.engine_build import EngineBuild
+from models_app.models.files import GgufFile
+from models_app.models.folders import ModelFolder
+from models_app.models.groups import ModelGroup
+from models_app.models.machine import MachineReport
+from models_app.models.revisions import ChangeClock, Revision
+from models_app.models.scans import ScanRun
+from models_app.models.served import ModelAlias, ServedModel
+from models_app.models.settings import ServerSettings
+
+__all__ = [
+    "ChangeClock",
+    "EngineBuild",
+    "GgufFile",
+    "MachineReport",
+    "ModelAlias",
+    "ModelFolder",
+    "ModelGroup",
+    "Revision",
+    "ScanRun",
+    "ServedModel",
+    "ServerSettings",
+]

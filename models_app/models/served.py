@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from models_app.models.files import GgufFile
+from models_app.models.groups import ModelGroup
+
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+
+
+class ServedModel(models.Model):
+    """A model that clients can ask for by its id.
+
+    Facts live on the file; here stand the choices. An empty choice means automatic: it is
+    worked out from the file and the machine each time the configuration is built, so a scan
+    never overwrites what a person set.
+    """
+
+    model_id = models.CharField("id", max_length=255, unique=True)
+    name = models.CharField(max_length=255, blank=True)
+    description = models.TextField(blank=True)
+    file = models.ForeignKey(
+        GgufFile, null=True, blank=True, on_delete=models.SET_NULL, related_name="served_as"
+    )
+    projector = models.ForeignKey(
+        GgufFile,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="projects_for",
+        help_text="Empty: the one that fits, when there is one.",
+    )
+    use_projector = models.BooleanField(
+        default=True, help_text="Off: text only, even when a projector fits."
+    )
+    group = models.ForeignKey(
+        ModelGroup, null=True, blank=True, on_delete=models.SET_NULL, related_name="members"
+    )
+    enabled = models.BooleanField(default=True)
+    unlisted = models.BooleanField(default=False, help_text="Served, but left out of /v1/models.")
+
+    # How its engine is started
+    cmd = models.TextField(
+        "command", blank=True, help_text="Empty: llama-server with settings chosen automatically."
+    )
+    cmd_stop = models.TextField("stop command", blank=True)
+    proxy = models.CharField(
+        max_length=512, blank=True, help_text="Empty: http://127.0.0.1:${PORT}."
+    )
+    check_endpoint = models.CharField(
+        max_length=255, blank=True, help_text="Empty: /health. `none` skips the check."
+    )
+    env = models.JSONField(
+        "environment", default=list, blank=True, help_text='A list such as ["KEY=value"].'
+    )
+
+    # How requests reach it
+    use_model_name = models.CharField(
+        max_length=255, blank=True, help_text="The name the engine is told; empty: as requested."
+    )
+    strip_params = models.CharField(
+        max_length=1024, blank=True, help_text="Request fields to drop, separated by commas."
+    )
+    ttl = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Seconds without a request until it is unloaded; 0: never."
+    )
+    concurrency_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests served at once; more of them wait."
+    )
+
+    # Tuning: empty means automatic
+    context = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(256)], help_text="Tokens."
+    )
+    gpu_layers = models.PositiveIntegerField(null=True, blank=True)
+    cache_type = models.CharField(
+        "KV cache type",
+        max_length=8,
+        blank=True,
+        choices=[(name, name) for name in CACHE_TYPES],
+    )
+    batch_size = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65536)]
+    )
+    slots = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(256)],
+        help_text="Requests the engine works on at once.",
+    )
+    extra_arguments = models.TextField(
+        blank=True, help_text="Further llama-server arguments, added as they are."
+    )
+
+    metadata = models.JSONField(default=dict, blank=True)
+    kept_keys = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="Keys of an imported config.yaml that are kept but do not act.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("model_id",)
+        verbose_name = "model"
+
+    def __str__(self) -> str:
+        return self.model_id
+
+    def projector_file(self) -> GgufFile | None:
+        """The projector its engine is given: the chosen one, else the one that fits the file.
+
+        None without one, when it is switched off, and while the projector cannot be read.
+        """
+        found = self.projector or (self.file.projector if self.file else None)
+        usable = self.use_projector and found and found.state == GgufFile.State.OK
+        return found if usable else None
+
+
+class ModelAlias(models.Model):
+    """A further id under which a model is served; unique over all models."""
+
+    alias = models.CharField(max_length=255, unique=True)
+    model = models.ForeignKey(ServedModel, on_delete=models.CASCADE, related_name="aliases")
+    automatic = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Made by a scan: the long id of a model that also has a short one.",
+    )
+
+    class Meta:
+        ordering = ("alias",)
+        verbose_name_plural = "model aliases"
+
+    def __str__(self) -> str:
+        return self.alias

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+
+class ServerSettings(models.Model):
+    """The server's settings: one row."""
+
+    class LogLevel(models.TextChoices):
+        DEBUG = "debug", "debug"
+        INFO = "info", "info"
+        WARN = "warn", "warn"
+        ERROR = "error", "error"
+
+    class Backend(models.TextChoices):
+        CUDA = "cuda", "CUDA"
+        ROCM = "rocm", "ROCm"
+        VULKAN = "vulkan", "Vulkan"
+        METAL = "metal", "Metal"
+        CPU = "cpu", "CPU"
+
+    # Engines
+    health_check_timeout = models.PositiveIntegerField(
+        default=300,
+        validators=[MinValueValidator(15), MaxValueValidator(86400)],
+        help_text="Seconds an engine may take to load its model.",
+    )
+    start_port = models.PositiveIntegerField(
+        default=8100,
+        validators=[MinValueValidator(1), MaxValueValidator(65000)],
+        help_text="First port engines listen on.",
+    )
+    default_ttl = models.PositiveIntegerField(
+        default=300,
+        help_text="Seconds without a request until a model is unloaded; 0: never.",
+    )
+    log_level = models.CharField(max_length=5, choices=LogLevel.choices, default=LogLevel.INFO)
+    preload = models.JSONField(
+        default=list, blank=True, help_text="Ids of models to load when the server starts."
+    )
+    macros = models.JSONField(
+        default=dict, blank=True, help_text="Texts that commands may use as ${name}."
+    )
+
+    # Queue
+    max_wait = models.PositiveIntegerField(
+        default=20,
+        help_text="Seconds after which a waiting request stops newer ones for the loaded model.",
+    )
+    min_residency = models.PositiveIntegerField(
+        default=0,
+        help_text="Seconds a model with waiting requests stays loaded at least.",
+    )
+    queue_length = models.PositiveIntegerField(
+        default=256,
+        validators=[MinValueValidator(1)],
+        help_text="Requests that may wait for one model; more are refused with 429.",
+    )
+
+    # Tuning
+    backend = models.CharField(
+        max_length=8, choices=Backend.choices, blank=True, help_text="Empty: detected."
+    )
+    vram_gb = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0)], help_text="GiB; empty: detected."
+    )
+    ram_gb = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0)], help_text="GiB; empty: detected."
+    )
+    preferred_context = models.PositiveIntegerField(
+        default=32768, validators=[MinValueValidator(256)], help_text="Tokens."
+    )
+    min_context = models.PositiveIntegerField(
+        default=4096, validators=[MinValueValidator(256)], help_text="Tokens."
+    )
+    throughput_first = models.BooleanField(
+        default=True, help_text="Prefer speed; otherwise prefer a larger context."
+    )
+    enable_jinja = models.BooleanField(default=True, help_text="Use the model's own chat template.")
+
+    # Files
+    download_dir = models.CharField(
+        max_length=4096, blank=True, help_text="Empty: `models` in the server's home."
+    )
+
+    kept_keys = models.JSONField(default=dict, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "settings"
+        verbose_name_plural = "settings"
+        constraints = (
+            models.CheckConstraint(condition=models.Q(pk=1), name="one_row_of_server_settings"),
+        )
+
+    def __str__(self) -> str:
+        return "Server settings"
+
+    @classmethod
+    def current(cls) -> ServerSettings:
+        """The one row, made with its defaults when missing."""
+        return cls.objects.get_or_create(pk=1)[0]

@@ -1,0 +1,159 @@
+"""Where a model's layers go so that everything fits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from models_app.buffers import Load
+from models_app.devices import Resources
+from models_app.memory import MemoryPlan, Placement, plan_memory
+from models_app.shape import ModelShape
+
+CONTEXT_STEP = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A way to load a model that fits, with what it takes."""
+
+    load: Load
+    placement: Placement
+    memory: MemoryPlan
+    gpus: tuple[int, ...] = ()
+    """Numbers of the GPUs it uses, in the order of `placement.gpu_layers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A model and the memory it may take."""
+
+    shape: ModelShape
+    resources: Resources
+    extra_bytes: int = 0
+
+    def fit(self, load: Load, placement: Placement, gpus: tuple[int, ...] = ()) -> Fit | None:
+        """This way of loading, if every device has room for it."""
+        memory = plan_memory(self.shape, load, placement, extra_bytes=self.extra_bytes)
+        found = Fit(load, placement, memory, gpus)
+        return found if self.fits(found) else None
+
+    def fits(self, fit: Fit) -> bool:
+        """Whether every device has room. Memory shared with the CPU counts there too."""
+        ram = fit.memory.cpu.total
+        for number, use in zip(fit.gpus, fit.memory.gpus, strict=True):
+            device = self.resources.gpus[number]
+            if use.total > device.budget:
+                return False
+            if device.shared:
+                ram += use.total
+        return ram <= self.resources.ram
+
+    def on_cpu(self, load: Load) -> Fit | None:
+        """Everything in RAM. Without the second copies of the weights where these do not fit."""
+        return self.fit(load, Placement()) or self.fit(replace(load, repack=False), Placement())
+
+    def on_gpus(self, load: Load) -> Fit | None:
+        """Everything on one GPU, else on as few as hold it."""
+        return self._spread(load, 0)
+
+    def experts_on_cpu(self, load: Load) -> Fit | None:
+        """All layers on the GPUs, but for the experts of as few layers as possible."""
+        if not any(layer.experts for layer in self.shape.layer_bytes):
+            return None
+        load = replace(load, repack=False)
+        return _smallest(1, self.shape.layers, lambda count: self._spread(load, count))
+
+    def some_layers(self, load: Load) -> Fit | None:
+        """As many layers on the GPUs as fit, the rest on the CPU."""
+        for one in (load, replace(load, repack=False)):
+            if found := _largest(2, self.shape.layers, partial(self._layers, one)):
+                return found
+        return None
+
+    def layers(self, load: Load, count: int) -> Fit:
+        """Exactly `count` layers on the GPUs, whether it fits or not."""
+        gpus = self._order()
+        if count <= 0 or not gpus:
+            return Fit(load, Placement(), self._memory(load, Placement()))
+        split = self._split(min(count, self.shape.layers + 1), gpus)
+        placement = Placement(split)
+        return Fit(load, placement, self._memory(load, placement), gpus)
+
+    def _memory(self, load: Load, placement: Placement) -> MemoryPlan:
+        return plan_memory(self.shape, load, placement, extra_bytes=self.extra_bytes)
+
+    def _layers(self, load: Load, count: int) -> Fit | None:
+        found = self.layers(load, count)
+        return found if self.fits(found) else None
+
+    def _spread(self, load: Load, cpu_experts: int) -> Fit | None:
+        everything = self.shape.layers + 1
+        for gpus in self._groups():
+            for split in self._splits(everything, gpus):
+                if found := self.fit(load, Placement(split, cpu_experts), gpus):
+                    return found
+        return None
+
+    def _order(self) -> tuple[int, ...]:
+        """All GPUs, in the engine's own order."""
+        return tuple(n for n, gpu in enumerate(self.resources.gpus) if gpu.budget > 0)
+
+    def _groups(self) -> Iterator[tuple[int, ...]]:
+        """Sets of GPUs to try: the roomiest alone, then with the next roomiest, and so on."""
+        roomiest = sorted(self._order(), key=lambda n: -self.resources.gpus[n].budget)
+        for count in range(1, len(roomiest) + 1):
+            yield tuple(sorted(roomiest[:count]))
+
+    def _split(self, count: int, gpus: tuple[int, ...]) -> tuple[int, ...]:
+        """`count` layers shared out in proportion to the GPUs' room."""
+        budgets = [self.resources.gpus[number].budget for number in gpus]
+        total = sum(budgets)
+        ends = [round(count * sum(budgets[: n + 1]) / total) for n in range(len(budgets))]
+        return tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
+
+    def _splits(self, count: int, gpus: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The proportional split and its neighbours: layers are not all of one size."""
+        split = self._split(count, gpus)
+        yield split
+        for give in range(len(split)):
+            for take in range(len(split)):
+                if give != take and split[give] > 1:
+                    moved = list(split)
+                    moved[give] -= 1
+                    moved[take] += 1
+                    yield tuple(moved)
+
+
+def largest_context(most: int, least: int, attempt: Callable[[int], Fit | None]) -> Fit | None:
+    """The fit with the largest context from `least` to `most`, in steps of `CONTEXT_STEP`."""
+    if found := attempt(most):
+        return found
+    low, high = -(-least // CONTEXT_STEP), (most - 1) // CONTEXT_STEP
+    found = _largest(low, high, lambda steps: attempt(steps * CONTEXT_STEP))
+    return found or (attempt(least) if least < most else None)
+
+
+def _largest(low: int, high: int, attempt: Callable[[int], Fit | None]) -> Fit | None:
+    """The fit for the largest number that has one, where smaller numbers fit if larger do."""
+    best = None
+    while low <= high:
+        middle = (low + high) // 2
+        if found := attempt(middle):
+            best, low = found, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _smallest(low: int, high: int, attempt: Callable[[int], Fit | None]) -> Fit | None:
+    """The fit for the smallest number that has one, where larger numbers fit if smaller do."""
+    best = None
+    while low <= high:
+        middle = (low + high) // 2
+        if found := attempt(middle):
+            best, high = found, middle - 1
+        else:
+            low = middle + 1
+    return best

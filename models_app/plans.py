@@ -1,0 +1,133 @@
+"""Plans for the models of the database: rows in, plan or command text out."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+
+from models_app import engine_build, hardware
+from models_app.command import build_argv, command_line
+from models_app.engine_help import EngineDevice, EngineFlags
+from models_app.facts import FileFacts
+from models_app.hardware import GIB, Machine
+from models_app.models import EngineBuild, GgufFile, ServedModel, ServerSettings
+from models_app.preferences import Candidate, Choices, Companion, Preferences
+from models_app.shape import ModelShape, join
+from models_app.shape_guess import guess_shape
+from models_app.tuning import Plan, choose
+
+DEFAULT_BINARY = "llama-server"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What all plans have in common: read once, then used for every model."""
+
+    machine: Machine
+    preferences: Preferences
+    flags: EngineFlags
+    binary: str = DEFAULT_BINARY
+    """Path of llama-server; its bare name while none was found."""
+
+    @classmethod
+    def load(cls) -> PlanContext:
+        """From the database. A machine that was never stored is read now."""
+        build = EngineBuild.objects.filter(active=True).first()
+        machine = hardware.stored() or hardware.detect()
+        if machine.devices is None and build:
+            devices = tuple(EngineDevice.from_dict(device) for device in build.devices)
+            machine = replace(machine, devices=devices)
+        return cls(
+            machine=machine,
+            preferences=preferences_of(ServerSettings.current()),
+            flags=engine_build.flags_of(build),
+            binary=build.path if build else DEFAULT_BINARY,
+        )
+
+
+def preferences_of(row: ServerSettings) -> Preferences:
+    """The server's wishes. The environment (and command line) wins over what was saved."""
+    vram = settings.CLARACORE_VRAM_GIB
+    ram = settings.CLARACORE_RAM_GIB
+    return Preferences(
+        preferred_context=row.preferred_context,
+        min_context=row.min_context,
+        throughput_first=row.throughput_first,
+        enable_jinja=row.enable_jinja,
+        backend=settings.CLARACORE_BACKEND or row.backend,
+        vram=_bytes(row.vram_gb if vram is None else vram),
+        ram=_bytes(row.ram_gb if ram is None else ram),
+    )
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * GIB)
+
+
+def plan_for(model: ServedModel, context: PlanContext) -> Plan:
+    """How this model's engine would be started. The model must have a file."""
+    return choose(
+        candidate_of(model),
+        context.machine,
+        context.preferences,
+        choices_of(model),
+        context.flags,
+    )
+
+
+def command_text(model: ServedModel, context: PlanContext) -> str:
+    """The model's command, an option a line, with `${PORT}` where the port goes."""
+    options = plan_for(model, context).options
+    return command_line(build_argv(context.binary, options, context.flags))
+
+
+def candidate_of(model: ServedModel) -> Candidate:
+    """The model as planning sees it. Raises ValueError when it has no file."""
+    if model.file is None:
+        raise ValueError(f"{model.model_id} has no file to plan for")
+    facts = FileFacts.from_json(model.file.facts)
+    return Candidate(
+        model_id=model.model_id,
+        path=model.file.path,
+        shape=_shape(model.file, facts),
+        kind=facts.kind,
+        pooling=facts.pooling,
+        projector=_companion(model.projector_file()),
+    )
+
+
+def _shape(file: GgufFile, facts: FileFacts) -> ModelShape:
+    """The shape of the file, with all its parts when it is split."""
+    if not facts.shape:
+        return guess_shape(facts, file.size)
+    first = ModelShape.from_json(facts.shape)
+    if facts.split_count == 1:
+        return first
+    parts = [part.facts.get("shape") for part in file.later_parts.order_by("split_no")]
+    return join([first, *(ModelShape.from_json(part) for part in parts if part)])
+
+
+def _companion(file: GgufFile | None) -> Companion | None:
+    return Companion(file.path, file.size) if file else None
+
+
+def choices_of(model: ServedModel) -> Choices:
+    """What a person set on the model's row."""
+    return Choices(
+        context=model.context,
+        gpu_layers=model.gpu_layers,
+        cache_type=model.cache_type,
+        batch_size=model.batch_size,
+        slots=model.slots,
+        extra_arguments=_words(model.extra_arguments),
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Arguments as a shell would read them; with an unclosed quote, split at blanks."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return tuple(text.split())

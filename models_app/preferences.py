@@ -1,0 +1,61 @@
+"""What people want: for the whole server, and for one model. Empty means: choose for me."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models_app.kinds import Kind
+from models_app.shape import ModelShape
+
+GPU_BACKENDS = ("cuda", "rocm", "vulkan", "metal")
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The server's wishes. Contexts in tokens, memory in bytes."""
+
+    preferred_context: int = 32768
+    min_context: int = 4096
+    throughput_first: bool = True
+    enable_jinja: bool = True
+    backend: str = ""
+    vram: int | None = None
+    ram: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person set for one model; None and "" are automatic."""
+
+    context: int | None = None
+    gpu_layers: int | None = None
+    cache_type: str = ""
+    batch_size: int | None = None
+    slots: int | None = None
+    extra_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A file that is loaded beside a model: its projector or its draft model."""
+
+    path: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model to plan for."""
+
+    model_id: str
+    path: str
+    shape: ModelShape
+    kind: Kind = Kind.CHAT
+    pooling: str = ""
+    projector: Companion | None = None
+    draft: Companion | None = None
+
+    @property
+    def companion_bytes(self) -> int:
+        return sum(one.size for one in (self.projector, self.draft) if one)

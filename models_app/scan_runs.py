@@ -1,0 +1,243 @@
+"""The life of a scan's row: asked for, claimed by one worker, reported on, ended, taken up again.
+
+The row decides who runs a scan. The broker only says that there is something to do: it may lose
+the message or bring it twice. A worker that dies leaves a row whose lease runs out, and `sweep`
+hands it to the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+from celery import current_app
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from models_app.models import ModelFolder, ScanRun
+from models_app.scan import Progress, Report, scan
+
+logger = logging.getLogger(__name__)
+
+Status = ScanRun.Status
+
+LEASE: Final = timedelta(seconds=30)
+"""How long a worker may be silent. Reading one header takes a second at the very worst, but a
+disk that has to wake up takes ten."""
+
+PATIENCE: Final = timedelta(seconds=30)
+"""How long a queued scan may stay untouched while no other is running."""
+
+HEARTBEAT: Final = 1.0
+"""Seconds between two reports, so that thousands of small files do not mean as many writes."""
+
+MAX_ATTEMPTS: Final = 3
+
+TASK: Final = "models_app.tasks.scan"
+
+
+class RunLost(Exception):
+    """The run belongs to another worker by now, or was ended; this one must stop."""
+
+
+def request(folders: Collection[ModelFolder] | None = None) -> ScanRun:
+    """Ask the workers for a scan of `folders`; None or none: of all that are enabled.
+
+    A scan of the same folders that is still waiting will see what this one would, so it is
+    returned instead of a second one.
+    """
+    with transaction.atomic():
+        run = _waiting_twin(folders or ())
+        if run is None:
+            run = create(folders)
+            _hand_over(run)
+    return run
+
+
+def create(folders: Collection[ModelFolder] | None = None) -> ScanRun:
+    """A queued run that nobody was told about: for those who claim it themselves."""
+    with transaction.atomic():
+        run = ScanRun.objects.create(attempts=1)
+        run.folders.set(folders or ())
+    return run
+
+
+def claim(pk: int, owner: str, now: datetime | None = None) -> ScanRun | None:
+    """Take run `pk` for `owner`; None when it is somebody else's, or over.
+
+    A queued run is free, and so is a running one whose owner has been silent for a lease.
+    """
+    now = now or timezone.now()
+    won = ScanRun.objects.filter(
+        Q(status=Status.QUEUED) | Q(status=Status.RUNNING, heartbeat_at__lt=now - LEASE), pk=pk
+    ).update(
+        status=Status.RUNNING,
+        owner=owner,
+        heartbeat_at=now,
+        started_at=now,
+        processed=0,
+        total=0,
+    )
+    return ScanRun.objects.get(pk=pk) if won else None
+
+
+def perform(pk: int, owner: str | None = None, listener: Report | None = None) -> ScanRun | None:
+    """Claim run `pk` and do its scan to the end; None when it was not free.
+
+    `listener` hears all progress. Whatever stops the scan ends the row too, with its reason.
+    """
+    run = claim(pk, owner or this_worker())
+    if run is None:
+        return None
+    try:
+        summary = scan(folders_of(run), _reporter(run, listener))
+        finish(run, summary)
+    except RunLost:
+        logger.warning("Scan %s went on elsewhere; this worker stops.", pk)
+    except (Exception, KeyboardInterrupt) as error:
+        fail(run, f"The scan was ended by {type(error).__name__}: {error}".rstrip(": "))
+        raise
+    return ScanRun.objects.get(pk=pk)
+
+
+def folders_of(run: ScanRun) -> list[ModelFolder]:
+    """The folders that the run scans: those it names, else all that are enabled."""
+    return list(run.folders.all()) or list(ModelFolder.objects.filter(enabled=True))
+
+
+def heartbeat(run: ScanRun, progress: Progress) -> None:
+    """Report where the scan is and keep its lease. Raises `RunLost` when it is lost already."""
+    _write(
+        run,
+        heartbeat_at=timezone.now(),
+        step=progress.step,
+        current=progress.current[:4096],
+        total=progress.total,
+        processed=progress.processed,
+    )
+
+
+def finish(run: ScanRun, summary: list[dict[str, Any]]) -> None:
+    """End the run well. Raises `RunLost` when it is another worker's by now."""
+    files = sum(folder["files"] for folder in summary)
+    _write(
+        run,
+        status=Status.COMPLETED,
+        step="Completed",
+        current="",
+        summary=summary,
+        total=files,
+        processed=files,
+        problem="",
+        finished_at=timezone.now(),
+    )
+
+
+def fail(run: ScanRun, reason: str) -> None:
+    """End the run badly, unless it is another worker's by now."""
+    ScanRun.objects.filter(pk=run.pk, status=run.status, owner=run.owner).update(
+        status=Status.FAILED, step="Failed", problem=reason, finished_at=timezone.now()
+    )
+
+
+def sweep(now: datetime | None = None) -> list[ScanRun]:
+    """Take up again what a dead worker or a lost message left behind; the runs taken up.
+
+    Call it every few seconds from one process. A run that was handed over `MAX_ATTEMPTS` times
+    is ended with the reason instead.
+    """
+    now = now or timezone.now()
+    silent = list(ScanRun.objects.filter(status=Status.RUNNING, heartbeat_at__lt=now - LEASE))
+    busy = ScanRun.objects.filter(status=Status.RUNNING, heartbeat_at__gte=now - LEASE).exists()
+    # While a worker is busy with another scan, waiting is no sign of a lost message.
+    ignored = (
+        []
+        if busy
+        else list(ScanRun.objects.filter(status=Status.QUEUED, queued_at__lt=now - PATIENCE))
+    )
+    return [run for run in silent + ignored if _take_up(run, now)]
+
+
+def this_worker() -> str:
+    """A name to own one run under, new each time.
+
+    Two threads of one process must not share it: one that wakes up after its lease would go on
+    beside the other that took the run over.
+    """
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def _take_up(run: ScanRun, now: datetime) -> bool:
+    """Queue `run` again, or end it after too many attempts; False when it is not taken up."""
+    if run.attempts >= MAX_ATTEMPTS:
+        fail(run, _given_up(run))
+        return False
+    with transaction.atomic():
+        unchanged = ScanRun.objects.filter(
+            pk=run.pk, status=run.status, heartbeat_at=run.heartbeat_at, queued_at=run.queued_at
+        )
+        won = unchanged.update(
+            status=Status.QUEUED, owner="", queued_at=now, attempts=F("attempts") + 1
+        )
+        if won:
+            _hand_over(run)
+    return bool(won)
+
+
+def _given_up(run: ScanRun) -> str:
+    if run.status == Status.QUEUED:
+        return "No worker took it. Is the Celery worker running?"
+    where = f", the last time at {run.current}" if run.current else ""
+    return f"The worker died {run.attempts} times during this scan{where}."
+
+
+def _hand_over(run: ScanRun) -> None:
+    transaction.on_commit(partial(_send, run.pk))
+
+
+def _send(pk: int) -> None:
+    try:
+        current_app.send_task(TASK, args=[pk])
+    except (BrokerError, OSError):
+        # The row is there, so the scan is not lost: the sweep sends it again.
+        logger.warning("Scan %s could not be handed to the workers yet.", pk, exc_info=True)
+
+
+def _waiting_twin(folders: Collection[ModelFolder]) -> ScanRun | None:
+    wanted = {folder.pk for folder in folders}
+    waiting = ScanRun.objects.filter(status=Status.QUEUED).prefetch_related("folders")
+    for run in waiting:
+        if {folder.pk for folder in run.folders.all()} == wanted:
+            return run
+    return None
+
+
+def _reporter(run: ScanRun, listener: Report | None) -> Callable[[Progress], None]:
+    last: float | None = None
+    step = ""
+
+    def report(progress: Progress) -> None:
+        nonlocal last, step
+        if last is None or progress.step != step or monotonic() - last >= HEARTBEAT:
+            heartbeat(run, progress)
+            last, step = monotonic(), progress.step
+        if listener:
+            listener(progress)
+
+    return report
+
+
+def _write(run: ScanRun, **values: Any) -> None:
+    """Write to the run while it is still this owner's."""
+    mine = ScanRun.objects.filter(pk=run.pk, status=Status.RUNNING, owner=run.owner)
+    if not mine.update(**values):
+        raise RunLost

@@ -1,0 +1,294 @@
+"""A model, a machine and wishes -> how to start its engine, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from models_app.buffers import Load, is_measured
+from models_app.command import ALL_LAYERS, LaunchOptions
+from models_app.devices import Resources, resources
+from models_app.engine_help import EngineFlags
+from models_app.hardware.machine import Machine
+from models_app.kinds import Kind
+from models_app.memory import MemoryPlan
+from models_app.placement import Fit, Room, largest_context
+from models_app.preferences import Candidate, Choices, Preferences
+from models_app.reasons import Reason, Reasons, explain
+from models_app.shape_reader import ENCODERS
+
+MIB = 1024**2
+SLOTS = 4
+LEAST_CONTEXT = 512  # below this a chat cannot hold its own template
+MOST_EMBEDDING_CONTEXT = 8192
+PROMPT_CACHE_MIB = 8192  # the engine's own limit
+_UNKNOWN_CONTEXT = 4096
+
+_Way = Callable[[Load], Fit | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to start an engine. `memory` is what we expect it to take."""
+
+    options: LaunchOptions
+    memory: MemoryPlan
+    resources: Resources
+    reasons: tuple[Reason, ...]
+    context_per_request: int
+    """Tokens that one request gets at most."""
+    fits: bool
+    sure: bool
+    """The estimate is exact enough to skip the engine's own fitting."""
+
+
+def choose(
+    candidate: Candidate,
+    machine: Machine,
+    preferences: Preferences | None = None,
+    choices: Choices | None = None,
+    flags: EngineFlags | None = None,
+) -> Plan:
+    """The best settings for this model on this machine."""
+    search = _Search(
+        candidate,
+        resources(machine, preferences or Preferences()),
+        preferences or Preferences(),
+        choices or Choices(),
+        flags or EngineFlags(known=False),
+    )
+    return search.plan()
+
+
+class _Search:
+    """One planning run: the inputs, and the reasons as they come up."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        found: Resources,
+        preferences: Preferences,
+        choices: Choices,
+        flags: EngineFlags,
+    ) -> None:
+        self.candidate = candidate
+        self.shape = candidate.shape
+        self.resources = found
+        self.preferences = preferences
+        self.choices = choices
+        self.flags = flags
+        self.room = Room(self.shape, found, candidate.companion_bytes)
+        self.reasons = Reasons()
+
+    def plan(self) -> Plan:
+        for note in self.resources.notes:
+            self.reasons.add("machine", note)
+        target = self._target_context()
+        found = self._search(target)
+        fits = found is not None
+        if found is None:
+            found = self._last_resort(target)
+        sure = fits and self.shape.exact and is_measured(self.shape)
+        options = self._options(found, sure)
+        explain(self.reasons, self.candidate, found, self.resources, target, fits=fits, sure=sure)
+        return Plan(
+            options=options,
+            memory=found.memory,
+            resources=self.resources,
+            reasons=self.reasons.all(),
+            context_per_request=self._per_request(found.load),
+            fits=fits,
+            sure=sure,
+        )
+
+    # ---- Context ------------------------------------------------------------------------------
+    def _target_context(self) -> int:
+        """The context we would like: never above the trained one."""
+        trained = self.shape.trained_context
+        wanted = self.choices.context or self.preferences.preferred_context
+        if self._is_embedding and not self.choices.context:
+            wanted = min(wanted, MOST_EMBEDDING_CONTEXT)
+        if trained and wanted > trained:
+            self.reasons.add(
+                "context",
+                f"{wanted} tokens were asked for, but the model was trained on {trained}.",
+            )
+            return trained
+        if not trained and not self.choices.context:
+            self.reasons.add(
+                "context", "The file does not say what context the model was trained on."
+            )
+            return min(wanted, _UNKNOWN_CONTEXT)
+        return wanted
+
+    def _least_context(self, target: int) -> int:
+        if self.choices.context:
+            return target
+        return min(target, self.preferences.min_context)
+
+    # ---- The ways to load it, best first --------------------------------------------------------
+    def _search(self, target: int) -> Fit | None:
+        return next((found for found in self._ways(target) if found), None)
+
+    def _ways(self, target: int) -> Iterator[Fit | None]:
+        """Ways that fit, best first.
+
+        1. What a person fixed: the number of GPU layers.
+        2. All on GPUs with the wanted context, plain cache and then a smaller one.
+        3. Speed first: all on GPUs with at least half the wanted context.
+        4. Experts on the CPU.
+        5. Speed first: all on GPUs with the least context.
+        6. Some layers on GPUs, with the wanted context and then less.
+        7. All on the CPU.
+        """
+        least = self._least_context(target)
+        if self.choices.gpu_layers is not None:
+            yield self._fixed_layers(target, least)
+            return
+        fast = self.preferences.throughput_first
+        if self.resources.gpus:
+            yield from self._at(target, self.room.on_gpus)
+            if fast:
+                yield self._shrunk(target, max(least, target // 2), self.room.on_gpus)
+            yield from self._at(target, self.room.experts_on_cpu)
+            if fast:
+                yield self._shrunk(target, least, self.room.on_gpus)
+            yield from self._at(target, self.room.some_layers)
+            yield self._shrunk(target, least, self.room.some_layers)
+        yield from self._at(target, self.room.on_cpu)
+        yield self._shrunk(target, least, self.room.on_cpu)
+        yield self._shrunk(least, min(least, LEAST_CONTEXT), self.room.on_cpu)
+
+    def _at(self, context: int, way: _Way) -> Iterator[Fit | None]:
+        for cache_type in self._cache_types:
+            yield way(self._load(context, cache_type))
+
+    def _shrunk(self, most: int, least: int, way: _Way) -> Fit | None:
+        """The largest context that fits, with the smallest cache we are ready to use."""
+        cache_type = self._cache_types[-1]
+        return largest_context(most, least, lambda context: way(self._load(context, cache_type)))
+
+    def _fixed_layers(self, target: int, least: int) -> Fit | None:
+        count = self.choices.gpu_layers or 0
+
+        def way(load: Load) -> Fit | None:
+            found = self.room.layers(load, count)
+            return found if self.room.fits(found) else None
+
+        for found in self._at(target, way):
+            if found:
+                return found
+        return self._shrunk(target, least, way)
+
+    def _last_resort(self, target: int) -> Fit:
+        """Nothing fits: the smallest thing we would try, for the engine to decide."""
+        load = replace(self._load(self._least_context(target), self._cache_types[-1]), repack=False)
+        return self.room.layers(load, self.choices.gpu_layers or 0)
+
+    # ---- One way's load -------------------------------------------------------------------------
+    @property
+    def _is_embedding(self) -> bool:
+        return self.candidate.kind in (Kind.EMBEDDING, Kind.RERANKER)
+
+    @property
+    def _is_encoder(self) -> bool:
+        return self.shape.architecture in ENCODERS
+
+    @property
+    def _cache_types(self) -> tuple[str, ...]:
+        if self.choices.cache_type:
+            return (self.choices.cache_type,)
+        # Quantized keys come in blocks of 32 and need flash attention; without them there is no
+        # smaller cache to be had.
+        odd = self.shape.key_length % 32 or self.shape.value_length % 32
+        if odd or self.shape.is_mla or not any(self.shape.kv_heads):
+            return ("f16",)
+        return ("f16", "q8_0")
+
+    def _load(self, context: int, cache_type: str) -> Load:
+        slots = self.choices.slots or (SLOTS if self.preferences.throughput_first else 2)
+        unified = "--kv-unified" in self.flags
+        if not unified and not self.choices.slots:
+            slots = 1  # each slot would get only its share of the context
+        ubatch = min(self.choices.batch_size or 512, context)
+        if self._is_embedding:
+            # A text must go through in one piece.
+            ubatch = context
+        return Load(
+            context=context,
+            slots=slots,
+            unified=unified,
+            type_k=cache_type,
+            type_v="f16" if self.shape.is_mla else cache_type,
+            ubatch=ubatch,
+            embedding=self._is_embedding,
+        )
+
+    def _per_request(self, load: Load) -> int:
+        share = load.context if load.unified else load.context // load.slots
+        return min(share, self.shape.trained_context or share)
+
+    # ---- Options --------------------------------------------------------------------------------
+    def _options(self, found: Fit, sure: bool) -> LaunchOptions:
+        load, candidate = found.load, self.candidate
+        batch = load.ubatch if self._is_embedding else self.choices.batch_size
+        options = LaunchOptions(
+            model=candidate.path,
+            alias=candidate.model_id,
+            projector=candidate.projector.path if candidate.projector else "",
+            draft_model=candidate.draft.path if candidate.draft else "",
+            context=load.context,
+            slots=load.slots,
+            kv_unified=True if load.unified else None,
+            cache_type_k=load.type_k if load.type_k != "f16" else "",
+            cache_type_v=load.type_v if load.type_v != "f16" else "",
+            flash_attention="" if self._is_encoder else "on" if load.type_v != "f16" else "auto",
+            batch=batch,
+            ubatch=load.ubatch if batch else None,
+            threads=self.resources.cores,
+            embedding=candidate.kind is Kind.EMBEDDING,
+            reranking=candidate.kind is Kind.RERANKER,
+            pooling=self._pooling(),
+            jinja=None if self._is_embedding else self.preferences.enable_jinja,
+            fit=False if sure else None,
+            repack=None if load.repack else False,
+            cache_ram_mib=self._prompt_cache(found),
+            metrics=True,
+            extra=self.choices.extra_arguments,
+        )
+        return self._placed(options, found, sure)
+
+    def _placed(self, options: LaunchOptions, found: Fit, sure: bool) -> LaunchOptions:
+        """The options with layers put where `found` has them."""
+        if not self.resources.gpus:
+            return replace(options, gpu_layers=self.choices.gpu_layers)
+        if not (sure or self.choices.gpu_layers is not None):
+            return options  # the engine measures for itself how many layers fit
+        split = found.placement.gpu_layers
+        offloaded = found.placement.offloaded
+        options = replace(
+            options,
+            gpu_layers=ALL_LAYERS if offloaded > self.shape.layers else offloaded,
+            cpu_expert_layers=found.placement.cpu_expert_layers or None,
+        )
+        names = tuple(self.resources.gpus[number].name for number in found.gpus)
+        if len(names) < len(self.resources.gpus) and names:
+            options = replace(options, devices=names)
+        if len(names) > 1:
+            options = replace(options, split_mode="layer", tensor_split=split)
+        elif names and len(self.resources.gpus) > 1:
+            options = replace(options, split_mode="none")
+        return options
+
+    def _pooling(self) -> str:
+        if self.candidate.kind is not Kind.EMBEDDING or self.candidate.pooling:
+            return self.candidate.pooling if self.candidate.kind is Kind.EMBEDDING else ""
+        # The file is silent. Encoders average their tokens; a decoder's last one saw all others.
+        return "mean" if self._is_encoder else "last"
+
+    def _prompt_cache(self, found: Fit) -> int | None:
+        """MiB for prompts of earlier chats: a quarter of the RAM that is left."""
+        if self._is_embedding:
+            return 0
+        left = (self.resources.ram - found.memory.cpu.total) // 4 // MIB
+        return max(0, min(PROMPT_CACHE_MIB, left // 64 * 64))

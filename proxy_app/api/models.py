@@ -1,0 +1,61 @@
+"""REST: load and unload models."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from models_app.api.errors import ApiError
+from proxy_app.errors import GatewayError, api_body
+from proxy_app.runner import Runner
+from proxy_app.serving import SERVING
+
+
+class _RunnerView(APIView):
+    """A view over the runner; its errors come out in the shape of the API."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, GatewayError):
+            return Response(api_body(exc), status=exc.status)
+        return super().handle_exception(exc)
+
+
+class UnloadAll(_RunnerView):
+    """POST /api/models/unload: unload every model."""
+
+    def post(self, request: Request) -> Response:
+        SERVING.call(lambda runner: runner.unload(force=_truth(request, "force")))
+        return Response({"msg": "ok"})
+
+
+class LoadModel(_RunnerView):
+    """POST /api/models/<id>/load: load a model and answer when it is ready."""
+
+    def post(self, request: Request, name: str) -> Response:
+        model = SERVING.lineup.resolve(name).entry.model_id
+
+        async def load(runner: Runner) -> None:
+            runner.load(model)
+            await runner.wait_until_settled(model)
+
+        SERVING.call(load)
+        return Response({"msg": "ok", "model": model, "state": "ready"})
+
+
+class UnloadModel(_RunnerView):
+    """POST /api/models/<id>/unload: unload one model once its requests are done."""
+
+    def post(self, request: Request, name: str) -> Response:
+        model = SERVING.lineup.resolve(name).entry.model_id
+        SERVING.call(lambda runner: runner.unload(model, force=_truth(request, "force")))
+        return Response({"msg": "ok", "model": model, "state": "stopped"})
+
+
+def _truth(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "").lower()
+    if value in ("", "0", "false"):
+        return False
+    if value in ("1", "true"):
+        return True
+    raise ApiError(f"{name} must be 0 or 1, not {value!r}.", details="Query parameter")

@@ -1,0 +1,124 @@
+"""`/api/events`: what happens on this server, to everybody who listens.
+
+Each message is `event:message`, a newline and `data:` with compact JSON whose own `data` is a
+string of JSON. Existing clients read exactly these bytes, so no id, retry or other event name
+is ever sent; a comment line keeps idle connections open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from proxy_app.incoming import ClientWatch, Receive, Scope, Send
+
+HEARTBEAT_SECONDS = 15.0
+BACKLOG_BYTES = 4 * 1024 * 1024
+"""What one listener may be behind. One that falls further behind is disconnected: when it
+comes back it is told the whole state again, so it misses nothing that still matters."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def frame(kind: str, value: Any) -> bytes:
+    """One message as it goes over the wire."""
+    data = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    envelope = json.dumps({"type": kind, "data": data}, separators=(",", ":"), ensure_ascii=False)
+    return f"event:message\ndata:{envelope}\n\n".encode(errors="replace")
+
+
+class Listener:
+    """One connected client's backlog."""
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._size = 0
+        self._wake = asyncio.Event()
+        self.ended = False
+
+    def push(self, data: bytes) -> None:
+        if self.ended:
+            return
+        self._frames.append(data)
+        self._size += len(data)
+        if self._size > BACKLOG_BYTES:
+            self.end()
+        self._wake.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self._wake.set()
+
+    async def take(self) -> bytes:
+        """Everything that waits, in one piece; a heartbeat when nothing came for a while."""
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return b":\n\n"
+        self._wake.clear()
+        data = b"".join(self._frames)
+        self._frames.clear()
+        self._size = 0
+        return data
+
+
+class EventHub:
+    """Knows who listens and tells them; lives in one event loop."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self._closed = False
+
+    def publish(self, kind: str, value: Any) -> None:
+        """Tell everybody. Called in the event loop."""
+        if self._listeners:
+            data = frame(kind, value)
+            for listener in self._listeners:
+                listener.push(data)
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """A listener for the time of the block."""
+        listener = Listener()
+        self._listeners.add(listener)
+        if self._closed:
+            listener.end()
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End every stream, so that the server can stop."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end()
+
+
+class EventStream:
+    """The ASGI app behind `/api/events`."""
+
+    def __init__(self, hub: EventHub, first: Callable[[], list[tuple[str, Any]]]) -> None:
+        """`first` gives the messages every new listener is told the state with."""
+        self._hub = hub
+        self._first = first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        with ClientWatch(receive), self._hub.listen() as listener:
+            state = b"".join(frame(kind, value) for kind, value in self._first())
+            await send({"type": "http.response.body", "body": state, "more_body": True})
+            while not listener.ended:
+                data = await listener.take()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,91 @@
+"""What the console says at the start: where to go, and what was found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import connection
+
+from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
+
+LISTED = 12
+"""Models named one by one; more are counted."""
+
+_POLL_SECONDS = 0.2
+
+
+def opening(host: str, port: int) -> str:
+    """The first lines: where to go, and what to do when there is nothing to serve yet."""
+    place = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    lines = [
+        "ClaraCore",
+        f"  Web page   {place}/ui/",
+        f"  Admin      {place}/admin/",
+        f"  OpenAI API {place}/v1",
+        "  Ctrl-C stops everything.",
+    ]
+    if not ModelFolder.objects.exists() and not ServedModel.objects.exists():
+        lines += ["", *_NOTHING_YET]
+    return "\n".join(lines)
+
+
+_NOTHING_YET = (
+    "No models yet. To get some:",
+    "  * serve a folder of GGUF files:  make run MODELS=/path/to/folder",
+    "  * or try the starter model:      make demo",
+    "  * or add a folder in the admin and choose “Scan now”.",
+)
+
+
+def announce_scan_when_done(say: Callable[[str], None]) -> None:
+    """Say what the newest scan found, once it ended, from a thread of its own."""
+    run = ScanRun.objects.first()
+    if run is None or run.status not in (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING):
+        return
+    if ModelFolder.objects.exists():
+        threading.Thread(
+            target=_announce, args=(run.pk, say), name="scan announcement", daemon=True
+        ).start()
+
+
+def _announce(run_id: int, say: Callable[[str], None]) -> None:
+    try:
+        while True:
+            run = ScanRun.objects.get(pk=run_id)
+            if run.status == ScanRun.Status.FAILED:
+                say(f"The scan failed: {run.problem}")
+                return
+            if run.status == ScanRun.Status.COMPLETED:
+                say(found())
+                return
+            time.sleep(_POLL_SECONDS)
+    finally:
+        connection.close()
+
+
+def found() -> str:
+    """The models that are served, and the files that cannot be."""
+    served = list(
+        ServedModel.objects.filter(enabled=True, file__state=GgufFile.State.OK).select_related(
+            "file"
+        )
+    )
+    lines = [f"Found {len(served)} model{'' if len(served) == 1 else 's'}:"]
+    for model in served[:LISTED]:
+        assert model.file is not None
+        lines.append(f"  {model.model_id}  ({model.file.quantization}, {_size(model.file.size)})")
+    if len(served) > LISTED:
+        lines.append(f"  … and {len(served) - LISTED} more")
+    broken = GgufFile.objects.exclude(state__in=(GgufFile.State.OK, GgufFile.State.VANISHED))
+    lines += [f"  not served: {file.relative_path}: {file.problem}" for file in broken[:LISTED]]
+    return "\n".join(lines)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

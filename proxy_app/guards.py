@@ -1,0 +1,297 @@
+"""Starts child processes so that they never outlive us: each below a guard of its own.
+
+`guard.py` is the guard's program and tells how the two talk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import py_compile
+import secrets
+import socket
+import sys
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from proxy_app import kin
+from proxy_app.environment import engine_environment
+from proxy_app.guard_channel import Channel, Exit, explain
+
+logger = logging.getLogger(__name__)
+
+LOG_BYTES = 10 * 1024 * 1024
+"""A log file this long becomes the older one; there are never more than two."""
+
+GRACE_SECONDS = 2.0
+"""From the first SIGTERM to SIGKILL, half of it to the second SIGTERM. An idle llama-server needs
+0.1 s, one whose connections were just cut up to 0.8 s."""
+
+CLOSING_SECONDS = 5.0
+"""How much longer than a child's grace its guard may take before it is killed itself."""
+
+
+class LaunchFailed(Exception):
+    """A program could not be started; the message completes "it could not be started: …"."""
+
+
+@cache
+def guard_program() -> Path:
+    """The guard as bytecode without docstrings, or its source where that cannot be written.
+
+    A script is compiled at each start, which takes 6 ms and leaves a megabyte behind.
+    """
+    source = Path(__file__).with_name("guard.py")
+    compiled = importlib.util.cache_from_source(str(source), optimization=2)
+    try:
+        py_compile.compile(str(source), cfile=compiled, doraise=True, optimize=2)
+    except OSError:
+        return source
+    return Path(compiled)
+
+
+@dataclass(eq=False, slots=True)
+class Guard:
+    """One guard process, waiting for its order or busy with it."""
+
+    process: asyncio.subprocess.Process
+    channel: Channel
+
+
+class GuardedProcess:
+    """A child below a guard, from its start until nothing of it is left."""
+
+    def __init__(self, guard: Guard, identity: kin.Identity) -> None:
+        self.pid = identity.pid
+        self.start_time = identity.start_time
+        self.token = identity.token
+        self.guard_pid = guard.process.pid
+        self._identity = identity
+        self._guard = guard
+        self._exited = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._exit = Exit(None, None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it, its children and its guard are gone."""
+        return self._closed.is_set()
+
+    async def wait(self) -> Exit:
+        """Until it has ended, however. Its children may live a moment longer."""
+        await self._exited.wait()
+        return self._exit
+
+    async def wait_closed(self) -> None:
+        """Until nothing of it is alive."""
+        await self._closed.wait()
+
+    def request_stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Have it stopped: SIGTERM, again after half of `grace` seconds, SIGKILL after all of it.
+
+        A grace of 0 kills at once. Of several requests the soonest counts.
+        """
+        self._guard.channel.send({"stop": {"grace": grace}})
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> Exit:
+        """`request_stop`, then wait until nothing of it is alive."""
+        self.request_stop(grace)
+        await self._closed.wait()
+        return self._exit
+
+    async def follow(self) -> None:
+        """Note how it ends, and clear up after a guard that was killed."""
+        channel = self._guard.channel
+        await channel.ended.wait()
+        if channel.exit is not None:
+            self._exit = channel.exit
+            self._exited.set()
+        await channel.lost.wait()
+        if await self._guard.process.wait() != 0 or channel.exit is None:
+            logger.warning("The guard of process %d was killed", self.pid)
+            await asyncio.to_thread(kin.end, self._identity, 0)
+        self._exited.set()
+        self._closed.set()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "alive"
+        return f"<GuardedProcess {self.pid} {state}, guard {self.guard_pid}>"
+
+
+class GuardPool:
+    """Starts children, keeps one guard waiting so that the next start is quick, reaps them all."""
+
+    def __init__(self) -> None:
+        self._spares: deque[asyncio.Task[Guard]] = deque()
+        self._guards: set[Guard] = set()
+        self._live: set[GuardedProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def start(self) -> None:
+        """Prepare the first guard, so that the first launch is quick as well."""
+        await asyncio.to_thread(guard_program)
+        self._warm()
+
+    async def launch(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        log: Path,
+        log_bytes: int = LOG_BYTES,
+        grace: float = GRACE_SECONDS,
+    ) -> GuardedProcess:
+        """Execute a program with exactly this environment, its output appended to `log`.
+
+        `grace` is what it gets, in seconds, when this server is suddenly gone. Raises LaunchFailed.
+        """
+        token = secrets.token_hex(16)
+        order = {
+            "argv": list(argv),
+            "env": {**env, kin.TOKEN_VARIABLE: token},
+            "cwd": None if cwd is None else str(cwd),
+            "log": str(log),
+            "log_bytes": log_bytes,
+            "grace": grace,
+        }
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            guard = await self._order(order, token)
+        except OSError as error:
+            raise LaunchFailed(str(error)) from error
+        finally:
+            self._warm()
+        return self._adopt(guard, tuple(argv), token)
+
+    async def aclose(self, grace: float = GRACE_SECONDS) -> None:
+        """End every child and every guard, and wait until they are reaped."""
+        self._closing = True
+        for child in self._live:
+            child.request_stop(grace)
+        await asyncio.gather(*self._spares, return_exceptions=True)
+        self._spares.clear()
+        busy = {child.guard_pid for child in self._live}
+        for guard in self._guards:
+            if guard.process.pid not in busy:
+                guard.channel.transport.close()
+        try:
+            async with asyncio.timeout(grace + CLOSING_SECONDS):
+                await self._all_reaped()
+        except TimeoutError:
+            self._kill_guards()
+            await self._all_reaped()
+
+    async def _all_reaped(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _kill_guards(self) -> None:
+        for guard in self._guards:
+            logger.error("Killing the guard %d, which does not end", guard.process.pid)
+            with suppress(ProcessLookupError):
+                guard.process.kill()
+
+    async def _order(self, order: dict[str, Any], token: str) -> Guard:
+        """A guard that has carried out the order. Raises LaunchFailed and OSError."""
+        for _ in range(2):
+            guard = await self._take()
+            guard.channel.send(order)
+            try:
+                await guard.channel.answered.wait()
+            except asyncio.CancelledError:
+                guard.channel.transport.close()  # It ends whatever it has started.
+                raise
+            if guard.channel.failed is not None:
+                raise LaunchFailed(explain(order, **guard.channel.failed))
+            if guard.channel.started is not None:
+                return guard
+            # The guard was killed before it answered; nobody knows whether it came to anything.
+            await asyncio.to_thread(kin.end, kin.Identity(0, 0, ("",), token), 0)
+        raise LaunchFailed("its guard was killed")
+
+    def _adopt(self, guard: Guard, argv: tuple[str, ...], token: str) -> GuardedProcess:
+        assert guard.channel.started is not None
+        pid = guard.channel.started["pid"]
+        assert pid is not None
+        since = guard.channel.started["start_time"] or kin.start_time(pid) or 0
+        child = GuardedProcess(guard, kin.Identity(pid, since, argv, token))
+        if self._closing:
+            child.request_stop()
+        self._live.add(child)
+        self._keep(self._follow(child), f"guarded process {pid}")
+        return child
+
+    async def _follow(self, child: GuardedProcess) -> None:
+        await child.follow()
+        self._live.discard(child)
+
+    async def _take(self) -> Guard:
+        """A live guard that has no order yet."""
+        if self._closing:
+            raise LaunchFailed("the server is stopping")
+        if not self._spares:
+            return await self._spawn()
+        spare = self._spares.popleft()
+        try:
+            guard = await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            self._spares.append(spare)
+            raise
+        return await self._spawn() if guard.channel.lost.is_set() else guard
+
+    def _warm(self) -> None:
+        if not self._spares and not self._closing:
+            spawn = asyncio.get_running_loop().create_task(self._spawn(), name="spare guard")
+            self._spares.append(spawn)
+
+    async def _spawn(self) -> Guard:
+        ours, theirs = socket.socketpair()
+        try:
+            guard = await self._connect(ours, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._guards.add(guard)
+        self._keep(self._reap(guard), f"guard {guard.process.pid}")
+        return guard
+
+    async def _connect(self, ours: socket.socket, theirs: int) -> Guard:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", "-B", "-X", "utf8"),
+            str(guard_program()),
+            str(theirs),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs,),
+            start_new_session=True,
+            env=engine_environment(os.environ, {}),
+        )
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(Channel, sock=ours)
+        return Guard(process, channel)
+
+    async def _reap(self, guard: Guard) -> None:
+        await guard.process.wait()
+        self._guards.discard(guard)
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("The task %r failed", task.get_name(), exc_info=error)

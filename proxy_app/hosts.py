@@ -1,0 +1,127 @@
+"""Which names this server answers to, and which pages may drive it.
+
+A web page on another site can make a browser send requests here, by a form, an image or a host
+name that it points at this machine. So the `Host` must be one of ours, and what a browser says
+about where a request comes from must be one of our own pages.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Iterable
+
+from proxy_app.errors import ForeignPage, GatewayError, UnknownHost, api_body, openai_body
+from proxy_app.incoming import Receive, Scope, Send
+
+_READS = frozenset(("GET", "HEAD", "OPTIONS"))
+_FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))
+_PAGES = ("/ui", "/admin")
+_REMEMBERED_HOSTS = 64
+
+
+def without_port(host: str) -> str:
+    """`localhost:5800` -> `localhost`, `[::1]:5800` -> `::1`; lower case."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    if host.count(":") > 1:
+        return host
+    return host.partition(":")[0]
+
+
+def is_loopback_name(host: str) -> bool:
+    """True for `localhost`, names below it, and loopback addresses, with or without a port."""
+    name = without_port(host).rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class HostGuard:
+    """An ASGI app around the whole server that turns strangers' requests away."""
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], allowed: Iterable[str]
+    ) -> None:
+        """`allowed` are names besides the loopback ones, as in Django's ALLOWED_HOSTS."""
+        self._app = app
+        self._allowed = {without_port(name) for name in allowed}
+        self._known: set[bytes] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except GatewayError as error:
+            await _refuse(scope, receive, send, error)
+            return
+        if kind == "http" and scope["method"] == "OPTIONS":
+            await _answer(send, 204, b"", [(b"allow", b"GET, POST, PUT, PATCH, DELETE, OPTIONS")])
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        host, origin, site, mode = b"", b"", b"", b""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+            elif name == b"sec-fetch-mode":
+                mode = value
+        if host not in self._known:
+            self._check_host(host)
+        if site in _FOREIGN_SITES and not _opens_a_page(scope, mode):
+            raise ForeignPage
+        reads = scope["type"] == "http" and scope["method"] in _READS
+        if origin and not reads and not _same_origin(origin, host):
+            raise ForeignPage
+
+    def _check_host(self, host: bytes) -> None:
+        name = host.decode("latin-1")
+        if not is_loopback_name(name) and without_port(name) not in self._allowed:
+            raise UnknownHost(name)
+        if len(self._known) < _REMEMBERED_HOSTS:
+            self._known.add(host)
+
+
+def _opens_a_page(scope: Scope, mode: bytes) -> bool:
+    """A link on another site may lead to our pages; they show, and change nothing by that."""
+    path: str = scope["path"]
+    return (
+        mode == b"navigate"
+        and scope["type"] == "http"
+        and scope["method"] == "GET"
+        and (path == "/" or path.startswith(_PAGES))
+    )
+
+
+def _same_origin(origin: bytes, host: bytes) -> bool:
+    return origin.partition(b"://")[2].lower() == host.lower()
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: GatewayError) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4403})
+        return
+    if scope["path"].startswith("/api/"):
+        body = json.dumps(api_body(error)).encode()
+    else:
+        body = openai_body(error)
+    await _answer(send, error.status, body, [(b"content-type", b"application/json")])
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers = [*headers, (b"content-length", b"%d" % len(body))] if status != 204 else headers
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,93 @@
+"""The client's side of a request: its body, and noticing that it left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from types import TracebackType
+from typing import Any, Self
+
+from proxy_app.errors import BodyTooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_BODY_BYTES = 128 * 1024 * 1024
+"""Longest request body; images travel in it as base64."""
+
+WATCH_AFTER = 0.004
+"""Seconds until a request is watched for its client leaving. Answers that come faster do not
+pay for the watching; waiting longer than this is no loss to an engine."""
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before it had sent its whole request."""
+
+
+async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole request body. Raises BodyTooLarge or ClientLeft."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise BodyTooLarge(limit)
+    return b"".join(pieces)
+
+
+class ClientWatch:
+    """Cancels the work inside the `with` block when the client leaves.
+
+    The block ends as if nothing had happened; `left` tells. Everything the block holds is
+    given back on the way out, which is what stops the engine's work.
+    """
+
+    __slots__ = ("_receive", "_task", "_timer", "_watcher", "left")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._watcher: asyncio.Task[None] | None = None
+        self.left = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin)
+        return self
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(
+            self._watch(), name="watch for the client leaving"
+        )
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        # Only our own cancellation ends here; the server's must go on.
+        return self.left and kind is asyncio.CancelledError and self._task.uncancel() == 0

@@ -1,0 +1,104 @@
+"""Which engines are ours, across restarts of the server: one file per engine in a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from proxy_app import kin
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One engine that was started and has not been seen to end."""
+
+    model_id: str
+    pid: int
+    start_time: int
+    argv: tuple[str, ...]
+    port: int | None
+    guard_pid: int
+    token: str
+
+    @property
+    def identity(self) -> kin.Identity:
+        return kin.Identity(self.pid, self.start_time, self.argv, self.token)
+
+
+class Ledger:
+    """The folder of entries. Readable by its owner alone, since commands may hold keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def record(self, entry: Entry) -> None:
+        """Write an entry, whole or not at all. Raises OSError.
+
+        It is not flushed to the disk: a loss of power ends the engine as well.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(entry)
+        unfinished = path.with_suffix(".part")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            json.dump(asdict(entry), stream)
+        unfinished.replace(path)
+
+    def forget(self, entry: Entry) -> None:
+        """Remove the entry of an engine that has ended."""
+        self._path(entry).unlink(missing_ok=True)
+
+    def entries(self) -> list[Entry]:
+        """Every readable entry; files that hold none are removed."""
+        for unfinished in self._folder.glob("*.part"):
+            unfinished.unlink(missing_ok=True)
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(_read(path))
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                logger.warning("Removing the unreadable ledger file %s: %s", path.name, error)
+                path.unlink(missing_ok=True)
+        return found
+
+    def survivors(self) -> list[Entry]:
+        """Entries of which something still lives; the files of all others are removed.
+
+        Only for a server that has started no engine yet: it asks about those of an earlier one.
+        """
+        alive = []
+        for entry in self.entries():
+            if kin.processes(entry.identity):
+                alive.append(entry)
+            else:
+                self.forget(entry)
+        return alive
+
+    def end_survivors(self, timeout: float = 2.0) -> int:
+        """End what an earlier server left behind and tell how many engines that were.
+
+        Each gets SIGTERM and, after `timeout` seconds, SIGKILL. Blocks; a process that does not
+        match its entry is never touched.
+        """
+        survivors = self.survivors()
+        for entry in survivors:
+            logger.info("Ending the engine of %s, process %d", entry.model_id, entry.pid)
+            kin.end(entry.identity, timeout)
+            self.forget(entry)
+        return len(survivors)
+
+    def _path(self, entry: Entry) -> Path:
+        return self._folder / f"{entry.token}.json"
+
+
+def _read(path: Path) -> Entry:
+    fields = json.loads(path.read_text(encoding="ascii"))
+    entry = Entry(**{**fields, "argv": tuple(fields["argv"])})
+    if not entry.argv or path.stem != entry.token or not entry.token:
+        raise ValueError("it is not an entry of this ledger")
+    return entry

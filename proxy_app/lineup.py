@@ -1,0 +1,132 @@
+"""What is served, worked out from the configuration document (pure).
+
+The gateway asks it for names, the runner for commands and the scheduler for limits; all three
+see the same state, because a changed configuration replaces the whole line-up at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from models_app.config_yaml import ConfigError, expand
+from models_app.document import ConfigDocument, ModelEntry
+from proxy_app.bodies import Rewrite
+from proxy_app.errors import ModelNotFound
+from proxy_app.eviction import Group, Groups
+from proxy_app.scheduler import Limits, Policy
+
+DEFAULT_CONCURRENCY = 10
+"""Requests one model serves at once unless its entry says otherwise."""
+
+PORT = "${PORT}"
+"""Stands in a command until the engine's port is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How an engine is started. Two equal ones need no restart."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    proxy: str
+    check_endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One model as the gateway and the runner see it."""
+
+    entry: ModelEntry
+    launch: Launch | None
+    problem: str
+    """Why it cannot be started; empty when it can."""
+    rewrite: Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How long requests may wait, from the server's settings."""
+
+    max_wait: float = 20
+    min_residency: float = 0
+    length: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """All models, every name they answer to, and the scheduler's policy."""
+
+    models: Mapping[str, Served] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    start_timeout: float = 300
+    start_port: int = 8100
+    preload: tuple[str, ...] = ()
+
+    def resolve(self, name: str) -> Served:
+        """The model that answers to a name. Raises ModelNotFound with what comes close."""
+        model = self.names.get(name)
+        if model is None:
+            raise ModelNotFound(name, get_close_matches(name, self.names, n=3, cutoff=0.5))
+        return self.models[model]
+
+
+def line_up(document: ConfigDocument, rules: QueueRules | None = None) -> Lineup:
+    """The line-up of a document."""
+    rules = rules or QueueRules()
+    models = {model: _served(entry, document) for model, entry in document.models.items()}
+    names = {alias: model for model, entry in document.models.items() for alias in entry.aliases}
+    names.update({model: model for model in document.models})
+    return Lineup(
+        models=models,
+        names=names,
+        policy=Policy(
+            models={
+                model: _limits(entry, document, rules) for model, entry in document.models.items()
+            },
+            groups=_groups(document),
+            max_wait=rules.max_wait,
+            min_residency=rules.min_residency,
+        ),
+        start_timeout=document.health_check_timeout,
+        start_port=document.start_port,
+        preload=document.preload,
+    )
+
+
+def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
+    launch, problem = None, ""
+    try:
+        command = expand(entry, document, PORT)
+        launch = Launch(
+            argv=tuple(command.argv),
+            env=tuple(_variable(item) for item in entry.env),
+            proxy=command.proxy,
+            check_endpoint=command.check_endpoint,
+        )
+    except ConfigError as error:
+        problem = str(error)
+    return Served(entry, launch, problem, Rewrite(entry.use_model_name, entry.strip_params))
+
+
+def _variable(item: str) -> tuple[str, str]:
+    name, _, value = item.partition("=")
+    return name.strip(), value
+
+
+def _limits(entry: ModelEntry, document: ConfigDocument, rules: QueueRules) -> Limits:
+    return Limits(
+        concurrency=entry.concurrency_limit or DEFAULT_CONCURRENCY,
+        queue=rules.length,
+        ttl=document.global_ttl if entry.ttl is None else entry.ttl,
+    )
+
+
+def _groups(document: ConfigDocument) -> Groups:
+    of_model = {}
+    for entry in document.groups.values():
+        group = Group(entry.name, entry.swap, entry.exclusive, entry.persistent)
+        of_model.update(dict.fromkeys(entry.members, group))
+    return Groups(of_model=of_model)

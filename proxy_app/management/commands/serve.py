@@ -1,0 +1,174 @@
+"""`manage.py serve`: the whole server on one machine, engines and worker included."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from models_app import config_yaml, folders, importing, scan_runs
+from proxy_app import greeting
+from proxy_app.home_lock import HomeInUse, HomeLock
+from proxy_app.hosts import is_loopback_name
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""A thread that renders pages holds up streams for at most this long at a time."""
+
+
+class Command(BaseCommand):
+    help = "Serve models: starts and stops engines on demand and streams through one port."
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--host",
+            default=settings.CLARACORE_HOST,
+            help="address to listen on (CLARACORE_HOST, default 127.0.0.1)",
+        )
+        parser.add_argument(
+            "--port",
+            type=_port,
+            default=settings.CLARACORE_PORT,
+            help="port to listen on (CLARACORE_PORT, default 5800)",
+        )
+        parser.add_argument(
+            "--models-folder",
+            action="append",
+            default=[],
+            metavar="PATH",
+            help="serve the GGUF files of this folder; may be given more than once",
+        )
+        parser.add_argument(
+            "--backend",
+            choices=settings.CLARACORE_BACKENDS,
+            help="engine backend to plan for (CLARACORE_BACKEND)",
+        )
+        parser.add_argument(
+            "--ram", type=_gibibytes, metavar="GIB", help="memory to plan with (CLARACORE_RAM)"
+        )
+        parser.add_argument(
+            "--vram", type=_gibibytes, metavar="GIB", help="GPU memory to plan with"
+        )
+        parser.add_argument(
+            "--config", type=Path, metavar="FILE", help="import this config.yaml first"
+        )
+        parser.add_argument(
+            "--no-worker",
+            action="store_true",
+            help="the background worker runs elsewhere (as in docker-compose.yml)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        _check_host(options["host"])
+        try:
+            with HomeLock(settings.CLARACORE_HOME):
+                self._serve(options)
+        except HomeInUse as error:
+            raise CommandError(str(error)) from None
+
+    def _serve(self, options: dict[str, Any]) -> None:
+        listener = _bind(options["host"], options["port"])
+        _plan_with(options["backend"], options["ram"], options["vram"])
+        call_command("migrate", interactive=False, verbosity=0)
+        if options["config"] is not None:
+            self._import(options["config"])
+        tracked = [self._track(path) for path in options["models_folder"]]
+        if tracked or not options["config"]:
+            scan_runs.request()
+        self._say(greeting.opening(options["host"], options["port"]))
+        greeting.announce_scan_when_done(self._say)
+        _prepare_interpreter()
+        from proxy_app import asgi_server
+        from proxy_app.serving import SERVING
+
+        SERVING.runs_worker = not options["no_worker"]
+        server = asgi_server.Server(asgi_server.configuration())
+        server.run(sockets=[listener])
+        if not server.started:
+            raise CommandError("The server could not start; the reason stands above.")
+        self._say("Stopped.")
+
+    def _import(self, file: Path) -> None:
+        try:
+            parsed = config_yaml.parse(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{file} cannot be read: {error}") from None
+        except config_yaml.ConfigError as error:
+            raise CommandError(f"{file} was not imported: {error}") from None
+        report = importing.apply(parsed)
+        self._say(f"Imported {file}: {report}")
+
+    def _track(self, path: str) -> str:
+        try:
+            return str(folders.add(Path(path)))
+        except folders.FolderError as error:
+            raise CommandError(str(error)) from None
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _check_host(host: str) -> None:
+    if not is_loopback_name(host):
+        raise CommandError(
+            f"Not listening on {host}: until accounts exist, everybody who can reach the port "
+            "could run programs on this machine. Use --host 127.0.0.1."
+        )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CommandError(
+            f"Port {port} on {host} cannot be used: {error.strerror}. "
+            "Another server may be running there; choose one with --port."
+        ) from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def _plan_with(backend: str | None, ram: float | None, vram: float | None) -> None:
+    """The flags win over the environment, for this process and its worker alike."""
+    for name, value in (("BACKEND", backend), ("RAM", ram), ("VRAM", vram)):
+        if value is not None:
+            os.environ[f"CLARACORE_{name}"] = str(value)
+    settings.CLARACORE_BACKEND = backend or settings.CLARACORE_BACKEND
+    settings.CLARACORE_RAM_GIB = ram or settings.CLARACORE_RAM_GIB
+    settings.CLARACORE_VRAM_GIB = vram or settings.CLARACORE_VRAM_GIB
+
+
+def _prepare_interpreter() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    # What was loaded so far lives for ever: keep the collector from walking it again and
+    # again, which shows as pauses of 20 ms in the slowest requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return port
+
+
+def _gibibytes(text: str) -> float:
+    amount = float(text)
+    if not 0 < amount < 1_000_000:
+        raise argparse.ArgumentTypeError("must be a number of GiB above 0")
+    return amount

@@ -1,0 +1,369 @@
+"""The scheduler's hands: starts and stops engines, lets requests through, reconciles.
+
+One runner owns all engines of the machine. Everything here happens in one event loop, so the
+scheduler is asked and told without locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from proxy_app.errors import (
+    GatewayError,
+    ModelFailedToStart,
+    ModelNotFound,
+    ModelUnloaded,
+    QueueFull,
+    ServerStopping,
+)
+from proxy_app.guards import GuardPool
+from proxy_app.ledger import Ledger
+from proxy_app.lineup import Lineup, Served
+from proxy_app.log_files import log_path
+from proxy_app.ports import PortPool
+from proxy_app.process import Engine, EngineSpec, EngineState
+from proxy_app.scheduler import Refusal, Scheduler, Ticket
+
+logger = logging.getLogger(__name__)
+
+
+class Lease:
+    """A granted request: its engine, until the request ends."""
+
+    __slots__ = ("_runner", "_ticket", "engine")
+
+    def __init__(self, runner: Runner, ticket: Ticket, engine: Engine) -> None:
+        self._runner = runner
+        self._ticket = ticket
+        self.engine = engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.release(self._ticket)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """What is shown of one model."""
+
+    model: str
+    state: EngineState
+    in_flight: int
+    queued: int
+    problem: str
+
+
+class Runner:
+    """Implements the scheduler's `Effects` with real engines."""
+
+    def __init__(
+        self,
+        home: Path,
+        guards: GuardPool,
+        ledger: Ledger,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._guards = guards
+        self._ledger = ledger
+        self._on_change = on_change
+        self.lineup = Lineup()
+        self._ports = PortPool(self.lineup.start_port)
+        self._scheduler = Scheduler(self, self.lineup.policy)
+        self._engines: dict[str, Engine] = {}
+        self._ending: set[str] = set()
+        self._failures: dict[str, GatewayError] = {}
+        self._problems: dict[str, str] = {}
+        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
+        self._arriving: Ticket | None = None
+        self._refused: Refusal | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Condition()
+
+    # ---- Requests ------------------------------------------------------------------------
+
+    async def acquire(self, model: str) -> Lease:
+        """A place at the model's engine, waiting for its turn and loading it if need be.
+
+        Raises QueueFull, ModelFailedToStart, ServerStopping or ModelNotFound.
+        """
+        ticket = Ticket(model, time.monotonic())
+        self._arriving, self._refused = ticket, None
+        self._scheduler.on_request(ticket, ticket.arrived)
+        self._arriving = None
+        if self._refused is not None:
+            raise self._error(model, self._refused)
+        if ticket.seat is None:
+            await self._wait(ticket)
+        return Lease(self, ticket, self._engines[model])
+
+    async def _wait(self, ticket: Ticket) -> None:
+        self._arm()
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = future
+        try:
+            await future
+        except asyncio.CancelledError:
+            # The grant may have come in the same turn of the loop as the client's leaving.
+            if ticket.seat is not None:
+                self.release(ticket)
+            else:
+                self._scheduler.on_cancel(ticket, time.monotonic())
+                self._arm()
+            raise
+        finally:
+            self._waiting.pop(ticket, None)
+
+    def release(self, ticket: Ticket) -> None:
+        """A granted request ended."""
+        self._scheduler.on_done(ticket, time.monotonic())
+        if self._timer is None:
+            self._arm()
+
+    # ---- The scheduler's effects -----------------------------------------------------------
+
+    def start(self, model: str) -> None:
+        served = self.lineup.models[model]
+        self._problems.pop(model, None)
+        if served.launch is None:
+            self._failures[model] = ModelFailedToStart(model, served.problem)
+            asyncio.get_running_loop().call_soon(self._ended, model, True)
+            return
+        engine = Engine(
+            self._spec(served),
+            guards=self._guards,
+            ports=self._ports,
+            ledger=self._ledger,
+            on_change=self._engine_changed,
+        )
+        self._engines[model] = engine
+        logger.info("Loading %s", model)
+        engine.start()
+
+    def stop(self, model: str) -> None:
+        engine = self._engines.get(model)
+        self._ending.add(model)
+        if engine is not None:
+            logger.info("Unloading %s", model)
+            self._spawn(engine.stop(), name=f"stop {model}")
+
+    def grant(self, ticket: Ticket) -> bool:
+        if ticket is self._arriving:
+            return True
+        future = self._waiting.get(ticket)
+        if future is None or future.done():
+            return False
+        future.set_result(None)
+        return True
+
+    def refuse(self, ticket: Ticket, why: Refusal) -> None:
+        if ticket is self._arriving:
+            self._refused = why
+            return
+        future = self._waiting.get(ticket)
+        if future is not None and not future.done():
+            future.set_exception(self._error(ticket.model, why))
+
+    # ---- Engines report --------------------------------------------------------------------
+
+    def _engine_changed(self, engine: Engine, old: EngineState, new: EngineState) -> None:
+        model = engine.spec.model_id
+        if self._engines.get(model) is not engine:
+            return
+        if new is EngineState.READY:
+            logger.info("%s is ready on port %s", model, engine.port)
+            self._scheduler.on_ready(model, time.monotonic())
+        elif new is EngineState.STOPPING and model not in self._ending:
+            self._scheduler.on_ending(model)
+        elif new is EngineState.STOPPED:
+            self._note_failure(engine, old)
+            del self._engines[model]
+            self._ended(model, engine.failure is not None)
+        self._notify()
+
+    def _note_failure(self, engine: Engine, old: EngineState) -> None:
+        failure = engine.failure
+        if failure is None:
+            return
+        model = engine.spec.model_id
+        self._problems[model] = failure.reason
+        if old is EngineState.STARTING:
+            self._failures[model] = ModelFailedToStart(model, failure.reason, failure.log_tail)
+            logger.error("Could not load %s: %s", model, failure.reason)
+        else:
+            logger.error("The engine of %s ended: %s", model, failure.reason)
+
+    def _ended(self, model: str, failed: bool) -> None:
+        self._ending.discard(model)
+        self._scheduler.on_ended(model, time.monotonic(), failed=failed)
+        self._arm()
+        self._notify()
+
+    def _spec(self, served: Served) -> EngineSpec:
+        assert served.launch is not None
+        return EngineSpec(
+            model_id=served.entry.model_id,
+            argv=served.launch.argv,
+            env=dict(served.launch.env),
+            proxy_url=served.launch.proxy,
+            check_endpoint=served.launch.check_endpoint,
+            start_timeout=self.lineup.start_timeout,
+            log_path=log_path(self._home, served.entry.model_id),
+            working_directory=self._home,
+        )
+
+    def _error(self, model: str, why: Refusal) -> GatewayError:
+        match why:
+            case Refusal.QUEUE_FULL:
+                return QueueFull(model)
+            case Refusal.START_FAILED:
+                return self._failures[model]
+            case Refusal.UNKNOWN_MODEL:
+                return ModelNotFound(model)
+            case Refusal.UNLOADED:
+                return ModelUnloaded(model)
+            case Refusal.STOPPING:
+                return ServerStopping()
+
+    # ---- What people ask for -----------------------------------------------------------------
+
+    def load(self, model: str) -> None:
+        """Load a model without a request; `wait_until_settled` tells how it went."""
+        self._failures.pop(model, None)
+        self._scheduler.load(model, time.monotonic())
+        self._arm()
+
+    async def unload(self, model: str | None = None, *, force: bool = False) -> None:
+        """Stop one model, or all, and wait until its engine is gone.
+
+        Requests in flight are finished first, unless `force`.
+        """
+        models = self._scheduler.loaded() if model is None else (model,)
+        gone = [engine for name in models if (engine := self._engines.get(name))]
+        for name in models:
+            self._scheduler.unload(name, time.monotonic(), force=force)
+        self._notify()
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: not any(engine in self._engines.values() for engine in gone)
+            )
+
+    async def wait_until_settled(self, model: str) -> None:
+        """Until the model is ready. Raises ModelFailedToStart when it cannot be loaded."""
+
+        def settled() -> bool:
+            return self.state(model) is EngineState.READY or model in self._failures
+
+        async with self._changed:
+            await self._changed.wait_for(settled)
+        if self.state(model) is not EngineState.READY:
+            raise self._failures[model]
+
+    def apply(self, lineup: Lineup) -> None:
+        """Serve another line-up; only engines whose launch changed are restarted, drained."""
+        before, self.lineup = self.lineup, lineup
+        if lineup.start_port != before.start_port:
+            self._ports.start_port = lineup.start_port
+        changed = frozenset(
+            model
+            for model, served in lineup.models.items()
+            if model in before.models and before.models[model].launch != served.launch
+        )
+        self._failures = {m: e for m, e in self._failures.items() if m not in changed}
+        self._problems = {m: p for m, p in self._problems.items() if m not in changed}
+        self._scheduler.configure(lineup.policy, time.monotonic(), changed)
+        self._arm()
+        self._notify()
+
+    def cut_off(self) -> None:
+        """Take no more requests and end every engine now, whatever is in flight."""
+        self._scheduler.close()
+        for model in self._scheduler.loaded():
+            self._scheduler.unload(model, time.monotonic(), force=True)
+
+    async def close(self, grace: float) -> None:
+        """Refuse new requests, give those in flight `grace` seconds, then end every engine."""
+        self._scheduler.close()
+        try:
+            async with asyncio.timeout(grace):
+                await self.unload()
+        except TimeoutError:
+            logger.warning("Requests were still running after %s s; they are cut off.", grace)
+            await self.unload(force=True)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # ---- What can be seen --------------------------------------------------------------------
+
+    def state(self, model: str) -> EngineState:
+        engine = self._engines.get(model)
+        return engine.state if engine else EngineState.STOPPED
+
+    def engine(self, model: str) -> Engine | None:
+        return self._engines.get(model)
+
+    def statuses(self) -> list[ModelStatus]:
+        """Every served model, sorted by id."""
+        return [
+            ModelStatus(
+                model=model,
+                state=self.state(model),
+                in_flight=self._scheduler.in_flight(model),
+                queued=self._scheduler.queued(model),
+                problem=served.problem or self._problems.get(model, ""),
+            )
+            for model, served in sorted(self.lineup.models.items())
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Runner {self._scheduler!r}>"
+
+    # ---- Time and tasks ----------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = time.monotonic()
+        deadline = self._scheduler.next_deadline(now)
+        if deadline is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(deadline - now + 0.001, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._scheduler.on_tick(time.monotonic())
+        self._arm()
+
+    def _notify(self) -> None:
+        self._on_change()
+        self._spawn(self._wake(), name="runner changed")
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("The task %r failed", task.get_name(), exc_info=error)

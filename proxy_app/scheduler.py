@@ -1,0 +1,398 @@
+"""Who may run now, who waits, who must go.
+
+The scheduler is told what happened and decides; `Effects` is its only window. It does not
+wait, read a clock, log or touch the database: every call carries the time (seconds on any
+monotonic clock), and every decision is a call on `Effects`.
+
+After each event the decisions are taken in this order:
+
+1. A model that is leaving and idle is stopped, and so is one that is only being loaded when
+   nobody waits for it any more.
+2. Waiters of ready models are granted, oldest first, up to the model's limit, unless the
+   model is leaving or has to make room for an older waiter (3d).
+3. For each model with waiters (or asked to be loaded) that is not loaded, the one with the
+   oldest waiter first:
+   a. it waits behind an older one that it cannot share the machine with;
+   b. with nobody in its way it is started;
+   c. models in its way that are idle and loaded for the minimum residency are stopped;
+   d. a busy model in its way goes on serving, newer requests included, until it was loaded
+      for the minimum residency and the oldest waiter has waited for `max_wait`; from then on
+      it serves only what came no later than that waiter. So the oldest request of all always
+      moves, however long models take to load.
+4. A ready model that nobody used for its time to live is stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from proxy_app.eviction import Group, Groups, exclude_each_other, must_leave
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request's place in the queue."""
+
+    model: str
+    arrived: float
+    seat: Seat | None = None
+    """Where it is served, once granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one model may use."""
+
+    concurrency: int = 10
+    """Requests served at once."""
+    queue: int = 256
+    """Requests that may wait."""
+    ttl: float = 0
+    """Idle seconds until it is stopped; 0 never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole configuration the scheduler works from."""
+
+    models: Mapping[str, Limits] = field(default_factory=dict)
+    groups: Groups = field(default_factory=Groups)
+    max_wait: float = 20
+    """Seconds after which the oldest waiter stops newer requests for what is in its way."""
+    min_residency: float = 0
+    """Seconds a model stays loaded at least before it makes room for another."""
+
+
+class Refusal(StrEnum):
+    """Why a request was not served."""
+
+    QUEUE_FULL = "queue full"
+    UNKNOWN_MODEL = "unknown model"
+    START_FAILED = "start failed"
+    UNLOADED = "unloaded"
+    STOPPING = "stopping"
+
+
+class Phase(StrEnum):
+    """Where a loaded model stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One loaded model: an engine from its start to its end."""
+
+    model: str
+    limits: Limits
+    phase: Phase = Phase.STARTING
+    in_flight: int = 0
+    ready_at: float = 0
+    last_used: float = 0
+    leaving: bool = False
+    """It was told to go: no new requests, stopped when idle."""
+    yields_to: float | None = None
+    """Arrival of a request that waited too long for its place: no later ones get in."""
+
+    @property
+    def idle(self) -> bool:
+        return self.phase is Phase.READY and self.in_flight == 0
+
+    @property
+    def expires_at(self) -> float:
+        return self.last_used + self.limits.ttl
+
+    def accepts(self, ticket: Ticket) -> bool:
+        return (
+            self.phase is Phase.READY
+            and not self.leaving
+            and self.in_flight < self.limits.concurrency
+            # No later, rather than earlier: of two models whose oldest waiters came in the same
+            # instant each would hold back the other's for ever.
+            and (self.yields_to is None or ticket.arrived <= self.yields_to)
+        )
+
+
+class Effects(Protocol):
+    """What the scheduler can cause. The runner implements it.
+
+    None of these may call back into the scheduler before it returns.
+    """
+
+    def start(self, model: str) -> None:
+        """Begin loading; answer later with `on_ready` or `on_ended`."""
+
+    def stop(self, model: str) -> None:
+        """End its engine; answer later with `on_ended`."""
+
+    def grant(self, ticket: Ticket) -> bool:
+        """Let the request go ahead. False when whoever asked has left meanwhile."""
+
+    def refuse(self, ticket: Ticket, why: Refusal) -> None:
+        """Turn the request away."""
+
+
+class Scheduler:
+    """Decides for all models of one machine."""
+
+    def __init__(self, effects: Effects, policy: Policy) -> None:
+        self._effects = effects
+        self._policy = policy
+        self._seats: dict[str, Seat] = {}
+        self._waiting: dict[str, deque[Ticket]] = {}
+        self._wished: dict[str, float] = {}
+        self._closed = False
+
+    # ---- What happened -------------------------------------------------------------------
+
+    def on_request(self, ticket: Ticket, now: float) -> None:
+        """A request arrived. It is granted, refused or made to wait."""
+        model = ticket.model
+        seat = self._seats.get(model)
+        limits = self._policy.models.get(model)
+        if self._closed:
+            self._effects.refuse(ticket, Refusal.STOPPING)
+        elif seat is not None and model not in self._waiting and seat.accepts(ticket):
+            self._seat(ticket, seat)
+        elif limits is None:
+            self._effects.refuse(ticket, Refusal.UNKNOWN_MODEL)
+        elif len(self._waiting.get(model, ())) >= limits.queue:
+            self._effects.refuse(ticket, Refusal.QUEUE_FULL)
+        else:
+            self._waiting.setdefault(model, deque()).append(ticket)
+            self._decide(now)
+
+    def on_cancel(self, ticket: Ticket, now: float) -> None:
+        """A waiting request's client left. One that was granted meanwhile ends with `on_done`."""
+        queue = self._waiting.get(ticket.model)
+        if queue is None or ticket not in queue:
+            return
+        queue.remove(ticket)
+        if not queue:
+            del self._waiting[ticket.model]
+        self._decide(now)
+
+    def on_done(self, ticket: Ticket, now: float) -> None:
+        """A granted request ended, however it ended."""
+        seat, ticket.seat = ticket.seat, None
+        if seat is None:
+            return
+        seat.in_flight -= 1
+        seat.last_used = now
+        if self._waiting or self._wished or seat.leaving:
+            self._decide(now)
+
+    def on_ready(self, model: str, now: float) -> None:
+        """The engine can serve."""
+        seat = self._seats.get(model)
+        if seat is None or seat.phase is not Phase.STARTING:
+            return
+        seat.phase = Phase.READY
+        seat.ready_at = seat.last_used = now
+        self._wished.pop(model, None)
+        self._decide(now)
+
+    def on_ending(self, model: str) -> None:
+        """The engine ended by itself; `on_ended` follows when nothing of it is left."""
+        seat = self._seats.get(model)
+        if seat is not None:
+            seat.phase = Phase.STOPPING
+
+    def on_ended(self, model: str, now: float, *, failed: bool = False) -> None:
+        """The engine is gone: stopped, crashed or never came up (`failed`)."""
+        seat = self._seats.pop(model, None)
+        if failed and seat is not None and seat.phase is Phase.STARTING:
+            self._wished.pop(model, None)
+            self._refuse_waiting(model, Refusal.START_FAILED)
+        self._decide(now)
+
+    def on_tick(self, now: float) -> None:
+        """Time passed; see `next_deadline`."""
+        self._decide(now)
+
+    # ---- What people ask for -------------------------------------------------------------
+
+    def load(self, model: str, now: float) -> None:
+        """Load a model without a request for it."""
+        if model in self._policy.models and not self._closed:
+            seat = self._seats.get(model)
+            if seat is None or seat.leaving or seat.phase is not Phase.READY:
+                self._wished.setdefault(model, now)
+            self._decide(now)
+
+    def unload(self, model: str, now: float, *, force: bool = False) -> None:
+        """Stop a model once its requests are done, or at once."""
+        self._wished.pop(model, None)
+        seat = self._seats.get(model)
+        if seat is not None:
+            seat.leaving = True
+            if force or seat.phase is Phase.STARTING:
+                self._refuse_waiting(model, Refusal.UNLOADED)
+                self._stop(seat)
+        self._decide(now)
+
+    def configure(self, policy: Policy, now: float, changed: frozenset[str] = frozenset()) -> None:
+        """Work from another policy. Models in `changed` restart, vanished ones go."""
+        self._policy = policy
+        for model, seat in self._seats.items():
+            if model in policy.models:
+                seat.limits = policy.models[model]
+            seat.leaving = seat.leaving or model in changed or model not in policy.models
+        for model in [model for model in self._waiting if model not in policy.models]:
+            self._refuse_waiting(model, Refusal.UNKNOWN_MODEL)
+        self._wished = {m: at for m, at in self._wished.items() if m in policy.models}
+        self._decide(now)
+
+    def close(self) -> None:
+        """Refuse everything from now on; what is in flight may finish."""
+        self._closed = True
+        self._wished.clear()
+        for model in list(self._waiting):
+            self._refuse_waiting(model, Refusal.STOPPING)
+
+    # ---- What can be seen ----------------------------------------------------------------
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `on_tick` is due next; None when only an event can change anything."""
+        deadlines = [seat.expires_at for seat in self._seats.values() if self._can_expire(seat)]
+        for model, since in self._front():
+            for seat in self._in_the_way(model):
+                if seat.phase is Phase.READY:
+                    deadlines += (self._patience_ends(since), self._settled_at(seat))
+        return min((at for at in deadlines if at > now), default=None)
+
+    def in_flight(self, model: str) -> int:
+        """Requests being served."""
+        seat = self._seats.get(model)
+        return seat.in_flight if seat else 0
+
+    def queued(self, model: str) -> int:
+        """Requests waiting."""
+        return len(self._waiting.get(model, ()))
+
+    def loaded(self) -> tuple[str, ...]:
+        """Models with an engine, whatever its phase."""
+        return tuple(self._seats)
+
+    def __repr__(self) -> str:
+        seats = ", ".join(
+            f"{seat.model} {seat.phase} {seat.in_flight} in flight"
+            + (" leaving" if seat.leaving else " yielding" if seat.yields_to is not None else "")
+            for seat in self._seats.values()
+        )
+        queues = ", ".join(f"{model} {len(queue)}" for model, queue in self._waiting.items())
+        return f"<Scheduler loaded: {seats or 'none'} | waiting: {queues or 'none'}>"
+
+    # ---- Deciding ------------------------------------------------------------------------
+
+    def _decide(self, now: float) -> None:
+        self._stop_leaving()
+        front = self._front()
+        self._hold_back(front, now)
+        self._grant_waiting()
+        self._make_room(front, now)
+        self._stop_expired(now)
+
+    def _stop_leaving(self) -> None:
+        for seat in self._seats.values():  # 1
+            unwanted = seat.phase is Phase.STARTING and not self._wanted(seat.model)
+            if unwanted or (seat.leaving and seat.in_flight == 0):
+                self._stop(seat)
+
+    def _hold_back(self, front: list[tuple[str, float]], now: float) -> None:
+        for seat in self._seats.values():
+            seat.yields_to = None
+        for model, since in front:
+            if now >= self._patience_ends(since):
+                for seat in self._in_the_way(model):
+                    settled = seat.phase is Phase.READY and now >= self._settled_at(seat)
+                    if settled and seat.yields_to is None:
+                        seat.yields_to = since  # 3d
+
+    def _grant_waiting(self) -> None:
+        for model in list(self._waiting):  # 2
+            seat = self._seats.get(model)
+            queue = self._waiting[model]
+            while seat is not None and queue and seat.accepts(queue[0]):
+                self._seat(queue.popleft(), seat)
+            if not queue:
+                del self._waiting[model]
+
+    def _make_room(self, front: list[tuple[str, float]], now: float) -> None:
+        for model, _ in front:  # 3
+            in_the_way = self._in_the_way(model)
+            if not in_the_way:
+                self._seats[model] = Seat(model, self._policy.models[model])  # b
+                self._effects.start(model)
+            for seat in in_the_way:
+                # Whoever may still get in was granted above, so an idle one has served its turn.
+                if seat.idle and now >= self._settled_at(seat):
+                    self._stop(seat)  # c
+
+    def _stop_expired(self, now: float) -> None:
+        for seat in self._seats.values():  # 4
+            if self._can_expire(seat) and now >= seat.expires_at:
+                self._stop(seat)
+
+    # ---- Helpers -------------------------------------------------------------------------
+
+    def _targets(self) -> list[tuple[str, float]]:
+        """Models somebody wants that have no engine, with the time of the oldest wish."""
+        since = {model: at for model, at in self._wished.items() if model not in self._seats}
+        for model, queue in self._waiting.items():
+            if model not in self._seats:
+                since[model] = min(queue[0].arrived, since.get(model, queue[0].arrived))
+        return sorted(since.items(), key=lambda item: item[1])
+
+    def _front(self) -> list[tuple[str, float]]:
+        """The targets that no older one keeps waiting, oldest first."""
+        front = []
+        older: set[Group] = set()
+        for model, since in self._targets():
+            group = self._policy.groups.group(model)
+            if not any(exclude_each_other(group, other) for other in older):  # 3a
+                front.append((model, since))
+            older.add(group)
+        return front
+
+    def _in_the_way(self, model: str) -> list[Seat]:
+        leave = must_leave(model, self._seats, self._policy.groups)
+        return [self._seats[name] for name in leave]
+
+    # Times are compared as the sums that `next_deadline` reports. Taking differences instead,
+    # rounding can make a tick at a deadline find it not yet due, and no other tick would follow.
+    def _patience_ends(self, since: float) -> float:
+        return since + self._policy.max_wait
+
+    def _settled_at(self, seat: Seat) -> float:
+        return seat.ready_at + self._policy.min_residency
+
+    def _wanted(self, model: str) -> bool:
+        return model in self._waiting or model in self._wished
+
+    def _can_expire(self, seat: Seat) -> bool:
+        return seat.idle and seat.limits.ttl > 0 and seat.model not in self._waiting
+
+    def _seat(self, ticket: Ticket, seat: Seat) -> None:
+        # Counted only when the waiter took it: one that left never reports back, and the
+        # model could then never be stopped.
+        ticket.seat = seat
+        if self._effects.grant(ticket):
+            seat.in_flight += 1
+        else:
+            ticket.seat = None
+
+    def _stop(self, seat: Seat) -> None:
+        if seat.phase is not Phase.STOPPING:
+            seat.phase = Phase.STOPPING
+            self._effects.stop(seat.model)
+
+    def _refuse_waiting(self, model: str, why: Refusal) -> None:
+        for ticket in self._waiting.pop(model, ()):
+            self._effects.refuse(ticket, why)

@@ -1,0 +1,251 @@
+"""What lives as long as the server: engines, worker, event streams, the configuration's watch.
+
+The ASGI server's lifespan starts and stops it. A server without lifespan (daphne) never does,
+and its gateway says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from models_app import catalog, changes, engine_build, export, hardware, scan_runs
+from models_app.models import ServerSettings
+from proxy_app import listing, ui_events, worker
+from proxy_app.engine_logs import LogFollower, follow
+from proxy_app.errors import NotServing
+from proxy_app.events import EventHub, EventStream
+from proxy_app.forward import answer_error
+from proxy_app.gateway import Gateway
+from proxy_app.guards import GuardPool
+from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.ledger import Ledger
+from proxy_app.lineup import Lineup, QueueRules, line_up
+from proxy_app.logs import LogHistory, server_log
+from proxy_app.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WATCH_SECONDS = 0.3
+"""How often the database is asked whether the configuration changed."""
+
+SWEEP_SECONDS = 5.0
+"""How often jobs of dead workers are looked for."""
+
+DRAIN_SECONDS = 10.0
+"""How long requests in flight may go on when the server stops."""
+
+STATUS_PAUSE_SECONDS = 0.02
+"""Changes of models this close together are told as one."""
+
+
+class Serving:
+    """The server's long-lived parts, and the way in for its apps and pages."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: Runner | None = None
+        self._guards: GuardPool | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="configuration")
+        self._status_due: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
+        self.runs_worker = True
+        self.hub = EventHub()
+        self.engine_log = LogHistory()
+        self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
+        self.events = EventStream(self.hub, self._first_messages)
+
+    # ---- Start and stop ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring everything up; returns when requests can be answered."""
+        home: Path = settings.CLARACORE_HOME
+        self._loop = asyncio.get_running_loop()
+        ledger = Ledger(home / "run" / "engines")
+        ended = await asyncio.to_thread(ledger.end_survivors)
+        if ended:
+            logger.warning("Ended %d engines that an earlier server had left behind.", ended)
+        self._guards = GuardPool()
+        await self._guards.start()
+        self._runner = Runner(home, self._guards, ledger, self._models_changed)
+        self.gateway = Gateway(self._runner)
+        server_log.listener = self._server_logged
+        await self._in_database(_look_at_machine)
+        await self._reload()
+        if self.runs_worker:
+            self._keep(worker.keep_running(self._guards, home, settings.BASE_DIR), "worker")
+        self._keep(self._watch_configuration(), "configuration watch")
+        self._keep(self._sweep(), "sweep")
+        self._keep(ui_events.follow_scans(self._in_database), "scan events")
+        self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
+        self._preload()
+
+    async def stop(self) -> None:
+        """Refuse, drain, end the engines and the worker, in this order."""
+        server_log.listener = None
+        self.begin_stop()
+        if self._runner is not None:
+            await self._runner.close(DRAIN_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._guards is not None:
+            await self._guards.aclose()
+        self.gateway = _not_serving
+        self._runner = None
+        self._database.shutdown()
+
+    def begin_stop(self) -> None:
+        """The server is about to stop: streams that never end by themselves end now."""
+        self.hub.close()
+        ui_events.close()
+
+    def cut_off(self) -> None:
+        """End the engines now, and with them every request that is still running."""
+        if self._runner is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._runner.cut_off)
+
+    # ---- For pages and REST views, which run in threads ------------------------------------
+
+    def call(self, work: Callable[[Runner], Coroutine[Any, Any, T]]) -> T:
+        """Run something with the runner in the serving loop and wait for its result.
+
+        Raises NotServing in a process without engines.
+        """
+        if self._runner is None or self._loop is None:
+            raise NotServing
+        return asyncio.run_coroutine_threadsafe(work(self._runner), self._loop).result()
+
+    @property
+    def lineup(self) -> Lineup:
+        """What is served right now; empty in a process without engines."""
+        return self._runner.lineup if self._runner else Lineup()
+
+    # ---- Configuration ---------------------------------------------------------------------
+
+    async def _watch_configuration(self) -> None:
+        seen = await self._in_database(changes.current_version)
+        await self._reload()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                version = await self._in_database(changes.current_version)
+                if version != seen:
+                    await self._reload()
+                    seen = version
+            except Exception:
+                logger.exception("The configuration could not be read; the old one stays.")
+
+    async def _reload(self) -> None:
+        lineup = await self._in_database(_read_configuration)
+        assert self._runner is not None
+        if lineup != self._runner.lineup:
+            self._runner.apply(lineup)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self._in_database(scan_runs.sweep)
+            except Exception:
+                logger.exception("Jobs of dead workers could not be looked for.")
+
+    def _preload(self) -> None:
+        assert self._runner is not None
+        for name in self._runner.lineup.preload:
+            model = self._runner.lineup.names.get(name)
+            if model is not None:
+                self._runner.load(model)
+
+    # ---- Events ----------------------------------------------------------------------------
+
+    def _first_messages(self) -> list[tuple[str, Any]]:
+        return [
+            ("logData", {"source": "proxy", "data": server_log.text()}),
+            ("logData", {"source": "upstream", "data": self.engine_log.text()}),
+            ("modelStatus", self._statuses()),
+            ("metrics", []),
+        ]
+
+    def _statuses(self) -> list[dict[str, Any]]:
+        return listing.statuses(self._runner) if self._runner else []
+
+    def _models_changed(self) -> None:
+        if self._status_due is None and self._loop is not None:
+            self._status_due = self._loop.call_later(STATUS_PAUSE_SECONDS, self._tell_statuses)
+
+    def _tell_statuses(self) -> None:
+        self._status_due = None
+        self.hub.publish("modelStatus", self._statuses())
+
+    def _server_logged(self, text: str) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(
+                self.hub.publish, "logData", {"source": "proxy", "data": text}
+            )
+
+    async def _follow_engine_logs(self, folder: Path) -> None:
+        follower = LogFollower(folder)
+        follower.skip_existing()
+        await follow(follower, self._engine_logged)
+
+    def _engine_logged(self, text: str) -> None:
+        self.engine_log.append(text)
+        self.hub.publish("logData", {"source": "upstream", "data": text})
+
+    # ---- Tasks -----------------------------------------------------------------------------
+
+    async def _in_database(self, work: Callable[[], T]) -> T:
+        """Run blocking database work in the one thread kept for it."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._database, _with_fresh_connection, work
+        )
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(_report_end)
+        self._tasks.append(task)
+
+
+def _with_fresh_connection(work: Callable[[], T]) -> T:
+    close_old_connections()
+    return work()
+
+
+def _look_at_machine() -> None:
+    hardware.store(hardware.detect())
+    located = engine_build.locate()
+    if located is None:
+        logger.warning(engine_build.NO_ENGINE_HELP)
+    else:
+        engine_build.probe(located)
+
+
+def _read_configuration() -> Lineup:
+    document = catalog.build()
+    export.publish(document)
+    row = ServerSettings.current()
+    return line_up(document, QueueRules(row.max_wait, row.min_residency, row.queue_length))
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s stopped working", task.get_name(), exc_info=error)
+
+
+async def _not_serving(scope: Scope, receive: Receive, send: Send) -> None:
+    await answer_error(send, NotServing())
+
+
+SERVING = Serving()
+"""The one of this process."""

@@ -1,0 +1,187 @@
+"""HTTP/1.1 to an engine: kept connections, one exchange at a time on each.
+
+    async with await pool.request(b"POST", b"/v1/completions", headers, body) as response:
+        async for chunk in response:
+            ...
+
+Leaving the block early closes the connection, which makes llama-server stop generating. Redirects
+are passed on like any other answer, and nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from contextlib import suppress
+
+from proxy_app.errors import InvalidRequest, UpstreamGone, UpstreamTimeout
+from proxy_app.upstream_connection import (
+    Connection,
+    Headers,
+    StaleConnection,
+    UpstreamResponse,
+    UpstreamTimeouts,
+)
+
+__all__ = ["EnginePool", "UpstreamResponse", "UpstreamTimeouts", "forwardable"]
+
+IDLE_LIMIT = 64
+"""How many unused connections are kept; more than that many at once are rare in a home or lab."""
+
+COPY_LIMIT = 65536
+"""Up to this many bytes a body is copied behind its head, to leave in one write."""
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
+_WRITTEN_HERE = _HOP_BY_HOP | {b"host", b"content-length", b"expect"}
+
+
+def forwardable(headers: Headers) -> Headers:
+    """The headers that concern both ends, without those that end at a proxy. Names in lower case.
+
+    What a `Connection` header names is left out too (RFC 9110, 7.6.1).
+    """
+    kept = [pair for pair in headers if pair[0] not in _HOP_BY_HOP]
+    if len(kept) == len(headers):
+        return kept
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    return [pair for pair in kept if pair[0] not in named]
+
+
+class EnginePool:
+    """The connections to one engine, the one used last taken first."""
+
+    def __init__(self, host: str, port: int, timeouts: UpstreamTimeouts | None = None) -> None:
+        self.host = host
+        self.port = port
+        self.timeouts = timeouts or UpstreamTimeouts()
+        self.closed = False
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._host_line = b"host: %b:%d" % (host.encode(), port)
+
+    def __repr__(self) -> str:
+        idle = len(self._idle)
+        state = "closed" if self.closed else f"{len(self._open) - idle} active, {idle} idle"
+        return f"<EnginePool {self.host}:{self.port} {state}>"
+
+    async def request(
+        self, method: bytes, target: bytes, headers: Headers, body: bytes | None = None
+    ) -> UpstreamResponse:
+        """Send a request; returns when the head of its answer has arrived.
+
+        `headers` as `forwardable` left them; `Host` and `Content-Length` are written here.
+        A kept connection that the engine had closed already is replaced once. Raises UpstreamGone,
+        UpstreamTimeout, or InvalidRequest when this cannot be written as HTTP.
+        """
+        self._refuse_when_closed()
+        if body is None:
+            message = [self._head(method, target, headers)]
+        else:
+            head = self._head(method, target, headers, b"content-length: %d" % len(body))
+            message = [head, body] if len(body) > COPY_LIMIT else [head + body]
+        if self._idle:
+            with suppress(StaleConnection):
+                return await self._idle.pop().exchange(method, *message)
+        connection = await self._connect()
+        return await connection.exchange(method, *message)
+
+    async def upload(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: AsyncIterable[bytes],
+        length: int | None = None,
+    ) -> UpstreamResponse:
+        """As `request`, with a body sent piece by piece, no faster than the engine takes it.
+
+        Without its `length` in bytes it goes in chunked transfer encoding. An error that `body`
+        raises is raised here, or from the answer if that has begun. The connection is a new one,
+        since a body that was partly sent cannot be sent again.
+        """
+        self._refuse_when_closed()
+        framing = (
+            b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        )
+        head = self._head(method, target, headers, framing)
+        connection = await self._connect()
+        return await connection.upload(method, head, body, length)
+
+    def close(self) -> None:
+        """Cut every connection at once; whoever waits on one gets UpstreamGone, as do newcomers."""
+        self.closed = True
+        for connection in list(self._open):
+            connection.fail(self._stopped())
+
+    def _head(self, method: bytes, target: bytes, headers: Headers, *framing: bytes) -> bytes:
+        lines = [b": ".join(pair) for pair in headers if pair[0] not in _WRITTEN_HERE]
+        head = b"\r\n".join(
+            (b"%b %b HTTP/1.1" % (method, target), self._host_line, *lines, *framing, b"\r\n")
+        )
+        # A line break inside a value would let a client write headers, or a whole second request.
+        breaks = len(lines) + len(framing) + 3
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b" " in target:
+            raise InvalidRequest("The path or a header holds a space or a line break.")
+        return head
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self.timeouts.connect) as limit:
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    self._new_connection, self.host, self.port
+                )
+        except TimeoutError as error:
+            if not limit.expired():
+                raise self._unreachable(error) from error
+            raise UpstreamTimeout("accept a connection", self.timeouts.connect or 0) from error
+        except OSError as error:
+            raise self._unreachable(error) from error
+        if connection.ended:
+            raise self._unreachable("it hung up")
+        if self.closed:
+            connection.fail(self._stopped())
+            raise self._stopped()
+        self._open.add(connection)
+        return connection
+
+    def _refuse_when_closed(self) -> None:
+        if self.closed:
+            raise self._stopped()
+
+    def _new_connection(self) -> Connection:
+        return Connection(self.timeouts, self._free, self._lost)
+
+    def _free(self, connection: Connection) -> None:
+        if len(self._idle) < IDLE_LIMIT:
+            self._idle.append(connection)
+        else:
+            connection.fail(self._stopped())
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _unreachable(self, reason: object) -> UpstreamGone:
+        return UpstreamGone(f"The engine at {self.host}:{self.port} cannot be reached: {reason}.")
+
+    def _stopped(self) -> UpstreamGone:
+        return UpstreamGone("The engine was stopped.")

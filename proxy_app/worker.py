@@ -1,0 +1,69 @@
+"""The Celery worker as a child of the server, started again whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from proxy_app.guards import GuardedProcess, GuardPool
+
+logger = logging.getLogger(__name__)
+
+QUEUES = ("scans", "downloads")
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+STEADY_SECONDS = 60.0
+"""A worker that ran this long is no longer counted as failing."""
+
+
+def command() -> list[str]:
+    """The worker's argv."""
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "--app=claracore_site",
+        "worker",
+        "--pool=threads",
+        "--concurrency=2",
+        f"--queues={','.join(QUEUES)}",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel=WARNING",
+    ]
+
+
+async def keep_running(guards: GuardPool, home: Path, working_directory: Path) -> None:
+    """Run the worker until cancelled; it then ends with this task."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        started = asyncio.get_running_loop().time()
+        worker = await _launch(guards, home, working_directory)
+        try:
+            exit_status = await worker.wait()
+        except asyncio.CancelledError:
+            await asyncio.shield(worker.stop(grace=2.0))
+            raise
+        if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        logger.error(
+            "The background worker ended (%s); it is started again in %.0f s. See %s.",
+            exit_status,
+            pause,
+            home / "logs" / "worker.log",
+        )
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+async def _launch(guards: GuardPool, home: Path, working_directory: Path) -> GuardedProcess:
+    return await guards.launch(
+        argv=command(),
+        env=dict(os.environ),
+        cwd=working_directory,
+        log=home / "logs" / "worker.log",
+    )

@@ -1,0 +1,129 @@
+"""What a person or a client can get wrong, and what they are told."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.acceptance.conftest import FOX, write_models
+from tests.ggufs import write_reciter
+from tests.server import RunningServer, running_server
+
+pytestmark = pytest.mark.engine
+
+
+def chat(server: RunningServer, model: str) -> requests.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "Go on."}]}
+    return requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
+
+
+def error(reply: requests.Response) -> dict[str, Any]:
+    fields: dict[str, Any] = reply.json()["error"]
+    assert set(fields) == {"message", "type", "param", "code"}
+    return fields
+
+
+@pytest.fixture(scope="module")
+def fake_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    engine = f"{sys.executable} -m tests.fake_engine --port ${{PORT}}"
+    root = Path(__file__).parent.parent.parent
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(
+        f"""
+models:
+  good:
+    cmd: {engine}
+    env: ["PYTHONPATH={root}"]
+  dies:
+    cmd: {engine} --die-loading weights
+    env: ["PYTHONPATH={root}"]
+  missing-program:
+    cmd: /no/such/program --port ${{PORT}}
+"""
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def faulty(fake_config: Path) -> Iterator[RunningServer]:
+    with running_server(arguments=["--config", str(fake_config)]) as running:
+        running.wait_for_models("good", "dies", "missing-program")
+        yield running
+
+
+def test_a_body_that_is_not_json(server: RunningServer) -> None:
+    reply = requests.post(f"{server.url}/v1/chat/completions", data="model=fox", timeout=30)
+    assert reply.status_code == 400
+    assert "not JSON" in error(reply)["message"]
+
+
+def test_a_body_without_a_model(server: RunningServer) -> None:
+    reply = requests.post(f"{server.url}/v1/chat/completions", json={"messages": []}, timeout=30)
+    assert reply.status_code == 400
+    assert error(reply)["param"] == "model"
+
+
+def test_an_unknown_path_and_a_wrong_method(server: RunningServer) -> None:
+    reply = requests.get(f"{server.url}/v1/no/such", timeout=30)
+    assert (reply.status_code, error(reply)["code"]) == (404, "not_found")
+    reply = requests.get(f"{server.url}/v1/chat/completions", timeout=30)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    reply = requests.get(f"{server.url}/api/no/such", timeout=30)
+    assert reply.status_code == 404
+    assert set(reply.json()) == {"error", "details", "code"}
+
+
+def test_a_corrupt_file_beside_good_ones_is_named_with_its_reason(server: RunningServer) -> None:
+    assert "broken-f32.gguf" in server.said()
+    assert chat(server, "broken").status_code == 404
+    assert chat(server, "fox").status_code == 200
+
+
+def test_a_model_whose_file_was_deleted_says_so_and_others_go_on(tmp_path: Path) -> None:
+    folder = write_models(tmp_path / "models")
+    with running_server(folder) as running:
+        running.wait_for_models("fox", "sea")
+        (folder / "fox-f32.gguf").unlink()
+        reply = chat(running, "fox")
+        assert reply.status_code == 502
+        assert "fox-f32.gguf" in error(reply)["message"]
+        assert chat(running, "sea").status_code == 200
+
+
+def test_an_engine_that_dies_while_loading_shows_its_last_lines(faulty: RunningServer) -> None:
+    reply = chat(faulty, "dies")
+    assert reply.status_code == 502
+    message = error(reply)["message"]
+    assert "out of memory" in message
+    assert "unable to allocate CPU buffer" in message
+    assert chat(faulty, "good").status_code == 200
+
+
+def test_a_command_that_does_not_exist_is_named(faulty: RunningServer) -> None:
+    reply = chat(faulty, "missing-program")
+    assert reply.status_code == 502
+    assert "/no/such/program" in error(reply)["message"]
+
+
+def test_taken_engine_ports_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    write_reciter(tmp_path / "models" / "fox-f32.gguf", FOX)
+    with ExitStack() as taken:
+        for port in range(8100, 8104):
+            holder = taken.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                holder.bind(("127.0.0.1", port))
+            except OSError:  # Another test's engine holds it: taken all the same.
+                continue
+            holder.listen()
+        with running_server(tmp_path / "models") as running:
+            running.wait_for_models("fox")
+            assert chat(running, "fox").status_code == 200

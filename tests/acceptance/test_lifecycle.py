@@ -1,0 +1,214 @@
+"""Starting, stopping and being killed: nothing is left behind, and every refusal has a reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.acceptance.conftest import FOX, SEA, write_models
+from tests.server import ROOT, RunningServer, clean_environment, running_server, wait_until
+
+pytestmark = pytest.mark.engine
+
+CLIENTS = 8
+ROUNDS = 4
+
+
+def chat(server: RunningServer, model: str) -> str:
+    body = {"model": model, "messages": [{"role": "user", "content": "Go on."}]}
+    reply = requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
+    assert reply.status_code == 200, reply.text
+    content: str = reply.json()["choices"][0]["message"]["content"]
+    return content.strip()
+
+
+def descendants(server: RunningServer) -> list[psutil.Process]:
+    return psutil.Process(server.process.pid).children(recursive=True)
+
+
+def engines(server: RunningServer) -> list[psutil.Process]:
+    found = []
+    for process in descendants(server):
+        try:
+            if process.name() == "llama-server":
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
+
+
+def serve(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "serve", *arguments],
+        cwd=ROOT,
+        env=clean_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_models(tmp_path / "models")
+
+
+def test_alternating_requests_of_many_clients_never_load_two_models_at_once(
+    folder: Path,
+) -> None:
+    most, stop = 0, threading.Event()
+
+    def watch(server: RunningServer) -> None:
+        nonlocal most
+        while not stop.wait(0.005):
+            most = max(most, len(engines(server)))
+
+    def talk(server: RunningServer, number: int) -> None:
+        for turn in range(ROUNDS):
+            model, text = (("fox", FOX), ("sea", SEA))[(number + turn) % 2]
+            assert chat(server, model) == text
+
+    with running_server(folder) as server:
+        server.wait_for_models("fox", "sea")
+        watcher = threading.Thread(target=watch, args=(server,))
+        watcher.start()
+        try:
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                list(clients.map(lambda number: talk(server, number), range(CLIENTS)))
+        finally:
+            stop.set()
+            watcher.join()
+        left = descendants(server)
+    assert most == 1
+    assert all_gone(left)
+
+
+def test_ctrl_c_ends_engines_and_worker(folder: Path) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("fox")
+        chat(server, "fox")
+        children = descendants(server)
+        assert len(engines(server)) == 1
+        assert server.stop() == 0
+        assert all_gone(children)
+        assert "Traceback" not in server.said()
+
+
+def test_a_stream_in_flight_does_not_hold_up_the_stop_for_ever(folder: Path) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("endless")
+        body = {"model": "endless", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        reply = requests.post(
+            f"{server.url}/v1/chat/completions", json=body, stream=True, timeout=120
+        )
+        next(reply.iter_lines())
+        children = descendants(server)
+        assert server.stop() == 0
+        assert all_gone(children)
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "generating"])
+def test_killing_the_server_leaves_no_process(folder: Path, busy: bool) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("fox", "endless")
+        body = {"model": "endless", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        reply = requests.post(
+            f"{server.url}/v1/chat/completions", json=body, stream=True, timeout=120
+        )
+        next(reply.iter_lines())
+        if not busy:
+            reply.close()
+        children = descendants(server)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        wait_until(lambda: all_gone(children), "the end of all processes", server.said)
+
+
+def test_an_engine_that_is_killed_is_noticed_and_loaded_again(folder: Path) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("fox")
+        chat(server, "fox")
+        (engine,) = engines(server)
+        engine.kill()
+        running = f"{server.url}/running"
+        wait_until(
+            lambda: requests.get(running, timeout=30).json() == {"running": []}, "the notice"
+        )
+        assert chat(server, "fox") == FOX
+
+
+def test_an_idle_model_is_unloaded_after_its_time_to_live(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("globalTTL: 1\n")
+    with running_server(folder, arguments=["--config", str(config)]) as server:
+        server.wait_for_models("fox")
+        chat(server, "fox")
+        wait_until(lambda: engines(server) == [], "the unloading", server.said)
+
+
+def test_a_second_server_on_the_same_home_is_refused(folder: Path) -> None:
+    with running_server(folder) as server:
+        result = serve("--port", "1", home=server.home)
+        assert result.returncode == 1
+        assert f"process {server.process.pid}" in result.stderr
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = serve("--port", port, home=tmp_path / "home")
+    assert result.returncode == 1
+    assert f"Port {port}" in result.stderr
+
+
+def test_other_addresses_than_loopback_are_refused_with_the_reason(tmp_path: Path) -> None:
+    result = serve("--host", "0.0.0.0", home=tmp_path / "home")
+    assert result.returncode == 1
+    assert "until accounts exist" in result.stderr
+
+
+def test_a_folder_that_is_none_is_refused_with_the_reason(tmp_path: Path) -> None:
+    result = serve("--models-folder", str(tmp_path / "nowhere"), home=tmp_path / "home")
+    assert result.returncode == 1
+    assert "nowhere" in result.stderr
+
+
+def test_a_bad_setting_stops_the_start_and_names_itself(tmp_path: Path) -> None:
+    environment = clean_environment(tmp_path / "home", {"CLARACORE_PORT": "many"})
+    result = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "CLARACORE_PORT must be a whole number" in result.stderr
+
+
+def test_an_empty_server_says_what_to_do(tmp_path: Path) -> None:
+    with running_server() as server:
+        assert server.models() == []
+        assert "make run MODELS=" in server.said()
+        assert "make demo" in server.said()

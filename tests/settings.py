@@ -1,0 +1,17 @@
+"""The product's settings with a home of their own that ends with the test run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_home = tempfile.mkdtemp(prefix="claracore-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+for _name in [name for name in os.environ if name.startswith("CLARACORE_")]:
+    if _name not in ("CLARACORE_DATABASE_URL", "CLARACORE_REDIS_URL"):
+        del os.environ[_name]
+os.environ["CLARACORE_HOME"] = _home
+
+from claracore_site.settings import *  # noqa: E402, F403

@@ -1,0 +1,331 @@
+"""What the scheduler promises whatever happens, in whatever order.
+
+`Machine` is the world around a scheduler: it obeys, checks every order it gets, and answers
+only when the test says so.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from proxy_app.eviction import Group, Groups, must_leave
+from proxy_app.scheduler import Limits, Policy, Refusal, Scheduler, Ticket
+
+MODELS = ("a", "b", "c", "d")
+STEPS = 80
+"""Moves of one example at least."""
+
+
+@dataclass(eq=False)
+class FakeEngine:
+    """One loaded model as the machine knows it."""
+
+    model: str
+    ready: bool = False
+    stopping: bool = False
+    drains: bool = False
+    """Someone asked for its end; it gets no new requests."""
+    served: list[Ticket] = field(default_factory=list)
+
+
+class Machine:
+    """Implements `Effects` and holds the scheduler to its promises."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.now = 1000.1
+        self.policies = policies
+        self.policy = policies[0]
+        self.engines: dict[str, FakeEngine] = {}
+        self.waiting: list[Ticket] = []
+        self.gone: list[Ticket] = []
+        """Their clients left, and the scheduler was not told yet."""
+        self.served: list[tuple[Ticket, FakeEngine]] = []
+        self.forced = ""
+        self.closed = False
+        self.orders = 0
+        self.scheduler = Scheduler(self, self.policy)
+
+    # ---- Orders --------------------------------------------------------------------------
+
+    def start(self, model: str) -> None:
+        assert not self.closed
+        assert model in self.policy.models
+        assert model not in self.engines, "started twice"
+        assert not must_leave(model, self.engines, self.policy.groups), "started beside a rival"
+        self.engines[model] = FakeEngine(model)
+        self.orders += 1
+
+    def stop(self, model: str) -> None:
+        engine = self.engines[model]
+        assert not engine.stopping, "stopped twice"
+        assert not engine.served or self.forced == model, "stopped while it served"
+        engine.stopping = True
+        self.orders += 1
+
+    def grant(self, ticket: Ticket) -> bool:
+        self._answer(ticket)
+        if ticket in self.gone:
+            return False
+        engine = self.engines[ticket.model]
+        assert engine.ready and not engine.stopping and not engine.drains
+        assert len(engine.served) < self.policy.models[ticket.model].concurrency
+        engine.served.append(ticket)
+        self.served.append((ticket, engine))
+        return True
+
+    def refuse(self, ticket: Ticket, why: Refusal) -> None:
+        self._answer(ticket)
+
+    def _answer(self, ticket: Ticket) -> None:
+        assert ticket in self.waiting, "answered twice"
+        self.waiting.remove(ticket)
+        self.orders += 1
+
+    # ---- Moves: what may happen, each picking its subject by a number ---------------------
+
+    def request(self, pick: int) -> None:
+        late = pick % 7 * 0.1 if pick > 40 else 0  # came while its body was still being read
+        ticket = Ticket(MODELS[pick % len(MODELS)], self.now - late)
+        self.waiting.append(ticket)
+        self.scheduler.on_request(ticket, self.now)
+
+    def leave(self, pick: int) -> None:
+        here = [ticket for ticket in self.waiting if ticket not in self.gone]
+        if here:
+            self.gone.append(here[pick % len(here)])
+
+    def cancel(self, pick: int) -> None:
+        if not self.gone:
+            self.leave(pick)
+        if self.gone:
+            ticket = self.gone.pop(pick % len(self.gone))
+            if ticket in self.waiting:
+                self._answer(ticket)
+            self.scheduler.on_cancel(ticket, self.now)
+
+    def done(self, pick: int) -> None:
+        if self.served:
+            ticket, engine = self.served.pop(pick % len(self.served))
+            engine.served.remove(ticket)
+            self.scheduler.on_done(ticket, self.now)
+
+    def ready(self, pick: int) -> None:
+        loading = [engine for engine in self.engines.values() if not engine.ready]
+        if loading:
+            engine = loading[pick % len(loading)]
+            engine.ready = True
+            self.scheduler.on_ready(engine.model, self.now)
+
+    def ended(self, pick: int) -> None:
+        self._end([engine for engine in self.engines.values() if engine.stopping], pick)
+
+    def crash(self, pick: int) -> None:
+        self._end(list(self.engines.values()), pick)
+
+    def _end(self, engines: list[FakeEngine], pick: int) -> None:
+        if engines:
+            model = engines[pick // 2 % len(engines)].model
+            del self.engines[model]
+            self.scheduler.on_ended(model, self.now, failed=bool(pick % 2))
+
+    def load(self, pick: int) -> None:
+        self.scheduler.load(MODELS[pick % len(MODELS)], self.now)
+
+    def unload(self, pick: int) -> None:
+        model = MODELS[pick % len(MODELS)]
+        if model in self.engines:
+            self.engines[model].drains = True
+        self.scheduler.unload(model, self.now)
+
+    def force(self, pick: int) -> None:
+        self.forced = MODELS[pick % len(MODELS)]
+        self.scheduler.unload(self.forced, self.now, force=True)
+        self.forced = ""
+
+    def configure(self, pick: int) -> None:
+        self.policy = self.policies[pick % len(self.policies)]
+        changed = frozenset(model for bit, model in enumerate(MODELS) if pick >> bit + 1 & 1)
+        for model, engine in self.engines.items():
+            engine.drains |= model in changed or model not in self.policy.models
+        self.scheduler.configure(self.policy, self.now, changed)
+
+    def close(self, pick: int) -> None:
+        if pick == 63:
+            self.closed = True
+            self.scheduler.close()
+
+    def wait(self, pick: int) -> None:
+        """Time passes; the scheduler is woken when it asked to be, and must not need more."""
+        until = self.now + pick * 0.1
+        while (due := self.scheduler.next_deadline(self.now)) is not None and due <= until:
+            assert due > self.now
+            self.tick_in_vain((self.now + due) / 2)
+            self.now = due
+            self.scheduler.on_tick(self.now)
+        self.tick_in_vain(until)
+        self.now = until
+
+    # ---- Promises ------------------------------------------------------------------------
+
+    def tick_in_vain(self, at: float) -> None:
+        before = self.orders, repr(self.scheduler)
+        self.scheduler.on_tick(at)
+        assert (self.orders, repr(self.scheduler)) == before, "a moment without a deadline"
+
+    def check(self) -> None:
+        self.tick_in_vain(self.now)
+        assert set(self.scheduler.loaded()) == set(self.engines)
+        for model in MODELS:
+            queue = [ticket for ticket in self.waiting if ticket.model == model]
+            assert self.scheduler.queued(model) == len(queue)
+            engine = self.engines.get(model)
+            assert self.scheduler.in_flight(model) == (len(engine.served) if engine else 0)
+            if engine and queue:
+                self._check_nobody_is_held_back_early(engine)
+
+    def _check_nobody_is_held_back_early(self, engine: FakeEngine) -> None:
+        """A ready model with a free place lets nobody wait unless another waited too long."""
+        free = len(engine.served) < self.policy.models[engine.model].concurrency
+        if engine.ready and free and not engine.stopping and not engine.drains:
+            others = [t.arrived for t in self.waiting if t.model != engine.model]
+            wishes = self.scheduler._wished.values()
+            assert min((*others, *wishes)) + self.policy.max_wait <= self.now
+
+    def settle(self, order: Sequence[str]) -> None:
+        """From here on the machine answers everything, and loading takes longer than anyone
+        may wait. Then every request is answered, in a number of moves that does not grow with
+        anything but the requests."""
+        moves = 60 * (len(MODELS) + len(self.waiting) + len(self.served))
+        while self.waiting:
+            moves -= 1
+            assert moves, "going round in circles"
+            if not any(self._answers(name) for name in order):
+                due = self.scheduler.next_deadline(self.now)
+                assert due is not None, "a request was lost"
+                self.now = due
+                self.scheduler.on_tick(due)
+            self.check()
+
+    def _answers(self, name: str) -> bool:
+        match name:
+            case "ready" if any(not e.ready and not e.stopping for e in self.engines.values()):
+                self.now += self.policy.max_wait + self.policy.min_residency + 1
+                loading = [engine for engine in self.engines.values() if not engine.ready]
+                self.ready(next(i for i, engine in enumerate(loading) if not engine.stopping))
+            case "ended" if any(engine.stopping for engine in self.engines.values()):
+                self.ended(0)
+            case "done" if self.served:
+                self.done(0)
+            case _:
+                return False
+        return True
+
+
+switches = st.booleans()
+
+
+@st.composite
+def groupings(draw: st.DrawFn) -> Groups:
+    named = [draw(st.builds(Group, st.just(n), switches, switches, switches)) for n in "xyz"]
+    chosen = draw(st.tuples(*(st.sampled_from((0, 1, 2)) for _ in MODELS)))
+    of_model = {m: named[n] for m, n in zip(MODELS, chosen, strict=True) if n}
+    return Groups(default=named[0], of_model=of_model)
+
+
+limits = st.builds(
+    Limits,
+    concurrency=st.integers(1, 3),
+    queue=st.integers(0, 6),
+    ttl=st.sampled_from((0, 0.7, 3.1)),
+)
+policies = st.builds(
+    Policy,
+    models=st.tuples(*(limits for _ in MODELS)).map(lambda all_: dict(zip(MODELS, all_, strict=True))),
+    groups=groupings(),
+    max_wait=st.sampled_from((0.3, 0, 5.1)),
+    min_residency=st.sampled_from((0, 0.4, 2.3)),
+)
+PICK = st.integers(0, 63)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Lets anything happen at any time, then asks the machine to settle."""
+
+    @initialize(
+        policies=st.lists(policies, min_size=1, max_size=3),
+        order=st.permutations(("ready", "ended", "done")),
+    )
+    def begin(self, policies: list[Policy], order: list[str]) -> None:
+        self.machine = Machine(policies)
+        self.order = order
+
+    @rule(pick=PICK)
+    def request(self, pick: int) -> None:
+        self.machine.request(pick)
+
+    @rule(pick=PICK)
+    def leave(self, pick: int) -> None:
+        self.machine.leave(pick)
+
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        self.machine.cancel(pick)
+
+    @rule(pick=PICK)
+    def done(self, pick: int) -> None:
+        self.machine.done(pick)
+
+    @rule(pick=PICK)
+    def ready(self, pick: int) -> None:
+        self.machine.ready(pick)
+
+    @rule(pick=PICK)
+    def ended(self, pick: int) -> None:
+        self.machine.ended(pick)
+
+    @rule(pick=PICK)
+    def crash(self, pick: int) -> None:
+        self.machine.crash(pick)
+
+    @rule(pick=PICK)
+    def load(self, pick: int) -> None:
+        self.machine.load(pick)
+
+    @rule(pick=PICK)
+    def unload(self, pick: int) -> None:
+        self.machine.unload(pick)
+
+    @rule(pick=PICK)
+    def force(self, pick: int) -> None:
+        self.machine.force(pick)
+
+    @rule(pick=PICK)
+    def configure(self, pick: int) -> None:
+        self.machine.configure(pick)
+
+    @rule(pick=PICK)
+    def close(self, pick: int) -> None:
+        self.machine.close(pick)
+
+    @rule(pick=PICK)
+    def wait(self, pick: int) -> None:
+        self.machine.wait(pick)
+
+    @invariant()
+    def check(self) -> None:
+        self.machine.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "machine"):
+            self.machine.settle(self.order)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=settings().max_examples * 2, stateful_step_count=100, deadline=None)
