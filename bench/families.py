@@ -43,6 +43,8 @@ class Numbers:
     state_groups: int = 0
     tied: bool = False
     weights: str = "F16"
+    expert_weights: str = ""
+    """Type of the experts' matrices where it is another."""
 
     @property
     def query(self) -> int:
@@ -122,9 +124,10 @@ def _dense(n: Numbers, norm: str = "ffn_norm") -> Iterator[Tensor]:
 
 def _expert_matrices(n: Numbers) -> Iterator[Tensor]:
     yield Tensor("ffn_gate_inp.weight", (n.width, n.experts))
-    yield _matrix(n, "ffn_gate_exps", n.width, n.expert_feed_forward, n.experts)
-    yield _matrix(n, "ffn_up_exps", n.width, n.expert_feed_forward, n.experts)
-    yield _matrix(n, "ffn_down_exps", n.expert_feed_forward, n.width, n.experts)
+    experts = replace(n, weights=n.expert_weights or n.weights)
+    yield _matrix(experts, "ffn_gate_exps", n.width, n.expert_feed_forward, n.experts)
+    yield _matrix(experts, "ffn_up_exps", n.width, n.expert_feed_forward, n.experts)
+    yield _matrix(experts, "ffn_down_exps", n.expert_feed_forward, n.width, n.experts)
 
 
 def _llama(n: Numbers, _: int) -> Iterator[Tensor]:

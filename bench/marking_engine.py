@@ -42,7 +42,10 @@ def serve(listener: socket.socket, mark: object) -> None:
             if ready is listener:
                 connections.append(listener.accept()[0])
                 continue
-            data = ready.recv(65536)
+            try:
+                data = ready.recv(65536)
+            except ConnectionResetError:
+                data = b""
             if not data:
                 connections.remove(ready)
                 ready.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -75,11 +76,11 @@ def arguments(load: Load) -> list[str]:
     return words
 
 
-def measure(binary: Path, model: Path, load: Load, log: Path, port: int = 18571) -> Buffers:
+def measure(binary: Path, model: Path, load: Load, log: Path) -> Buffers:
     """Load `model` and read what was allocated. Raises `EngineFailed`."""
     command = [
         *("nice", "-n", "10", str(binary), "--model", str(model), *arguments(load)),
-        *("--host", "127.0.0.1", "--port", str(port), "--fit", "off", "--no-warmup"),
+        *("--host", "127.0.0.1", "--port", str(_free_port()), "--fit", "off", "--no-warmup"),
         # Without this the kernel would fill in every page of the empty file first.
         *("--numa", "distribute", "--verbosity", "4"),
     ]
@@ -94,6 +95,13 @@ def measure(binary: Path, model: Path, load: Load, log: Path, port: int = 18571)
             engine.kill()
             engine.wait()
     return parse_log(text)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _wait(engine: subprocess.Popen[bytes], log: Path) -> str:

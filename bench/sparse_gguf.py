@@ -52,6 +52,15 @@ class SparseModel:
 
 def write(path: Path, model: SparseModel) -> Path:
     """Write `model` to `path`, as a hole of the right size after its header."""
+    header, total = header_bytes(model)
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(total)
+    return path
+
+
+def header_bytes(model: SparseModel) -> tuple[bytes, int]:
+    """The file's header, and the size in bytes that the whole file would have."""
     metadata: dict[str, Value] = {
         "general.architecture": model.architecture,
         "general.name": model.name,
@@ -66,12 +75,13 @@ def write(path: Path, model: SparseModel) -> Path:
         number = _TYPE_NUMBERS[tensor.type]
         parts.append(_text(tensor.name))
         parts.append(struct.pack(f"<I{dimensions}QIQ", dimensions, *tensor.shape, number, offset))
-        offset += -(-tensor.size // ALIGNMENT) * ALIGNMENT
+        offset += _aligned(tensor.size)
     header = b"".join(parts)
-    with path.open("wb") as file:
-        file.write(header)
-        file.truncate(-(-len(header) // ALIGNMENT) * ALIGNMENT + offset)
-    return path
+    return header, _aligned(len(header)) + offset
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _text(text: str) -> bytes:

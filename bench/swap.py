@@ -42,7 +42,8 @@ def swap(url: str, model: str, marks: Path) -> dict[str, float]:
     marks.write_text("")
     sent = time.time_ns()
     body = {"model": model, "messages": []}
-    requests.post(f"{url}/v1/chat/completions", json=body, timeout=60).raise_for_status()
+    reply = requests.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+    assert reply.ok, reply.text
     at: dict[str, int] = {}
     for line in marks.read_text().splitlines():
         event, moment = line.split()

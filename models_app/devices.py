@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models_app.engine_help import EngineDevice
-from models_app.hardware.machine import GIB, Gpu, Machine
+from models_app.machine import GIB, Gpu, Machine
 from models_app.preferences import GPU_BACKENDS, Preferences
 
 MIB = 1024**2
@@ -77,7 +77,8 @@ def _gpus(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple
     devices = _seen(machine, preferences, notes)
     if preferences.vram is None:
         return devices
-    notes.append(f"VRAM was set to {preferences.vram / GIB:.1f} GiB by hand.")
+    note = f"VRAM was set to {preferences.vram / GIB:.1f} GiB by hand"
+    notes.append(f"{note}." if devices else f"{note}, but there is no GPU to use it on.")
     return _resized(devices, preferences.vram)
 
 
@@ -119,7 +120,7 @@ def _wished(machine: Machine, preferences: Preferences, notes: list[str]) -> tup
 def _device(seen: EngineDevice, gpus: Sequence[Gpu]) -> Device:
     """The engine's device, with what the driver knows of it."""
     known = next((gpu for gpu in gpus if _same(gpu, seen)), None)
-    shared = seen.backend in ("metal", "mtl") or (known is not None and known.integrated)
+    shared = seen.integrated or (known is not None and known.integrated)
     return Device(seen.name, seen.description, seen.total, seen.free, shared)
 
 

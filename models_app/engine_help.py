@@ -12,6 +12,8 @@ MIB = 1024**2
 # Options stand in the left column; the text beside them begins at column 40 or on the next line.
 _TEXT_COLUMN = 40
 _NAME = re.compile(r"-{1,2}[A-Za-z][A-Za-z0-9.-]*")
+# The Vulkan backend says of each device whether its memory is unified with the processor's.
+_UNIFIED = re.compile(r"^ggml_vulkan: (?P<number>\d+) = .*\| uma: 1 \|", re.MULTILINE)
 _DEVICE = re.compile(
     r"^\s+(?P<name>[^\s:]+): (?P<description>.*)"
     r" \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$"
@@ -61,11 +63,14 @@ class EngineDevice:
     """Bytes."""
     free: int
     """Bytes."""
+    integrated: bool = False
+    """Its memory is the machine's own RAM."""
 
     @property
     def backend(self) -> str:
-        """`cuda`, `vulkan`, …: the name without its number, in lower case."""
-        return self.name.rstrip("0123456789").lower()
+        """`cuda`, `vulkan`, `metal`, …"""
+        name = self.name.rstrip("0123456789").lower()
+        return {"mtl": "metal"}.get(name, name)
 
     @property
     def is_software(self) -> bool:
@@ -114,14 +119,19 @@ def parse_version(text: str) -> str:
 
 
 def parse_devices(text: str) -> tuple[EngineDevice, ...]:
-    """The devices that `--list-devices` names, in the engine's order."""
+    """The devices that `--list-devices` names, in the engine's order.
+
+    Helpers without memory of their own, such as BLAS libraries, are left out.
+    """
+    unified = {f"Vulkan{match['number']}" for match in _UNIFIED.finditer(text)}
     return tuple(
         EngineDevice(
             name=match["name"],
             description=match["description"],
             total=int(match["total"]) * MIB,
             free=int(match["free"]) * MIB,
+            integrated=match["name"] in unified or match["name"].startswith(("Metal", "MTL")),
         )
         for match in map(_DEVICE.match, text.splitlines())
-        if match
+        if match and int(match["total"]) > 0
     )

@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from models_app.buffers import Load
+from models_app.buffers import Load, cache_bytes, state_bytes
 from models_app.devices import Resources
 from models_app.memory import MemoryPlan, Placement, plan_memory
 from models_app.shape import ModelShape
 
 CONTEXT_STEP = 1024
+# What is added to figures of an architecture that nobody compared with the engine's own.
+CAUTION = 1.15
+# Our figures for GPUs are unverified: up to this share of a GPU's room we trust them. Ways that
+# fill a GPU by design stay below it; others above it are left to the engine to try.
+SURE_SHARE = 0.92
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class Room:
     shape: ModelShape
     resources: Resources
     extra_bytes: int = 0
+    factor: float = 1.0
+    """What every figure is multiplied with before it must fit."""
+    gpu_share: float = 1.0
+    """How much of each GPU's room may be taken, 1 being all."""
 
     def fit(self, load: Load, placement: Placement, gpus: tuple[int, ...] = ()) -> Fit | None:
         """This way of loading, if every device has room for it."""
@@ -44,11 +53,16 @@ class Room:
         ram = fit.memory.cpu.total
         for number, use in zip(fit.gpus, fit.memory.gpus, strict=True):
             device = self.resources.gpus[number]
-            if use.total > device.budget:
+            if use.total * self.factor > device.budget * self.gpu_share:
                 return False
             if device.shared:
                 ram += use.total
-        return ram <= self.resources.ram
+        return ram * self.factor <= self.resources.ram
+
+    def fullest(self, fit: Fit) -> float:
+        """How much of its room the fullest GPU gives up, 1 being all."""
+        pairs = zip(fit.gpus, fit.memory.gpus, strict=True)
+        return max((use.total / self.resources.gpus[n].budget for n, use in pairs), default=0.0)
 
     def on_cpu(self, load: Load) -> Fit | None:
         """Everything in RAM. Without the second copies of the weights where these do not fit."""
@@ -56,28 +70,26 @@ class Room:
 
     def on_gpus(self, load: Load) -> Fit | None:
         """Everything on one GPU, else on as few as hold it."""
-        return self._spread(load, 0)
+        return self._spread(_beside_gpus(load), 0)
 
     def experts_on_cpu(self, load: Load) -> Fit | None:
         """All layers on the GPUs, but for the experts of as few layers as possible."""
         if not any(layer.experts for layer in self.shape.layer_bytes):
             return None
-        load = replace(load, repack=False)
-        return _smallest(1, self.shape.layers, lambda count: self._spread(load, count))
+        room, load = replace(self, gpu_share=SURE_SHARE), _beside_gpus(load)
+        return _smallest(1, self.shape.layers, partial(room._spread, load))
 
     def some_layers(self, load: Load) -> Fit | None:
         """As many layers on the GPUs as fit, the rest on the CPU."""
-        for one in (load, replace(load, repack=False)):
-            if found := _largest(2, self.shape.layers, partial(self._layers, one)):
-                return found
-        return None
+        room, load = replace(self, gpu_share=SURE_SHARE), _beside_gpus(load)
+        return _largest(2, self.shape.layers, partial(room._layers, load))
 
     def layers(self, load: Load, count: int) -> Fit:
         """Exactly `count` layers on the GPUs, whether it fits or not."""
         gpus = self._order()
         if count <= 0 or not gpus:
             return Fit(load, Placement(), self._memory(load, Placement()))
-        split = self._split(min(count, self.shape.layers + 1), gpus)
+        split = self._split(load, min(count, self.shape.layers + 1), 0, gpus)
         placement = Placement(split)
         return Fit(load, placement, self._memory(load, placement), gpus)
 
@@ -91,8 +103,9 @@ class Room:
     def _spread(self, load: Load, cpu_experts: int) -> Fit | None:
         everything = self.shape.layers + 1
         for gpus in self._groups():
-            for split in self._splits(everything, gpus):
-                if found := self.fit(load, Placement(split, cpu_experts), gpus):
+            split = self._split(load, everything, cpu_experts, gpus)
+            for one in _nearby(split):
+                if found := self.fit(load, Placement(one, cpu_experts), gpus):
                     return found
         return None
 
@@ -106,24 +119,49 @@ class Room:
         for count in range(1, len(roomiest) + 1):
             yield tuple(sorted(roomiest[:count]))
 
-    def _split(self, count: int, gpus: tuple[int, ...]) -> tuple[int, ...]:
-        """`count` layers shared out in proportion to the GPUs' room."""
+    def _split(
+        self, load: Load, count: int, cpu_experts: int, gpus: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """The last `count` layers shared out so that all GPUs fill up alike."""
         budgets = [self.resources.gpus[number].budget for number in gpus]
-        total = sum(budgets)
-        ends = [round(count * sum(budgets[: n + 1]) / total) for n in range(len(budgets))]
-        return tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
+        first = self.shape.layers + 1 - count
+        sizes = [self._layer_bytes(load, n, cpu_experts) for n in range(first, first + count)]
+        shares, filled, gpu = [0] * len(gpus), 0.0, 0
+        limit = sum(sizes) * budgets[0] / sum(budgets)
+        for layer_size in sizes:
+            # A layer goes where the larger half of it lies.
+            while gpu < len(gpus) - 1 and filled + layer_size / 2 > limit:
+                gpu += 1
+                limit += sum(sizes) * budgets[gpu] / sum(budgets)
+            shares[gpu] += 1
+            filled += layer_size
+        return tuple(shares)
 
-    def _splits(self, count: int, gpus: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """The proportional split and its neighbours: layers are not all of one size."""
-        split = self._split(count, gpus)
-        yield split
-        for give in range(len(split)):
-            for take in range(len(split)):
-                if give != take and split[give] > 1:
-                    moved = list(split)
-                    moved[give] -= 1
-                    moved[take] += 1
-                    yield tuple(moved)
+    def _layer_bytes(self, load: Load, number: int, cpu_experts: int) -> int:
+        layers = self.shape.layer_bytes
+        if number >= len(layers):
+            return self.shape.output.total
+        layer = layers[number]
+        weights = layer.dense if number < cpu_experts else layer.total
+        kept = cache_bytes(self.shape, number, load) + state_bytes(self.shape, number, load)
+        return weights + kept
+
+
+def _beside_gpus(load: Load) -> Load:
+    """Weights that stay in RAM beside a GPU lie where it can reach them, not rearranged."""
+    return replace(load, repack=False)
+
+
+def _nearby(split: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The split itself, and those with one layer moved: layers are not all of one size."""
+    yield split
+    for give in range(len(split)):
+        for take in range(len(split)):
+            if give != take and split[give] > 1:
+                moved = list(split)
+                moved[give] -= 1
+                moved[take] += 1
+                yield tuple(moved)
 
 
 def largest_context(most: int, least: int, attempt: Callable[[int], Fit | None]) -> Fit | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from django.conf import settings
 
@@ -12,11 +13,13 @@ from models_app.command import build_argv, command_line
 from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.facts import FileFacts
 from models_app.hardware import GIB, Machine
+from models_app.memory import Use
 from models_app.models import EngineBuild, GgufFile, ServedModel, ServerSettings
 from models_app.preferences import Candidate, Choices, Companion, Preferences
 from models_app.shape import ModelShape, join
 from models_app.shape_guess import guess_shape
 from models_app.tuning import Plan, choose
+from models_app.what_if import Wishes
 
 DEFAULT_BINARY = "llama-server"
 
@@ -66,21 +69,54 @@ def _bytes(gibibytes: float | None) -> int | None:
     return None if gibibytes is None else int(gibibytes * GIB)
 
 
-def plan_for(model: ServedModel, context: PlanContext) -> Plan:
-    """How this model's engine would be started. The model must have a file."""
-    return choose(
-        candidate_of(model),
-        context.machine,
-        context.preferences,
-        choices_of(model),
-        context.flags,
-    )
+def plan_for(model: ServedModel, context: PlanContext, wishes: Wishes | None = None) -> Plan:
+    """How this model's engine would be started, with `wishes` in place of what is set.
+
+    Raises ValueError when the model has no file.
+    """
+    machine, preferences, choices = context.machine, context.preferences, choices_of(model)
+    if wishes:
+        preferences, choices = wishes.apply(preferences, choices)
+        if wishes.preferences.get("vram") and not machine.devices:
+            # A GPU that is not there can only be wished for.
+            machine = replace(machine, devices=None, gpus=())
+    return choose(candidate_of(model), machine, preferences, choices, context.flags)
 
 
 def command_text(model: ServedModel, context: PlanContext) -> str:
     """The model's command, an option a line, with `${PORT}` where the port goes."""
-    options = plan_for(model, context).options
-    return command_line(build_argv(context.binary, options, context.flags))
+    return text_of(plan_for(model, context), context)
+
+
+def text_of(plan: Plan, context: PlanContext) -> str:
+    """The command that carries out a plan."""
+    return command_line(build_argv(context.binary, plan.options, context.flags))
+
+
+def find_model(name: str) -> ServedModel | None:
+    """The model with this id or alias."""
+    rows = ServedModel.objects.select_related("file__projector", "projector")
+    return rows.filter(model_id=name).first() or rows.filter(aliases__alias=name).first()
+
+
+def describe(plan: Plan, context: PlanContext) -> dict[str, Any]:
+    """A plan as plain values: sizes in bytes, reasons in words."""
+    devices = [{"device": "CPU", "room": plan.resources.ram, **_use(plan.memory.cpu)}]
+    for device, use in zip(plan.devices, plan.memory.gpus, strict=True):
+        devices.append({"device": device.name, "room": device.budget, **_use(use)})
+    return {
+        "fits": plan.fits,
+        "sure": plan.sure,
+        "contextPerRequest": plan.context_per_request,
+        "command": text_of(plan, context),
+        "memory": devices,
+        "totalBytes": plan.memory.total,
+        "reasons": [{"topic": reason.topic, "text": reason.text} for reason in plan.reasons],
+    }
+
+
+def _use(use: Use) -> dict[str, int]:
+    return {**asdict(use), "total": use.total}
 
 
 def candidate_of(model: ServedModel) -> Candidate:

@@ -59,3 +59,8 @@ class Candidate:
     @property
     def companion_bytes(self) -> int:
         return sum(one.size for one in (self.projector, self.draft) if one)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether it turns texts into vectors or scores rather than into texts."""
+        return self.kind in (Kind.EMBEDDING, Kind.RERANKER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models_app.buffers import is_measured
 from models_app.devices import Resources, gpu_margin, ram_margin
 from models_app.placement import Fit
 from models_app.preferences import Candidate
@@ -59,14 +60,20 @@ def explain(
             f"This model needs {size(found.memory.total)} even with the smallest context, more "
             f"than there is. It may fail to load.",
         )
+    if fits:
+        reasons.add("fit", _certainty(candidate, sure=sure))
+
+
+def _certainty(candidate: Candidate, *, sure: bool) -> str:
     if sure:
-        reasons.add("fit", "The estimate is exact, so the engine need not probe memory first.")
-    elif fits:
-        reasons.add(
-            "fit",
-            f"The estimate for {candidate.shape.architecture or 'this file'} is not verified, so "
-            f"the engine checks for itself what fits.",
+        return "The estimate is exact enough, so the engine need not probe memory first."
+    if not (candidate.shape.exact and is_measured(candidate.shape)):
+        name = candidate.shape.architecture or "this file"
+        return (
+            f"The estimate for {name} was never compared with the engine's, so it is taken 15 % "
+            f"higher, and the engine checks for itself what fits."
         )
+    return "The GPU is filled to its margin, so the engine checks for itself what fits."
 
 
 def _placement(reasons: Reasons, candidate: Candidate, found: Fit, resources: Resources) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from models_app.facts_values import MAX_LAYERS, Values
@@ -67,7 +67,7 @@ def shape_of(header: GgufHeader) -> ModelShape:
         or values.integer(f"{arch}.vocab_size")
         or 0,
         trained_context=values.integer(f"{arch}.context_length"),
-        feed_forward=values.largest(f"{arch}.feed_forward_length") or 0,
+        feed_forward=_feed_forward(values, arch, names),
         heads=heads,
         kv_heads=_kv_heads(values, arch, layers),
         key_length=key,
@@ -100,6 +100,13 @@ def shape_of(header: GgufHeader) -> ModelShape:
 def stretch(items: Sequence[int], layers: int) -> tuple[int, ...]:
     """One item a layer, from one a layer or one for all."""
     return tuple(items) if len(items) == layers else tuple(items[:1]) * layers
+
+
+def _feed_forward(values: Values, arch: str, names: Collection[str]) -> int:
+    """Width of the dense feed-forward layers; 0 when experts have taken the place of all."""
+    dense = any(name.endswith((".ffn_up.weight", ".ffn_down.weight")) for name in names)
+    length = values.largest(f"{arch}.feed_forward_length") or 0
+    return length if dense or not values.integer(f"{arch}.expert_used_count") else 0
 
 
 def _kv_heads(values: Values, arch: str, layers: int) -> tuple[int, ...]:

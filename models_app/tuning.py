@@ -6,22 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from models_app.buffers import Load, is_measured
-from models_app.command import ALL_LAYERS, LaunchOptions
-from models_app.devices import Resources, resources
+from models_app.command import LaunchOptions
+from models_app.devices import Device, Resources, resources
 from models_app.engine_help import EngineFlags
-from models_app.hardware.machine import Machine
-from models_app.kinds import Kind
-from models_app.memory import MemoryPlan
-from models_app.placement import Fit, Room, largest_context
+from models_app.launch import launch_options
+from models_app.machine import Machine
+from models_app.memory import MemoryPlan, Placement
+from models_app.placement import CAUTION, SURE_SHARE, Fit, Room, largest_context
 from models_app.preferences import Candidate, Choices, Preferences
 from models_app.reasons import Reason, Reasons, explain
-from models_app.shape_reader import ENCODERS
 
-MIB = 1024**2
 SLOTS = 4
 LEAST_CONTEXT = 512  # below this a chat cannot hold its own template
 MOST_EMBEDDING_CONTEXT = 8192
-PROMPT_CACHE_MIB = 8192  # the engine's own limit
 _UNKNOWN_CONTEXT = 4096
 
 _Way = Callable[[Load], Fit | None]
@@ -33,6 +30,9 @@ class Plan:
 
     options: LaunchOptions
     memory: MemoryPlan
+    placement: Placement
+    devices: tuple[Device, ...]
+    """The GPUs it uses, in the order of `memory.gpus`."""
     resources: Resources
     reasons: tuple[Reason, ...]
     context_per_request: int
@@ -77,7 +77,8 @@ class _Search:
         self.preferences = preferences
         self.choices = choices
         self.flags = flags
-        self.room = Room(self.shape, found, candidate.companion_bytes)
+        factor = 1.0 if self._is_known else CAUTION
+        self.room = Room(self.shape, found, candidate.companion_bytes, factor)
         self.reasons = Reasons()
 
     def plan(self) -> Plan:
@@ -88,12 +89,16 @@ class _Search:
         fits = found is not None
         if found is None:
             found = self._last_resort(target)
-        sure = fits and self.shape.exact and is_measured(self.shape)
-        options = self._options(found, sure)
+        sure = fits and self._is_known and self.room.fullest(found) <= SURE_SHARE
+        options = launch_options(
+            self.candidate, found, self.resources, self.preferences, self.choices, sure=sure
+        )
         explain(self.reasons, self.candidate, found, self.resources, target, fits=fits, sure=sure)
         return Plan(
             options=options,
             memory=found.memory,
+            placement=found.placement,
+            devices=tuple(self.resources.gpus[number] for number in found.gpus),
             resources=self.resources,
             reasons=self.reasons.all(),
             context_per_request=self._per_request(found.load),
@@ -101,12 +106,16 @@ class _Search:
             sure=sure,
         )
 
+    @property
+    def _is_known(self) -> bool:
+        return self.shape.exact and is_measured(self.shape)
+
     # ---- Context ------------------------------------------------------------------------------
     def _target_context(self) -> int:
         """The context we would like: never above the trained one."""
         trained = self.shape.trained_context
         wanted = self.choices.context or self.preferences.preferred_context
-        if self._is_embedding and not self.choices.context:
+        if self.candidate.is_embedding and not self.choices.context:
             wanted = min(wanted, MOST_EMBEDDING_CONTEXT)
         if trained and wanted > trained:
             self.reasons.add(
@@ -160,13 +169,12 @@ class _Search:
         yield self._shrunk(least, min(least, LEAST_CONTEXT), self.room.on_cpu)
 
     def _at(self, context: int, way: _Way) -> Iterator[Fit | None]:
-        for cache_type in self._cache_types:
-            yield way(self._load(context, cache_type))
+        for load in self._loads(context):
+            yield way(load)
 
     def _shrunk(self, most: int, least: int, way: _Way) -> Fit | None:
         """The largest context that fits, with the smallest cache we are ready to use."""
-        cache_type = self._cache_types[-1]
-        return largest_context(most, least, lambda context: way(self._load(context, cache_type)))
+        return largest_context(most, least, lambda context: way(self._loads(context)[-1]))
 
     def _fixed_layers(self, target: int, least: int) -> Fit | None:
         count = self.choices.gpu_layers or 0
@@ -187,14 +195,6 @@ class _Search:
 
     # ---- One way's load -------------------------------------------------------------------------
     @property
-    def _is_embedding(self) -> bool:
-        return self.candidate.kind in (Kind.EMBEDDING, Kind.RERANKER)
-
-    @property
-    def _is_encoder(self) -> bool:
-        return self.shape.architecture in ENCODERS
-
-    @property
     def _cache_types(self) -> tuple[str, ...]:
         if self.choices.cache_type:
             return (self.choices.cache_type,)
@@ -205,13 +205,21 @@ class _Search:
             return ("f16",)
         return ("f16", "q8_0")
 
+    def _loads(self, context: int) -> list[Load]:
+        """Ways to keep the cache of this context, the best and largest first."""
+        loads = [self._load(context, cache_type) for cache_type in self._cache_types]
+        # Windows and recurrent states are kept for each slot.
+        if not self.choices.slots and (any(self.shape.windowed) or any(self.shape.recurrent)):
+            loads.append(replace(loads[-1], slots=1))
+        return loads
+
     def _load(self, context: int, cache_type: str) -> Load:
         slots = self.choices.slots or (SLOTS if self.preferences.throughput_first else 2)
         unified = "--kv-unified" in self.flags
         if not unified and not self.choices.slots:
             slots = 1  # each slot would get only its share of the context
         ubatch = min(self.choices.batch_size or 512, context)
-        if self._is_embedding:
+        if self.candidate.is_embedding:
             # A text must go through in one piece.
             ubatch = context
         return Load(
@@ -221,74 +229,9 @@ class _Search:
             type_k=cache_type,
             type_v="f16" if self.shape.is_mla else cache_type,
             ubatch=ubatch,
-            embedding=self._is_embedding,
+            embedding=self.candidate.is_embedding,
         )
 
     def _per_request(self, load: Load) -> int:
         share = load.context if load.unified else load.context // load.slots
         return min(share, self.shape.trained_context or share)
-
-    # ---- Options --------------------------------------------------------------------------------
-    def _options(self, found: Fit, sure: bool) -> LaunchOptions:
-        load, candidate = found.load, self.candidate
-        batch = load.ubatch if self._is_embedding else self.choices.batch_size
-        options = LaunchOptions(
-            model=candidate.path,
-            alias=candidate.model_id,
-            projector=candidate.projector.path if candidate.projector else "",
-            draft_model=candidate.draft.path if candidate.draft else "",
-            context=load.context,
-            slots=load.slots,
-            kv_unified=True if load.unified else None,
-            cache_type_k=load.type_k if load.type_k != "f16" else "",
-            cache_type_v=load.type_v if load.type_v != "f16" else "",
-            flash_attention="" if self._is_encoder else "on" if load.type_v != "f16" else "auto",
-            batch=batch,
-            ubatch=load.ubatch if batch else None,
-            threads=self.resources.cores,
-            embedding=candidate.kind is Kind.EMBEDDING,
-            reranking=candidate.kind is Kind.RERANKER,
-            pooling=self._pooling(),
-            jinja=None if self._is_embedding else self.preferences.enable_jinja,
-            fit=False if sure else None,
-            repack=None if load.repack else False,
-            cache_ram_mib=self._prompt_cache(found),
-            metrics=True,
-            extra=self.choices.extra_arguments,
-        )
-        return self._placed(options, found, sure)
-
-    def _placed(self, options: LaunchOptions, found: Fit, sure: bool) -> LaunchOptions:
-        """The options with layers put where `found` has them."""
-        if not self.resources.gpus:
-            return replace(options, gpu_layers=self.choices.gpu_layers)
-        if not (sure or self.choices.gpu_layers is not None):
-            return options  # the engine measures for itself how many layers fit
-        split = found.placement.gpu_layers
-        offloaded = found.placement.offloaded
-        options = replace(
-            options,
-            gpu_layers=ALL_LAYERS if offloaded > self.shape.layers else offloaded,
-            cpu_expert_layers=found.placement.cpu_expert_layers or None,
-        )
-        names = tuple(self.resources.gpus[number].name for number in found.gpus)
-        if len(names) < len(self.resources.gpus) and names:
-            options = replace(options, devices=names)
-        if len(names) > 1:
-            options = replace(options, split_mode="layer", tensor_split=split)
-        elif names and len(self.resources.gpus) > 1:
-            options = replace(options, split_mode="none")
-        return options
-
-    def _pooling(self) -> str:
-        if self.candidate.kind is not Kind.EMBEDDING or self.candidate.pooling:
-            return self.candidate.pooling if self.candidate.kind is Kind.EMBEDDING else ""
-        # The file is silent. Encoders average their tokens; a decoder's last one saw all others.
-        return "mean" if self._is_encoder else "last"
-
-    def _prompt_cache(self, found: Fit) -> int | None:
-        """MiB for prompts of earlier chats: a quarter of the RAM that is left."""
-        if self._is_embedding:
-            return 0
-        left = (self.resources.ram - found.memory.cpu.total) // 4 // MIB
-        return max(0, min(PROMPT_CACHE_MIB, left // 64 * 64))

@@ -97,7 +97,7 @@ def line_up(document: ConfigDocument, rules: QueueRules | None = None) -> Lineup
 
 
 def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
-    launch, problem = None, ""
+    launch, problem, strip = None, "", entry.strip_params
     try:
         command = expand(entry, document, PORT)
         launch = Launch(
@@ -106,9 +106,10 @@ def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
             proxy=command.proxy,
             check_endpoint=command.check_endpoint,
         )
+        strip = command.strip_params
     except ConfigError as error:
         problem = str(error)
-    return Served(entry, launch, problem, Rewrite(entry.use_model_name, entry.strip_params))
+    return Served(entry, launch, problem, Rewrite(entry.use_model_name, strip))
 
 
 def _variable(item: str) -> tuple[str, str]:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -74,8 +74,7 @@ class FolderRow:
     enabled: bool
     models: int
     files: int
-    scanned: str
-    """How long ago, in words; empty before the first scan."""
+    scanned_at: datetime | None
     problem: str
 
 
@@ -164,7 +163,7 @@ def _folders() -> list[FolderRow]:
             enabled=row.enabled,
             models=row.model_count,
             files=row.file_count,
-            scanned=naturaltime(row.last_scanned_at) if row.last_scanned_at else "",
+            scanned_at=row.last_scanned_at,
             problem=row.problem,
         )
         for row in rows

@@ -330,7 +330,10 @@ class Engine:
         if run.port is not None:
             self._ports.release(run.port)
         if run.entry is not None:
-            self._ledger.forget(run.entry)
+            try:
+                self._ledger.forget(run.entry)
+            except OSError as error:
+                logger.error("%r could not be removed from the ledger: %s", self, error)
 
     # ---- A run's own tasks: they report, and write nothing but the run -----------------------
 
@@ -364,7 +367,7 @@ class Engine:
         )
 
     def _record(self, run: Run, process: GuardedProcess) -> None:
-        run.entry = Entry(
+        entry = Entry(
             model_id=self.spec.model_id,
             pid=process.pid,
             start_time=process.start_time,
@@ -374,7 +377,8 @@ class Engine:
             token=process.token,
         )
         try:
-            self._ledger.record(run.entry)
+            self._ledger.record(entry)
+            run.entry = entry
         except OSError as error:
             # Its guard still knows it; only a guard killed together with us would lose it.
             logger.error("%r could not be entered in the ledger: %s", self, error)

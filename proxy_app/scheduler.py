@@ -8,18 +8,19 @@ After each event the decisions are taken in this order:
 
 1. A model that is leaving and idle is stopped, and so is one that is only being loaded when
    nobody waits for it any more.
-2. Waiters of ready models are granted, oldest first, up to the model's limit, unless the
-   model is leaving or has to make room for an older waiter (3d).
-3. For each model with waiters (or asked to be loaded) that is not loaded, the one with the
+2. For each model with waiters (or asked to be loaded) that is not loaded, the one with the
    oldest waiter first:
    a. it waits behind an older one that it cannot share the machine with;
    b. with nobody in its way it is started;
-   c. models in its way that are idle and loaded for the minimum residency are stopped;
-   d. a busy model in its way goes on serving, newer requests included, until it was loaded
+   c. a busy model in its way goes on serving, newer requests included, until it was loaded
       for the minimum residency and the oldest waiter has waited for `max_wait`; from then on
       it serves only what came no later than that waiter. So the oldest request of all always
       moves, however long models take to load.
-4. A ready model that nobody used for its time to live is stopped.
+3. Waiters of ready models are granted, oldest first, up to the model's limit, unless the
+   model is leaving or held back (2c).
+4. A model in the way of another that is idle now and was loaded for the minimum residency is
+   stopped.
+5. A ready model that nobody used for its time to live is stopped.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ class Seat:
     yields_to: float | None = None
     """Arrival of a request that waited too long for its place: no later ones get in."""
 
-    @property
-    def idle(self) -> bool:
-        return self.phase is Phase.READY and self.in_flight == 0
+    def __str__(self) -> str:
+        yields = self.phase is Phase.READY and self.yields_to is not None
+        note = " leaving" if self.leaving else " yielding" if yields else ""
+        return f"{self.model} {self.phase} {self.in_flight} in flight{note}"
 
     @property
     def expires_at(self) -> float:
@@ -117,6 +119,14 @@ class Seat:
             # instant each would hold back the other's for ever.
             and (self.yields_to is None or ticket.arrived <= self.yields_to)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A model that has to wait until others left."""
+
+    since: float
+    in_the_way: list[Seat]
 
 
 class Effects(Protocol):
@@ -147,6 +157,7 @@ class Scheduler:
         self._seats: dict[str, Seat] = {}
         self._waiting: dict[str, deque[Ticket]] = {}
         self._wished: dict[str, float] = {}
+        self._claims: list[Claim] = []
         self._closed = False
 
     # ---- What happened -------------------------------------------------------------------
@@ -199,9 +210,9 @@ class Scheduler:
         self._decide(now)
 
     def on_ending(self, model: str) -> None:
-        """The engine ended by itself; `on_ended` follows when nothing of it is left."""
+        """A ready engine ended by itself; `on_ended` follows when nothing of it is left."""
         seat = self._seats.get(model)
-        if seat is not None:
+        if seat is not None and seat.phase is Phase.READY:
             seat.phase = Phase.STOPPING
 
     def on_ended(self, model: str, now: float, *, failed: bool = False) -> None:
@@ -220,10 +231,10 @@ class Scheduler:
 
     def load(self, model: str, now: float) -> None:
         """Load a model without a request for it."""
-        if model in self._policy.models and not self._closed:
+        if model in self._policy.models:
             seat = self._seats.get(model)
             if seat is None or seat.leaving or seat.phase is not Phase.READY:
-                self._wished.setdefault(model, now)
+                self._wish(model, now)
             self._decide(now)
 
     def unload(self, model: str, now: float, *, force: bool = False) -> None:
@@ -243,6 +254,8 @@ class Scheduler:
         for model, seat in self._seats.items():
             if model in policy.models:
                 seat.limits = policy.models[model]
+            if model in changed and seat.phase is Phase.READY and not seat.leaving:
+                self._wish(model, now)
             seat.leaving = seat.leaving or model in changed or model not in policy.models
         for model in [model for model in self._waiting if model not in policy.models]:
             self._refuse_waiting(model, Refusal.UNKNOWN_MODEL)
@@ -250,21 +263,23 @@ class Scheduler:
         self._decide(now)
 
     def close(self) -> None:
-        """Refuse everything from now on; what is in flight may finish."""
+        """Refuse everything and end every load from now on; what is in flight may finish."""
         self._closed = True
         self._wished.clear()
+        self._claims.clear()
         for model in list(self._waiting):
             self._refuse_waiting(model, Refusal.STOPPING)
+        self._stop_unwanted()
 
     # ---- What can be seen ----------------------------------------------------------------
 
     def next_deadline(self, now: float) -> float | None:
         """When `on_tick` is due next; None when only an event can change anything."""
         deadlines = [seat.expires_at for seat in self._seats.values() if self._can_expire(seat)]
-        for model, since in self._front():
-            for seat in self._in_the_way(model):
+        for claim in self._claims:
+            for seat in claim.in_the_way:
                 if seat.phase is Phase.READY:
-                    deadlines += (self._patience_ends(since), self._settled_at(seat))
+                    deadlines += (self._patience_ends(claim), self._settled_at(seat))
         return min((at for at in deadlines if at > now), default=None)
 
     def in_flight(self, model: str) -> int:
@@ -281,42 +296,51 @@ class Scheduler:
         return tuple(self._seats)
 
     def __repr__(self) -> str:
-        seats = ", ".join(
-            f"{seat.model} {seat.phase} {seat.in_flight} in flight"
-            + (" leaving" if seat.leaving else " yielding" if seat.yields_to is not None else "")
-            for seat in self._seats.values()
-        )
+        seats = ", ".join(str(seat) for seat in self._seats.values())
         queues = ", ".join(f"{model} {len(queue)}" for model, queue in self._waiting.items())
         return f"<Scheduler loaded: {seats or 'none'} | waiting: {queues or 'none'}>"
 
     # ---- Deciding ------------------------------------------------------------------------
 
     def _decide(self, now: float) -> None:
-        self._stop_leaving()
-        front = self._front()
-        self._hold_back(front, now)
+        self._stop_unwanted()
+        self._start_free()
+        self._hold_back(now)
         self._grant_waiting()
-        self._make_room(front, now)
+        self._make_room(now)
         self._stop_expired(now)
 
-    def _stop_leaving(self) -> None:
+    def _stop_unwanted(self) -> None:
         for seat in self._seats.values():  # 1
             unwanted = seat.phase is Phase.STARTING and not self._wanted(seat.model)
             if unwanted or (seat.leaving and seat.in_flight == 0):
                 self._stop(seat)
 
-    def _hold_back(self, front: list[tuple[str, float]], now: float) -> None:
+    def _start_free(self) -> None:
+        self._claims = []
+        older: set[Group] = set()
+        for model, since in self._targets():  # 2
+            group = self._policy.groups.group(model)
+            if any(exclude_each_other(group, other) for other in older):
+                older.add(group)  # a
+            elif in_the_way := self._in_the_way(model):
+                older.add(group)
+                self._claims.append(Claim(since, in_the_way))
+            else:
+                self._seats[model] = Seat(model, self._policy.models[model])  # b
+                self._effects.start(model)
+
+    def _hold_back(self, now: float) -> None:
         for seat in self._seats.values():
             seat.yields_to = None
-        for model, since in front:
-            if now >= self._patience_ends(since):
-                for seat in self._in_the_way(model):
-                    settled = seat.phase is Phase.READY and now >= self._settled_at(seat)
-                    if settled and seat.yields_to is None:
-                        seat.yields_to = since  # 3d
+        for claim in self._claims:
+            if now >= self._patience_ends(claim):
+                for seat in claim.in_the_way:
+                    if seat.yields_to is None and self._is_settled(seat, now):
+                        seat.yields_to = claim.since  # 2c
 
     def _grant_waiting(self) -> None:
-        for model in list(self._waiting):  # 2
+        for model in list(self._waiting):  # 3
             seat = self._seats.get(model)
             queue = self._waiting[model]
             while seat is not None and queue and seat.accepts(queue[0]):
@@ -324,19 +348,15 @@ class Scheduler:
             if not queue:
                 del self._waiting[model]
 
-    def _make_room(self, front: list[tuple[str, float]], now: float) -> None:
-        for model, _ in front:  # 3
-            in_the_way = self._in_the_way(model)
-            if not in_the_way:
-                self._seats[model] = Seat(model, self._policy.models[model])  # b
-                self._effects.start(model)
-            for seat in in_the_way:
-                # Whoever may still get in was granted above, so an idle one has served its turn.
-                if seat.idle and now >= self._settled_at(seat):
-                    self._stop(seat)  # c
+    def _make_room(self, now: float) -> None:
+        for claim in self._claims:
+            for seat in claim.in_the_way:
+                # Whoever may still get in was granted before, so an idle one has served its turn.
+                if seat.in_flight == 0 and self._is_settled(seat, now):
+                    self._stop(seat)  # 4
 
     def _stop_expired(self, now: float) -> None:
-        for seat in self._seats.values():  # 4
+        for seat in self._seats.values():  # 5
             if self._can_expire(seat) and now >= seat.expires_at:
                 self._stop(seat)
 
@@ -350,34 +370,35 @@ class Scheduler:
                 since[model] = min(queue[0].arrived, since.get(model, queue[0].arrived))
         return sorted(since.items(), key=lambda item: item[1])
 
-    def _front(self) -> list[tuple[str, float]]:
-        """The targets that no older one keeps waiting, oldest first."""
-        front = []
-        older: set[Group] = set()
-        for model, since in self._targets():
-            group = self._policy.groups.group(model)
-            if not any(exclude_each_other(group, other) for other in older):  # 3a
-                front.append((model, since))
-            older.add(group)
-        return front
-
     def _in_the_way(self, model: str) -> list[Seat]:
         leave = must_leave(model, self._seats, self._policy.groups)
         return [self._seats[name] for name in leave]
 
     # Times are compared as the sums that `next_deadline` reports. Taking differences instead,
     # rounding can make a tick at a deadline find it not yet due, and no other tick would follow.
-    def _patience_ends(self, since: float) -> float:
-        return since + self._policy.max_wait
+    def _patience_ends(self, claim: Claim) -> float:
+        return claim.since + self._policy.max_wait
 
     def _settled_at(self, seat: Seat) -> float:
         return seat.ready_at + self._policy.min_residency
+
+    def _is_settled(self, seat: Seat, now: float) -> bool:
+        return seat.phase is Phase.READY and now >= self._settled_at(seat)
+
+    def _wish(self, model: str, now: float) -> None:
+        if not self._closed:
+            self._wished.setdefault(model, now)
 
     def _wanted(self, model: str) -> bool:
         return model in self._waiting or model in self._wished
 
     def _can_expire(self, seat: Seat) -> bool:
-        return seat.idle and seat.limits.ttl > 0 and seat.model not in self._waiting
+        return (
+            seat.phase is Phase.READY
+            and seat.limits.ttl > 0
+            and seat.in_flight == 0
+            and seat.model not in self._waiting
+        )
 
     def _seat(self, ticket: Ticket, seat: Seat) -> None:
         # Counted only when the waiter took it: one that left never reports back, and the

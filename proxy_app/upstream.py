@@ -88,8 +88,9 @@ class EnginePool:
         """Send a request; returns when the head of its answer has arrived.
 
         `headers` as `forwardable` left them; `Host` and `Content-Length` are written here.
-        A kept connection that the engine had closed already is replaced once. Raises UpstreamGone,
-        UpstreamTimeout, or InvalidRequest when this cannot be written as HTTP.
+        A kept connection that the engine had closed already is replaced once. Raises UpstreamGone
+        (also for an answer whose beginning already broke off), UpstreamTimeout, or InvalidRequest
+        when this cannot be written as HTTP.
         """
         self._refuse_when_closed()
         if body is None:
@@ -173,7 +174,7 @@ class EnginePool:
         if len(self._idle) < IDLE_LIMIT:
             self._idle.append(connection)
         else:
-            connection.fail(self._stopped())
+            connection.close()
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)

@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
             if response._sender is not None:
                 response._sender.cancel()
             response._wake()
-        self._end()
+        self.close()
 
     def _finish(self, response: UpstreamResponse, reusable: bool) -> None:
         response.complete = True
@@ -269,9 +269,10 @@ class Connection(asyncio.Protocol):
             self._reused = True
             self._free(self)
         else:
-            self._end()
+            self.close()
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Close at once, without a word to who waits for the answer."""
         self.ended = True
         self._lost(self)
         self._deadline = None
@@ -294,7 +295,7 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None:
             # Bytes that answer no request: whatever follows them could be taken for an answer.
-            self._end()
+            self.close()
             return
         try:
             self._parser.feed_data(data)
@@ -332,7 +333,7 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         response = self._response
         if response is None:
-            self._end()
+            self.close()
         elif exc is None and response.status and not _has_length(response.headers):
             self._finish(response, reusable=False)
             response._wake()

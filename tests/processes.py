@@ -34,6 +34,19 @@ def alive(pid: int) -> bool:
         return False
 
 
+def children_of(pid: int) -> list[int]:
+    """The live direct children of a process."""
+    return [child.pid for child in psutil.Process(pid).children() if alive(child.pid)]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty if it has none any more."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
+
+
 def session_members(leader: int) -> list[int]:
     """The live processes of the session that `leader` began."""
     members = []

@@ -105,6 +105,8 @@ def resolved(entry: ModelEntry, name: str, macros: Macros) -> str:
     `name` is cmd, cmd_stop, proxy or check_endpoint. Raises ConfigError for unknown macros.
     """
     text: str = getattr(entry, name)
+    if "\0" in text:
+        raise ConfigError(f"{entry.model_id}.{_FIELDS[name][0]} holds a \\0, which no command can.")
     if name.startswith("cmd"):
         text = without_comments(text)
     if "${" not in text:
@@ -174,8 +176,13 @@ def _text_of(match: re.Match[str]) -> str:
 
 
 def _filled_words(text: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    # Filled in word by word: an id with a space or a quote in it stays one argument.
-    return tuple(fill(word, values) for word in tokenise(text))
+    # Marked first, split, then filled in: an id with a space in it stays one argument, and
+    # '$''{PORT}' stays the text it is in a shell. No command holds a \0 of its own.
+    marks = {name: f"\0{name}\0" for name in values}
+    found = list(tokenise(fill(text, marks)))
+    for name, mark in marks.items():
+        found = [word.replace(mark, values[name]) for word in found]
+    return tuple(found)
 
 
 def _strip_params(entry: ModelEntry, macros: Macros) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from models_app.config_yaml.errors import ConfigError
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Largest configuration that is read; five thousand models take about 3 MB."""
 MAX_EXPANDED: Final = 2 * MAX_BYTES
-"""Characters and values after anchors are followed."""
+"""Characters after anchors are followed, with VALUE_WEIGHT for every value on top."""
+VALUE_WEIGHT: Final = 32
 MAX_DEPTH: Final = 48
 
 _TEXT_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
@@ -178,7 +179,7 @@ class _Composer:
 
     def _scalar(self, event: Any) -> Scalar:
         text: str = event.value
-        self._add(1 + len(text), event)
+        self._add(VALUE_WEIGHT + len(text), event)
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             _refuse(
                 event, "This text holds a character that cannot be stored (\\0 or half of one)."
@@ -186,7 +187,7 @@ class _Composer:
         return Scalar(_line(event), text, bool(event.style) or event.tag in _TEXT_TAGS)
 
     def _items(self, event: Any, depth: int) -> tuple[Items, int]:
-        self._add(1, event)
+        self._add(VALUE_WEIGHT, event)
         parts = []
         while not isinstance(child := next(self._events), yaml.SequenceEndEvent):
             parts.append(self._node(child, depth + 1))
@@ -194,7 +195,7 @@ class _Composer:
         return Items(_line(event), tuple(part.node for part in parts)), height
 
     def _table(self, event: Any, depth: int) -> tuple[Table, int]:
-        self._add(1, event)
+        self._add(VALUE_WEIGHT, event)
         entries: dict[str, Entry] = {}
         merged: list[Table] = []
         height = 0
@@ -218,7 +219,10 @@ class _Composer:
     def _add(self, weight: int, event: Any) -> None:
         self._weight += weight
         if self._weight > MAX_EXPANDED:
-            _refuse(event, "Anchors blow this file up beyond bounds. Write the values out.")
+            _refuse(
+                event,
+                "From here on there are too many values. An anchor's count each time it is used.",
+            )
 
 
 def _merged_tables(node: Node) -> list[Table]:

@@ -7,7 +7,7 @@ from models_app.config_yaml.nodes import MAX_BYTES, check_size
 
 
 def read(path: Path) -> str:
-    """The text of a configuration file, never more than MAX_BYTES of it.
+    """The text of a configuration file, never more than MAX_BYTES of it. Errors leave out its name.
 
     Raises ConfigError for a file that cannot be read, is too large or is not UTF-8.
     """
@@ -15,7 +15,7 @@ def read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ConfigError(f"It cannot be read: {error.strerror or error}.") from error
     check_size(data)
     try:
         return data.decode("utf-8-sig")

@@ -7,17 +7,18 @@ no GPU and other limits.
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
 
 from models_app.engine_build import EngineProblem, Located, list_devices
 from models_app.engine_help import EngineDevice
-from models_app.hardware import cpu, disk, nvidia, ram
-from models_app.hardware.machine import GIB, Cpu, Disk, Gpu, Machine, Ram
+from models_app.hardware import amd, apple, cpu, disk, nvidia, others, ram
+from models_app.machine import GIB, Cpu, Disk, Gpu, Machine, Ram
 from models_app.models import MachineReport
 
-__all__ = ["GIB", "Cpu", "Disk", "Gpu", "Machine", "Ram", "detect", "store", "stored"]
+__all__ = ["GIB", "Cpu", "Disk", "Gpu", "Machine", "Ram", "current", "detect", "store", "stored"]
 
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 
@@ -34,13 +35,15 @@ def detect(located: Located | None = None) -> Machine:
             devices = list_devices(located)
         except EngineProblem as error:
             problems.append(str(error))
+    memory = ram.read()
+    gpus = (*nvidia.read(), *amd.read(), *apple.read(memory))
     machine = platform.machine()
     return Machine(
         platform=platform.system().lower(),
         arch=_ARCHITECTURES.get(machine, machine),
         cpu=cpu.read(),
-        ram=ram.read(),
-        gpus=nvidia.read(),
+        ram=memory,
+        gpus=(*gpus, *others.read(devices or (), gpus)),
         devices=devices,
         disk=disk.read(Path(settings.CLARACORE_HOME)),
         problems=tuple(problems),
@@ -56,3 +59,19 @@ def stored() -> Machine | None:
     """What the engines' owner last stored; None before its first start."""
     report = MachineReport.objects.filter(pk=1).first()
     return Machine.from_dict(report.facts) if report else None
+
+
+def current() -> Machine:
+    """The stored machine with what is free at this moment, as far as this process can see it."""
+    machine = stored()
+    if machine is None:
+        return detect()
+    memory = ram.read()
+    if memory.total != machine.ram.total:
+        return machine  # this process runs in a box of its own, beside the engines' owner
+    free = {(gpu.vendor, gpu.name): gpu.free for gpu in (*nvidia.read(), *amd.read())}
+    gpus = tuple(
+        replace(gpu, free=free.get((gpu.vendor, gpu.name), gpu.free)) for gpu in machine.gpus
+    )
+    place = disk.read(Path(settings.CLARACORE_HOME))
+    return replace(machine, ram=memory, gpus=gpus, disk=place)

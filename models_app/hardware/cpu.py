@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 
 from models_app.hardware.cgroup import read_limits
-from models_app.hardware.machine import Cpu
+from models_app.hardware.run import output_of
+from models_app.machine import Cpu
 
 CPUINFO = Path("/proc/cpuinfo")
 NUMA_NODES = Path("/sys/devices/system/node")
@@ -45,14 +46,23 @@ def read() -> Cpu:
     logical = psutil.cpu_count(logical=True) or 1
     physical = psutil.cpu_count(logical=False) or logical
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else logical
+    if sys.platform == "darwin":
+        # Its efficiency cores would hold the others up.
+        fast = output_of("sysctl", "-n", "hw.perflevel0.physicalcpu").strip()
+        allowed = physical = int(fast) if fast.isdigit() else physical
+        logical = physical
     return Cpu(
-        name=parse_name(text) or platform.processor() or platform.machine(),
+        name=parse_name(text) or _brand() or platform.processor() or platform.machine(),
         physical_cores=physical,
         logical_cores=logical,
         usable_cores=usable_cores(physical, logical, allowed, read_limits().cpus),
         instruction_sets=parse_instruction_sets(text),
         numa_nodes=count_numa_nodes(NUMA_NODES),
     )
+
+
+def _brand() -> str:
+    return output_of("sysctl", "-n", "machdep.cpu.brand_string").strip()
 
 
 def usable_cores(physical: int, logical: int, allowed: int, quota: float | None) -> int:

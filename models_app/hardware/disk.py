@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from models_app.hardware.machine import Disk
+from models_app.machine import Disk
 
 
 def read(folder: Path) -> Disk:

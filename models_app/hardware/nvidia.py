@@ -6,7 +6,7 @@ from typing import Any
 
 import pynvml
 
-from models_app.hardware.machine import Gpu
+from models_app.machine import Gpu
 
 
 def read(nvml: Any = pynvml) -> tuple[Gpu, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 
 from models_app.hardware.cgroup import Limits, read_limits
-from models_app.hardware.machine import Ram
+from models_app.machine import Ram
 
 
 def read() -> Ram:

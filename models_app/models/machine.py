@@ -10,6 +10,8 @@ class MachineReport(models.Model):
     read_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name = "machine"
+        verbose_name_plural = "machine"
         constraints = (models.CheckConstraint(condition=models.Q(pk=1), name="one_machine_report"),)
 
     def __str__(self) -> str:

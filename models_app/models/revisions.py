@@ -19,7 +19,7 @@ class Revision(models.Model):
     """One state of the configuration, as the config.yaml it was exported as."""
 
     created_at = models.DateTimeField(auto_now_add=True)
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the text.")
+    digest = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of the text.")
     yaml = models.TextField()
 
     class Meta:

@@ -33,10 +33,14 @@ export function takeStatuses(list) {
   const before = new Map(statuses);
   statuses.clear();
   for (const status of list) {
-    statuses.set(status.id, status);
-    notice(status, before.get(status.id));
+    take(status, before.get(status.id));
   }
   showAll();
+}
+
+function take(status, before) {
+  statuses.set(status.id, status);
+  notice(status, before);
 }
 
 /** True when the page shows other models than the server serves. */
@@ -204,7 +208,7 @@ async function ask(name, id) {
   if (outcome.failure) {
     failures.set(id, outcome.failure);
   } else if (statuses.has(id)) {
-    statuses.get(id).state = outcome.state;
+    take({ ...statuses.get(id), state: outcome.state }, statuses.get(id));
   }
   showAll();
 }

@@ -1,5 +1,6 @@
 // The models page, live.
 
+import { tellAgo } from "./ago.js";
 import * as board from "./board.js";
 import { showConnection } from "./connection.js";
 import "./copy.js";
@@ -32,7 +33,10 @@ function onChange(stream) {
   }
 }
 
-document.addEventListener("refreshed", board.showAll);
+document.addEventListener("refreshed", () => {
+  board.showAll();
+  tellAgo();
+});
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-select]");
@@ -53,3 +57,4 @@ streams.push(
   new Stream("/ui/events/", { scan: takeScan }, onChange),
 );
 showConnection(streams);
+tellAgo();

@@ -101,7 +101,7 @@ def test_an_engine_that_dies_while_loading_shows_its_last_lines(faulty: RunningS
     reply = chat(faulty, "dies")
     assert reply.status_code == 502
     message = error(reply)["message"]
-    assert "out of memory" in message
+    assert "not enough memory" in message
     assert "unable to allocate CPU buffer" in message
     assert chat(faulty, "good").status_code == 200
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import errno
-import os
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -113,16 +114,29 @@ def test_a_folder_that_is_gone_is_logged_and_tried_again(
     assert (home / "later" / "config.yaml").read_text() == render(ONE)
 
 
-def test_a_full_disk_leaves_the_old_file_whole(
-    home: Path, caplog: pytest.LogCaptureFixture, full_disk: Path, settings: Settings
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Writes beyond `size` bytes fail half-way, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file_whole(
+    home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.CLARACORE_HOME = full_disk
     export.publish(ONE)
-    large = ConfigDocument(models={"a": ModelEntry("a", cmd="run ${PORT} " + "x" * 400_000)})
-    assert export.publish(large) is not None
-    assert os.strerror(errno.ENOSPC) in caplog.text
-    assert (full_disk / "config.yaml").read_text() == render(ONE)
-    assert names(full_disk) == ["config.yaml"]
+    large = ConfigDocument(models={"a": ModelEntry("a", cmd="run ${PORT} " + "x" * 2_000_000)})
+    with files_of_at_most(1_000_000):
+        assert export.publish(large) is not None
+    assert "File too large" in caplog.text
+    assert (home / "config.yaml").read_text() == render(ONE)
+    assert names(home) == ["config.yaml"]
+    export.publish(large)
+    assert (home / "config.yaml").read_text() == render(large)
 
 
 # ---- The command -----------------------------------------------------------------------------
@@ -158,9 +172,7 @@ def test_export_says_why_it_cannot_write(home: Path) -> None:
 def test_import_tells_what_it_did(home: Path) -> None:
     ServedModel.objects.create(model_id="old", cmd="run ${PORT}")
     file = home / "new.yaml"
-    file.write_text(
-        "startPort: 9000\nmodels: {a: {cmd: 'x ${PORT}', later: 1}}\ngroups: {g: {}}\n"
-    )
+    file.write_text("startPort: 9000\nmodels: {a: {cmd: 'x ${PORT}', later: 1}}\ngroups: {g: {}}\n")
     out, err = run("import", str(file))
     assert out.splitlines() == [
         "created: a",
@@ -188,7 +200,7 @@ def test_import_refuses_an_alias_of_another_model(home: Path) -> None:
     first.write_text("models: {a: {cmd: 'x ${PORT}', aliases: [z]}}\n")
     second.write_text("models: {b: {cmd: 'x ${PORT}', aliases: [z]}}\n")
     run("import", str(first))
-    with pytest.raises(CommandError, match="belongs to the model a.*Nothing was changed"):
+    with pytest.raises(CommandError, match=r"belongs to the model a.*Nothing was changed"):
         run("import", str(second))
 
 

@@ -13,7 +13,14 @@ from models_app.choices import back_to_automatic, chosen
 from models_app.facts import FileFacts
 from models_app.models import GgufFile, ModelAlias, ModelFolder, ModelGroup, ServedModel
 from models_app.scan import Progress, scan, settle
-from tests.ggufs import cut, write_embedder, write_projector, write_reciter, write_split
+from tests.ggufs import (
+    cut,
+    write_embedder,
+    write_gguf,
+    write_projector,
+    write_reciter,
+    write_split,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +120,20 @@ def test_it_keeps_the_facts_of_a_file(models: Path, tracked: ModelFolder) -> Non
     assert facts.name == "Reciter"
     tracked.refresh_from_db()
     assert tracked.last_scanned_at is not None and tracked.problem == ""
+
+
+def test_facts_that_no_database_column_takes_are_made_to_fit(
+    models: Path, tracked: ModelFolder
+) -> None:
+    extra = {"general.name": "a\0b" + "x" * 1000, "general.license": "\0"}
+    write_gguf(models / "odd.gguf", "a" * 300, {"{arch}.block_count": 1}, {})
+    reciter(models / "nul.gguf", **extra)
+
+    scan([tracked])
+
+    assert set(files()) == {"nul.gguf", "odd.gguf"}
+    assert file("nul.gguf").state == State.OK
+    assert "\0" not in file("nul.gguf").facts["name"]
 
 
 def test_it_opens_only_what_is_new_or_changed(models: Path, tracked: ModelFolder) -> None:

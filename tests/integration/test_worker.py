@@ -121,7 +121,7 @@ def test_a_scan_whose_worker_was_killed_is_completed_by_the_next(
 ) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    for number in range(12):
+    for number in range(24):
         write_slow(models / f"slow{number}.gguf")
     write_reciter(models / "zebra.gguf", "Hello there.")
 

@@ -4,11 +4,13 @@ import re
 import shlex
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from models_app.config_yaml import ConfigError, ExpandedCommand, expand, tokenise, words
 from models_app.document import ConfigDocument, ModelEntry
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def expanded(cmd: str = "run ${PORT}", **fields: object) -> ExpandedCommand:
@@ -64,6 +66,7 @@ def test_an_open_quote_is_refused_and_shown(cmd: str) -> None:
         tokenise(cmd)
 
 
+@UNHURRIED
 @given(st.text("ab '\"\\#\n\t$", max_size=25))
 def test_it_splits_as_the_standard_library_does(cmd: str) -> None:
     # These two are ours: comment lines, and line breaks behind a backslash.
@@ -78,6 +81,7 @@ def test_it_splits_as_the_standard_library_does(cmd: str) -> None:
             assert list(tokenise(cmd)) == expected
 
 
+@UNHURRIED
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), min_size=1))
 def test_quoted_words_come_back_whatever_is_in_them(argv: list[str]) -> None:
     assert list(tokenise("\n".join(map(shlex.quote, argv)))) == argv
@@ -130,6 +134,11 @@ def test_an_id_stays_one_word_whatever_is_in_it() -> None:
     assert command.argv == ("run", "8100", "-a", 'it\'s "my" ${PORT} model')
 
 
+def test_a_name_that_quotes_take_apart_is_text() -> None:
+    command = expanded("run ${PORT} '/a/$''{PORT}/$''{MODEL_ID}/$''{ghost}'")
+    assert command.argv == ("run", "8100", "/a/${PORT}/${MODEL_ID}/${ghost}")
+
+
 def test_comment_lines_may_name_macros_that_do_not_exist() -> None:
     assert expanded("# ${ghost}\nrun ${PORT}").argv == ("run", "8100")
 
@@ -146,6 +155,7 @@ def test_comment_lines_may_name_macros_that_do_not_exist() -> None:
         ({"cmd": "# run ${PORT}\nrun"}, "proxy uses .* but cmd does not"),
         ({"cmd": ""}, "empty command"),
         ({"cmd": "run ${PORT} '"}, "never closed"),
+        ({"cmd": "run ${PORT} \0PORT\0"}, r"a\.cmd holds a \\0"),
         ({"cmd": "run ${PORT} ${env.GHOST}"}, "environment variable GHOST is not set"),
     ],
 )

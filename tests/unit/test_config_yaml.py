@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models_app.config_yaml import MAX_BYTES, ConfigError, parse, read, render
@@ -16,6 +16,7 @@ from models_app.config_yaml.render import dump
 from models_app.config_yaml.scalars import plain
 from models_app.document import ConfigDocument, GroupEntry, ModelEntry
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BOTH_PARSERS = pytest.mark.parametrize(
     "loader", [yaml.SafeLoader, Loader], ids=["python", "libyaml"]
 )
@@ -422,7 +423,7 @@ def test_the_bound_counts_bytes() -> None:
 def test_anchors_that_multiply_are_refused_before_they_are_followed(loader: Any) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
-    with pytest.raises(ConfigError, match="blow this file up") as caught:
+    with pytest.raises(ConfigError, match="too many values") as caught:
         compose("\n".join(rows), loader)
     assert caught.value.line is not None and caught.value.line < 12
 
@@ -430,8 +431,12 @@ def test_anchors_that_multiply_are_refused_before_they_are_followed(loader: Any)
 @BOTH_PARSERS
 def test_anchors_of_long_texts_count_by_their_length(loader: Any) -> None:
     text = f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 200)}]\n"
-    with pytest.raises(ConfigError, match="blow this file up"):
+    with pytest.raises(ConfigError, match="too many values"):
         compose(text, loader)
+
+
+def test_a_file_of_nothing_but_values_is_refused() -> None:
+    assert "too many values" in error("- x\n" * (MAX_BYTES // 4)).message
 
 
 @BOTH_PARSERS
@@ -499,7 +504,7 @@ def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.yaml"):
-        with pytest.raises(ConfigError, match=f"{path} cannot be read"):
+        with pytest.raises(ConfigError, match="It cannot be read"):
             read(path)
 
 
@@ -661,6 +666,7 @@ def documents(draw: st.DrawFn) -> ConfigDocument:
     )
 
 
+@UNHURRIED
 @given(documents())
 def test_reading_what_was_written_gives_the_document_back(document: ConfigDocument) -> None:
     text = render(document)
@@ -668,6 +674,7 @@ def test_reading_what_was_written_gives_the_document_back(document: ConfigDocume
     assert render(parse(text).document) == text
 
 
+@UNHURRIED
 @given(VALUE)
 def test_both_emitters_and_both_parsers_keep_every_value(value: Any) -> None:
     for dumper in (yaml.SafeDumper, Dumper):
@@ -676,6 +683,7 @@ def test_both_emitters_and_both_parsers_keep_every_value(value: Any) -> None:
             assert plain(compose(text, loader)) == {"value": value}
 
 
+@UNHURRIED
 @given(st.text(max_size=200) | st.text("ab:-[]{}&*!|>'\"%@#,? \n\t~<=", max_size=60))
 def test_no_text_makes_the_reader_fail_in_another_way(text: str) -> None:
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +250,7 @@ def test_odd_values_count_as_missing() -> None:
             "split.count": False,
         }
     )
-    assert told == FileFacts(
+    assert replace(told, shape={}) == FileFacts(
         kind=Kind.BASE,
         architecture="llama",
         quantization="F32",

@@ -7,11 +7,19 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from proxy_app.guards import GuardedProcess, GuardPool, LaunchFailed
 from proxy_app.kin import TOKEN_VARIABLE
-from tests.processes import HANG_SECONDS, alive, eventually, session_members
+from tests.processes import (
+    HANG_SECONDS,
+    alive,
+    children_of,
+    command_of,
+    eventually,
+    session_members,
+)
 
 EVERY_LOOP = True
 PATH = {"PATH": os.defpath}
@@ -61,27 +69,17 @@ async def test_it_launches_with_a_guard_that_was_waiting(guards: GuardPool, log:
 
 async def test_it_replaces_a_waiting_guard_that_was_killed(guards: GuardPool, log: Path) -> None:
     await guards.start()
-    first = await launch(guards, log, "true")
-    spare = next(iter({pid for pid in guards_of_this_process() if pid != first.guard_pid}))
+    assert await asyncio.to_thread(eventually, guard_pids)
+    (spare,) = guard_pids()
     os.kill(spare, signal.SIGKILL)
     child = await launch(guards, log, "true")
     assert child.guard_pid != spare
     assert (await child.wait()).code == 0
 
 
-def guards_of_this_process() -> set[int]:
-    assert eventually(lambda: len(_guards()) >= 1)
-    return _guards()
-
-
-def _guards() -> set[int]:
-    import psutil
-
-    return {
-        child.pid
-        for child in psutil.Process().children()
-        if any("guard" in word for word in child.cmdline())
-    }
+def guard_pids() -> list[int]:
+    """The guards of this process."""
+    return [pid for pid in children_of(os.getpid()) if "guard" in command_of(pid)]
 
 
 async def test_it_says_why_a_program_could_not_be_started(guards: GuardPool, log: Path) -> None:
@@ -144,13 +142,7 @@ async def test_a_launch_that_nobody_waits_for_any_more_leaves_nothing(
         launching.cancel()
         await asyncio.gather(launching, return_exceptions=True)
     await guards.aclose()
-    assert sleepers("61.25") == []
-
-
-def sleepers(seconds: str) -> list[int]:
-    import psutil
-
-    return [process.pid for process in psutil.process_iter() if process.cmdline()[1:] == [seconds]]
+    assert [pid for pid in psutil.pids() if "61.25" in command_of(pid)] == []
 
 
 async def test_closing_ends_every_child_and_guard(log: Path) -> None:
@@ -160,7 +152,7 @@ async def test_closing_ends_every_child_and_guard(log: Path) -> None:
     for child in children:
         assert child.closed
         assert session_members(child.pid) == []
-    assert _guards() == set()
+    assert guard_pids() == []
 
 
 async def test_nothing_is_launched_once_it_closes(log: Path) -> None:
@@ -182,10 +174,13 @@ async def test_a_guard_that_hangs_is_killed_when_the_pool_closes(log: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_launching_leaks_no_descriptor(guards: GuardPool, log: Path) -> None:
-    async def once() -> int:
-        await (await launch(guards, log, "true")).wait_closed()
+async def test_it_leaves_no_descriptor_behind(log: Path) -> None:
+    async def descriptors_after_use() -> int:
+        guards = GuardPool()
+        for _ in range(3):
+            await (await launch(guards, log, "true")).wait_closed()
+        await guards.aclose()
         return len(os.listdir("/proc/self/fd"))
 
-    await once()
-    assert {await once() for _ in range(5)} <= {await once(), await once()}
+    before = await descriptors_after_use()
+    assert await descriptors_after_use() == before

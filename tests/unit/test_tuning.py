@@ -86,7 +86,7 @@ def said(plan: Plan, topic: str) -> str:
 def assert_everything_fits(plan: Plan) -> None:
     assert plan.fits
     assert plan.memory.cpu.total <= plan.resources.ram
-    for device, use in zip(plan.resources.gpus, plan.memory.gpus, strict=False):
+    for device, use in zip(plan.devices, plan.memory.gpus, strict=True):
         assert use.total <= device.budget
 
 
@@ -190,11 +190,11 @@ def test_speed_first_gives_up_context_and_context_first_gives_up_layers() -> Non
     model = candidate(llama_8b(layer_bytes=(LayerBytes(dense=230 * MIB),) * 32))
     wishes = Preferences(preferred_context=65536)
     fast = choose(model, machine(12), wishes)
-    assert fast.options.gpu_layers == ALL_LAYERS
+    assert fast.placement.offloaded == 33
     assert fast.context_per_request < 65536
     long = choose(model, machine(12), replace(wishes, throughput_first=False))
     assert long.context_per_request == 65536
-    assert long.options.gpu_layers != ALL_LAYERS
+    assert 0 < long.placement.offloaded < 33
 
 
 def test_gpu_layers_are_never_negative() -> None:
@@ -284,7 +284,31 @@ def test_an_unknown_architecture_is_left_to_the_engine() -> None:
     assert not plan.sure
     assert plan.options.gpu_layers is None
     assert plan.options.fit is None
-    assert "not verified" in said(plan, "fit")
+    assert "never compared" in said(plan, "fit")
+
+
+def test_a_gpu_filled_to_its_margin_is_left_to_the_engine() -> None:
+    tight = llama_8b(layer_bytes=(LayerBytes(dense=305 * MIB),) * 32)
+    plan = choose(candidate(tight), machine(16), choices=Choices(context=32768))
+    assert plan.placement.offloaded == 33
+    assert not plan.sure
+    assert plan.options.gpu_layers is None
+    assert "margin" in said(plan, "fit")
+
+
+def test_windows_are_kept_for_one_slot_where_four_do_not_fit() -> None:
+    shape = llama_8b(architecture="gemma3", window=4096, windowed=(True, True, True, False) * 8)
+    assert choose(candidate(shape), machine(24)).options.slots == 4
+    plan = choose(candidate(shape), machine(6))
+    assert plan.options.slots == 1
+    assert_everything_fits(plan)
+
+
+def test_layers_of_unequal_size_fill_two_gpus_alike() -> None:
+    plan = choose(candidate(qwen_30b_a3b()), machine(6, 6))
+    assert plan.placement.cpu_expert_layers
+    first, second = plan.memory.gpus
+    assert abs(first.total - second.total) < GIB
 
 
 def test_a_build_without_a_unified_cache_gives_the_context_to_one_slot() -> None:

@@ -1,0 +1,185 @@
+"""What the proxy benchmark measures: the fake engine itself, and the ways to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import requests
+import yaml
+
+from tests.server import ROOT, free_port, running_server, wait_until
+
+MODEL = "fake"
+CHAT = "/v1/chat/completions"
+
+NGINX = """
+worker_processes 1;
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    upstream engine {{
+        server 127.0.0.1:{engine};
+        keepalive 1024;
+        keepalive_requests 1000000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        keepalive_requests 1000000000;
+        location / {{
+            proxy_pass http://engine;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which processor runs the proxies, and which one runs the load and the engines."""
+
+    proxy: int
+    load: int
+
+    @classmethod
+    def pick(cls) -> Cores:
+        """The last two this process may use; one twice where there is only one."""
+        usable = sorted(os.sched_getaffinity(0))
+        return cls(proxy=usable[-1], load=usable[-2] if len(usable) > 1 else usable[-1])
+
+
+def pinned(core: int) -> list[str]:
+    return ["taskset", "--cpu-list", str(core)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One way to the engine. `process` is whose processor time is counted, None for nobody's."""
+
+    name: str
+    url: str
+    process: psutil.Process | None = None
+
+    @property
+    def chat_url(self) -> str:
+        return self.url + CHAT
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    def cpu_seconds(self) -> float:
+        """Processor time it has used so far, its own and the system's on its behalf."""
+        if self.process is None:
+            return 0.0
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def wait(self) -> None:
+        """Until it answers a chat request; this also loads the model behind it."""
+
+        def answers() -> bool:
+            try:
+                reply = requests.post(self.chat_url, data=chat_body(), timeout=60)
+            except requests.ConnectionError:
+                return False
+            assert reply.ok, reply.text
+            return True
+
+        wait_until(answers, f"an answer from {self.name}")
+
+
+def chat_body(**more: object) -> str:
+    """A small chat request, and what else it asks for."""
+    messages = [{"role": "user", "content": "Say hello in one sentence."}]
+    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": 16, **more})
+
+
+@contextmanager
+def child(command: list[str]) -> Iterator[psutil.Process]:
+    """A program that runs inside the block."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def engine_command(core: int) -> list[str]:
+    """A fake engine, still without its port."""
+    return [*pinned(core), sys.executable, "-m", "tests.fake_engine", "--alias", MODEL]
+
+
+@contextmanager
+def direct(cores: Cores) -> Iterator[Target]:
+    """The engine with nothing in between."""
+    port = free_port()
+    with child([*engine_command(cores.load), "--port", str(port)]):
+        target = Target("direct", f"http://127.0.0.1:{port}")
+        target.wait()
+        yield target
+
+
+@contextmanager
+def nginx(cores: Cores, engine: Target, scratch: Path) -> Iterator[Target]:
+    """nginx with one worker and unbuffered answers, in front of the same engine as `direct`."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    folder = scratch / "nginx"
+    folder.mkdir()
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, engine=engine.port, port=port))
+    command = [*pinned(cores.proxy), program, "-e", str(folder / "error.log"), "-c", str(config)]
+    with child(command) as process:
+        target = Target("nginx", f"http://127.0.0.1:{port}", process)
+        target.wait()
+        yield target
+
+
+@contextmanager
+def claracore(cores: Cores, scratch: Path) -> Iterator[Target]:
+    """This product, serving a model whose engine is a fake one of its own."""
+    model = {
+        "cmd": shlex.join(engine_command(cores.load)) + " --port ${PORT}",
+        "proxy": "http://127.0.0.1:${PORT}",
+        "env": [f"PYTHONPATH={ROOT}"],
+    }
+    config = scratch / "config.yaml"
+    config.write_text(yaml.safe_dump({"models": {MODEL: model}}))
+    arguments = ["--config", str(config)]
+    with running_server(arguments=arguments, prefix=pinned(cores.proxy)) as server:
+        server.wait_for_models(MODEL)
+        target = Target("claracore", server.url, psutil.Process(server.process.pid))
+        target.wait()
+        yield target

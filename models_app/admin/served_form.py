@@ -1,0 +1,142 @@
+"""Checks what a person enters for a model, and says what to do about what cannot be."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, Final
+
+from django import forms
+
+from models_app.admin.typed import ModelForm
+from models_app.config_yaml import ConfigError, expand
+from models_app.document import DEFAULT_CHECK_ENDPOINT, DEFAULT_PROXY, ConfigDocument, ModelEntry
+from models_app.models import ModelAlias, ServedModel, ServerSettings
+
+# What the server itself puts on every command line.
+_OURS: Final = frozenset({"-m", "--model", "--host", "--port"})
+
+
+def check_id(text: str) -> str:
+    """`text` as an id or alias that clients and addresses can carry."""
+    if text != text.strip() or not text.isprintable():
+        raise forms.ValidationError("Remove blanks at the ends and characters that do not print.")
+    if text.startswith("/") or text.endswith("/") or "//" in text:
+        raise forms.ValidationError("A slash may only stand between two parts, as in owner/name.")
+    return text
+
+
+class AliasForm(ModelForm[ModelAlias]):
+    class Meta:
+        model = ModelAlias
+        fields = ("alias",)
+
+    def clean_alias(self) -> str:
+        alias = check_id(self.cleaned_data["alias"])
+        if ServedModel.objects.filter(model_id=alias).exists():
+            raise forms.ValidationError(f"A model has the id “{alias}”. Choose another alias.")
+        return alias
+
+
+class ServedModelForm(ModelForm[ServedModel]):
+    class Meta:
+        model = ServedModel
+        exclude = ("kept_keys",)
+        labels = {  # noqa: RUF012
+            "gpu_layers": "GPU layers",
+            "strip_params": "Fields to drop",
+            "ttl": "Unload after",
+            "use_model_name": "Name for the engine",
+        }
+        widgets = {  # noqa: RUF012
+            "description": forms.Textarea(attrs={"rows": 2, "cols": 80}),
+            "cmd": forms.Textarea(attrs={"rows": 6, "cols": 80, "spellcheck": "false"}),
+            "cmd_stop": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "extra_arguments": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "env": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "metadata": forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
+        }
+
+    def clean_model_id(self) -> str:
+        model_id = check_id(self.cleaned_data["model_id"])
+        taken = ModelAlias.objects.filter(alias=model_id).exclude(model=self.instance.pk).first()
+        if taken:
+            raise forms.ValidationError(
+                f"This is an alias of {taken.model}. Choose another id, or remove that alias."
+            )
+        return model_id
+
+    def clean_env(self) -> list[str]:
+        given = self.cleaned_data["env"]
+        if not isinstance(given, list) or not all(_is_variable(item) for item in given):
+            raise forms.ValidationError('Enter a list such as ["KEY=value", "OTHER=value"].')
+        return given
+
+    def clean_metadata(self) -> dict[str, Any]:
+        given = self.cleaned_data["metadata"]
+        if not isinstance(given, dict):
+            raise forms.ValidationError('Enter names with values, such as {"team": "lab"}.')
+        return given
+
+    def clean_extra_arguments(self) -> str:
+        text: str = self.cleaned_data["extra_arguments"]
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise forms.ValidationError("A quotation mark is left open. Close it.") from error
+        for word in words:
+            if word.partition("=")[0] in _OURS:
+                raise forms.ValidationError(
+                    f"{word} is given by the server. Leave it out, or write a whole command."
+                )
+        return text
+
+    def clean_proxy(self) -> str:
+        proxy: str = self.cleaned_data["proxy"]
+        if proxy and not proxy.startswith(("http://", "https://")):
+            raise forms.ValidationError("Enter an address such as http://127.0.0.1:${PORT}.")
+        return proxy
+
+    def clean_check_endpoint(self) -> str:
+        path: str = self.cleaned_data["check_endpoint"]
+        if path and path != "none" and not path.startswith("/"):
+            raise forms.ValidationError("Enter a path such as /health, or none.")
+        return path
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if not self.instance.pk and not values.get("file") and not values.get("cmd"):
+            self.add_error("file", "Choose a file, or write a command below.")
+        self._check_context(values)
+        if values.get("cmd") and not self.errors:
+            self._check_command(values)
+        return values
+
+    def _check_context(self, values: dict[str, Any]) -> None:
+        file, context = values.get("file"), values.get("context")
+        trained = file.context_length if file else None
+        if context and trained and context > trained:
+            self.add_error(
+                "context",
+                f"The model was trained on {trained:,} tokens. Enter at most that, or nothing.",
+            )
+
+    def _check_command(self, values: dict[str, Any]) -> None:
+        entry = ModelEntry(
+            model_id=values["model_id"],
+            cmd=values["cmd"].replace("\r\n", "\n"),
+            cmd_stop=values["cmd_stop"].replace("\r\n", "\n"),
+            proxy=values["proxy"] or DEFAULT_PROXY,
+            check_endpoint=values["check_endpoint"] or DEFAULT_CHECK_ENDPOINT,
+        )
+        settings = ServerSettings.current()
+        document = ConfigDocument(
+            macros={name: str(value) for name, value in settings.macros.items()}
+        )
+        try:
+            expand(entry, document, settings.start_port)
+        except ConfigError as error:
+            self.add_error("cmd", str(error))
+
+
+def _is_variable(item: Any) -> bool:
+    return isinstance(item, str) and not item.startswith("=") and "=" in item

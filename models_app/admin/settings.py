@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q
+
+from models_app.admin.base import SingleRowAdmin
+from models_app.admin.typed import ModelForm
+from models_app.config_yaml.errors import ConfigError
+from models_app.config_yaml.macros import Macros
+from models_app.models import ServedModel, ServerSettings
+
+
+class SettingsForm(ModelForm[ServerSettings]):
+    class Meta:
+        model = ServerSettings
+        exclude = ("kept_keys",)
+        labels = {  # noqa: RUF012
+            "default_ttl": "Unload after",
+            "vram_gb": "VRAM",
+            "ram_gb": "RAM",
+            "enable_jinja": "Use Jinja templates",
+            "download_dir": "Download folder",
+            "health_check_timeout": "Load timeout",
+            "max_wait": "Longest wait",
+            "min_residency": "Shortest stay",
+            "min_context": "Least context",
+        }
+        widgets = {  # noqa: RUF012
+            "preload": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "macros": forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
+        }
+
+    def clean_preload(self) -> list[str]:
+        ids = self.cleaned_data["preload"]
+        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+            raise forms.ValidationError('Enter a list of model ids, such as ["llama-3.2-3b"].')
+        for name in ids:
+            if not ServedModel.objects.filter(Q(model_id=name) | Q(aliases__alias=name)).exists():
+                raise forms.ValidationError(f"There is no model “{name}”. Correct or remove it.")
+        return ids
+
+    def clean_macros(self) -> dict[str, str]:
+        given = self.cleaned_data["macros"]
+        if not isinstance(given, dict):
+            raise forms.ValidationError('Enter names with texts, such as {"threads": "8"}.')
+        macros = {name: str(value) for name, value in given.items()}
+        try:
+            for name in macros:
+                Macros(macros).check(name)
+        except ConfigError as error:
+            raise forms.ValidationError(f"{str(error).capitalize()}.") from error
+        return macros
+
+    def clean_download_dir(self) -> str:
+        path: str = self.cleaned_data["download_dir"]
+        if path and not os.path.isabs(path):
+            raise forms.ValidationError("Enter an absolute path, such as /srv/models.")
+        return path
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        least, preferred = values.get("min_context"), values.get("preferred_context")
+        if least and preferred and least > preferred:
+            self.add_error("min_context", f"Enter at most the preferred context, {preferred:,}.")
+        return values
+
+
+class SettingsAdmin(SingleRowAdmin[ServerSettings]):
+    form = SettingsForm
+    fieldsets = (
+        (
+            "Engines",
+            {
+                "fields": (
+                    "health_check_timeout",
+                    "start_port",
+                    "default_ttl",
+                    "log_level",
+                    "preload",
+                    "macros",
+                )
+            },
+        ),
+        ("Queue", {"fields": ("max_wait", "min_residency", "queue_length")}),
+        (
+            "Choosing settings for models",
+            {
+                "fields": (
+                    "backend",
+                    "vram_gb",
+                    "ram_gb",
+                    "preferred_context",
+                    "min_context",
+                    "throughput_first",
+                    "enable_jinja",
+                )
+            },
+        ),
+        ("Files", {"fields": ("download_dir",)}),
+    )
+
+    def row(self) -> ServerSettings:
+        return ServerSettings.current()
+
+
+admin.site.register(ServerSettings, SettingsAdmin)

@@ -1,0 +1,417 @@
+"""The pages as a browser without JavaScript gets them, in a process without engines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.template.loader import render_to_string
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from models_app.models import GgufFile, ModelAlias, ModelFolder, ScanRun, ServedModel
+from proxy_app.model_cards import Card, State, cards, listed
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = "\"><script>alert('x')</script>&{{ 1 }}"
+
+
+@pytest.fixture
+def folder() -> ModelFolder:
+    return ModelFolder.objects.create(path="/srv/models")
+
+
+def make_file(folder: ModelFolder, name: str = "tiny.gguf", **values: Any) -> GgufFile:
+    defaults = {
+        "size": 253 * 2**20,
+        "mtime_ns": 1,
+        "kind": "chat",
+        "quantization": "Q4_K_M",
+        "parameters": 268_098_176,
+        "context_length": 32768,
+        "last_seen_at": timezone.now(),
+    }
+    return GgufFile.objects.create(
+        folder=folder, path=f"{folder.path}/{name}", relative_path=name, **{**defaults, **values}
+    )
+
+
+def make_model(model_id: str, file: GgufFile | None = None, **values: Any) -> ServedModel:
+    return ServedModel.objects.create(model_id=model_id, file=file, **values)
+
+
+def status(model_id: str, state: str, **values: Any) -> dict[str, Any]:
+    """One entry of the runner's list."""
+    return {"id": model_id, "state": state, "inFlight": 0, "queued": 0, "problem": "", **values}
+
+
+def only_card(*statuses: dict[str, Any]) -> Card:
+    (card,) = cards(listed(), statuses)
+    return card
+
+
+def shown(card: Card) -> str:
+    return render_to_string("ui/_model.html", {"card": card})
+
+
+def page(client: Client, query: str = "") -> str:
+    reply = client.get(f"/ui/{query}")
+    assert reply.status_code == 200
+    return reply.content.decode()
+
+
+# ---- The page ----------------------------------------------------------------------------------
+
+
+def test_an_empty_database_leads_to_a_folder_or_the_starter_model(client: Client) -> None:
+    text = page(client)
+    assert "No models yet" in text
+    assert 'name="path"' in text
+    assert "make demo" in text
+
+
+def test_folders_without_models_say_what_to_do(client: Client, folder: ModelFolder) -> None:
+    text = page(client)
+    assert "No model was found in your folders." in text
+    assert "Scan now" in text
+    assert "/srv/models" in text
+
+
+def test_a_model_shows_the_facts_of_its_file(client: Client, folder: ModelFolder) -> None:
+    model = make_model("tiny", make_file(folder))
+    ModelAlias.objects.create(alias="small", model=model)
+    text = page(client)
+    for fact in ("Q4_K_M", "268M", "253.0 MiB", "32,768 tokens", "Chat", "small"):
+        assert fact in text
+    assert f"/admin/models_app/servedmodel/{model.pk}/change/" in text
+
+
+def test_a_split_model_has_the_size_of_all_its_parts(folder: ModelFolder) -> None:
+    first = make_file(folder, "big-00001-of-00002.gguf", size=2**30)
+    make_file(folder, "big-00002-of-00002.gguf", size=2**30, kind="part", first_part=first)
+    make_model("big", first)
+    assert "2.0 GiB" in [fact.value for fact in only_card().facts]
+
+
+def test_a_projector_makes_a_chat_model_see(folder: ModelFolder) -> None:
+    projector = make_file(folder, "mmproj.gguf", kind="projector")
+    make_model("seeing", make_file(folder, projector=projector))
+    assert "Chat, with images" in [fact.value for fact in only_card().facts]
+
+
+def test_a_model_of_an_unknown_kind_is_shown_too(client: Client, folder: ModelFolder) -> None:
+    make_model("odd", make_file(folder, kind="other", parameters=None, context_length=None))
+    make_model("bare", make_file(folder, "bare.gguf", kind="", quantization=""))
+    make_model("own", None, cmd="serve-it --port ${PORT}")
+    text = page(client)
+    assert "Other" in text
+    assert "a command of its own" in text
+
+
+def test_the_number_of_queries_does_not_grow_with_the_models(
+    client: Client, folder: ModelFolder
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page(client)
+        return len(captured)
+
+    make_model("first", make_file(folder))
+    page(client)
+    few = queries()
+    for number in range(20):
+        model = make_model(f"model-{number}", make_file(folder, f"{number}.gguf"))
+        ModelAlias.objects.create(alias=f"alias-{number}", model=model)
+    assert queries() == few
+
+
+def test_files_that_cannot_be_served_have_their_reason(client: Client, folder: ModelFolder) -> None:
+    make_file(folder, "cut.gguf", state="unreadable", problem="The file ends too early.")
+    for number in (2, 3):
+        make_file(
+            folder,
+            f"big-0000{number}-of-00003.gguf",
+            state="incomplete",
+            problem="Part 1 of 3 is missing.",
+        )
+    text = page(client)
+    assert "cut.gguf" in text
+    assert "The file ends too early." in text
+    assert text.count("Part 1 of 3 is missing.") == 1
+
+
+def test_a_folder_tells_its_counts_and_its_problem(client: Client, folder: ModelFolder) -> None:
+    ModelFolder.objects.update(problem="old/ cannot be read.", last_scanned_at=timezone.now())
+    make_model("tiny", make_file(folder))
+    make_file(folder, "mmproj.gguf", kind="projector")
+    make_file(folder, "gone.gguf", state="vanished", problem="The file is no longer there.")
+    text = " ".join(page(client).split())
+    assert "1 model, 2 files · scanned" in text
+    assert "old/ cannot be read." in text
+
+
+def test_a_running_scan_shows_how_far_it_is(client: Client, folder: ModelFolder) -> None:
+    ScanRun.objects.create(
+        status="running", step="Reading files", total=12, processed=3, current="a/b.gguf"
+    )
+    text = page(client)
+    assert "Reading files: 3 of 12" in text
+    assert 'max="12" value="3"' in text
+    assert "a/b.gguf" in text
+    assert 'http-equiv="refresh"' in text
+
+
+def test_a_failed_scan_says_why(client: Client, folder: ModelFolder) -> None:
+    ScanRun.objects.create(status="failed", problem="The worker died.")
+    text = page(client)
+    assert "The last scan failed." in text
+    assert "The worker died." in text
+
+
+def test_the_example_calls_the_wanted_model_at_this_address(
+    client: Client, folder: ModelFolder
+) -> None:
+    make_model("first", make_file(folder), cmd="a-command")
+    make_model("second", make_file(folder, "second.gguf", kind="embedding"))
+    text = page(client, "?model=second")
+    assert "http://testserver/v1/embeddings" in text
+    assert "&quot;model&quot;: &quot;second&quot;" in text
+
+
+def test_a_wanted_model_that_does_not_exist_is_no_error(
+    client: Client, folder: ModelFolder
+) -> None:
+    make_model("first", make_file(folder))
+    assert "first" in page(client, "?model=nobody")
+
+
+def test_hostile_names_stay_text(client: Client, folder: ModelFolder) -> None:
+    file = make_file(folder, f"{HOSTILE}.gguf", quantization=HOSTILE[:32])
+    model = make_model(HOSTILE, file, name=f"{HOSTILE} by name")
+    ModelAlias.objects.create(alias=f"{HOSTILE} too", model=model)
+    make_file(folder, f"{HOSTILE}/cut.gguf", state="unreadable", problem=HOSTILE)
+    ModelFolder.objects.create(path=f"/srv/{HOSTILE}", problem=HOSTILE)
+    ScanRun.objects.create(status="failed", problem=HOSTILE)
+    text = page(client)
+    assert "<script>alert" not in text
+    assert 'data-model="&quot;&gt;&lt;script&gt;' in text
+    assert "{{ 1 }}" in text
+
+
+def test_no_script_or_style_stands_in_the_page(client: Client, folder: ModelFolder) -> None:
+    make_model("tiny", make_file(folder))
+    reply = client.get("/ui/")
+    text = reply.content.decode()
+    assert all('src="' in tag for tag in re.findall(r"<script[^>]*>", text))
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", text)
+    assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
+    assert "script-src 'self'" in reply["Content-Security-Policy"]
+
+
+def test_every_id_stands_once_and_every_label_leads_somewhere(
+    client: Client, folder: ModelFolder
+) -> None:
+    for name in ("one", "two"):
+        make_model(name, make_file(folder, f"{name}.gguf"))
+    make_file(folder, "cut.gguf", state="unreadable", problem="Cut.")
+    text = page(client)
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    wanted = re.findall(r'\s(?:for|form|aria-labelledby|data-copy)="([^"]+)"', text)
+    assert set(wanted) <= set(ids)
+
+
+def test_the_texts_of_the_scripts_are_served(client: Client) -> None:
+    reply = client.get("/ui/texts.js")
+    assert reply.status_code == 200
+    assert "gettext" in reply.content.decode()
+
+
+def test_without_engines_the_page_says_so_and_offers_no_loading(
+    client: Client, folder: ModelFolder
+) -> None:
+    make_model("tiny", make_file(folder))
+    text = page(client)
+    assert "This server shows pages only" in text
+    assert 'data-state="offline"' in text
+    assert 'name="load"' not in text
+
+
+# ---- The states of a model ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "label", "button"),
+    [
+        ("stopped", "Stopped", "Load"),
+        ("starting", "Loading", "Cancel"),
+        ("ready", "Ready", "Unload"),
+        ("stopping", "Unloading", "Unloading…"),
+    ],
+)
+def test_each_state_has_its_word_and_its_button(
+    folder: ModelFolder, state: str, label: str, button: str
+) -> None:
+    make_model("tiny", make_file(folder))
+    text = shown(only_card(status("tiny", state)))
+    assert f'data-state="{state}"' in text
+    assert f'<span data-slot="state">{label}</span>' in text
+    assert f'<span data-slot="act-text">{button}</span>' in text
+    assert ('name="load"' in text) == (state in ("stopped", "stopping"))
+
+
+def test_a_loading_model_tells_for_how_long(folder: ModelFolder) -> None:
+    make_model("tiny", make_file(folder))
+    card = only_card(status("tiny", "starting", elapsed=12.7))
+    assert card.is_busy
+    assert "12 s" in shown(card)
+
+
+def test_a_working_model_tells_what_runs_and_waits(folder: ModelFolder) -> None:
+    make_model("tiny", make_file(folder))
+    assert only_card(status("tiny", "ready", inFlight=2, queued=1)).work == "2 running · 1 waiting"
+    assert only_card(status("tiny", "ready", inFlight=1)).work == "1 running"
+    assert only_card(status("tiny", "ready")).work == ""
+
+
+def test_a_model_that_failed_to_load_tells_the_reason_and_can_be_tried_again(
+    folder: ModelFolder,
+) -> None:
+    make_model("tiny", make_file(folder))
+    text = shown(only_card(status("tiny", "stopped", problem="there is not enough memory")))
+    assert "there is not enough memory" in text
+    assert "Load tries again" in text
+    assert "logs/engines/tiny.log" in text
+    assert 'name="load"' in text
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        ("vanished", "The file is no longer there."),
+        ("unreadable", "Wrong magic."),
+        ("incomplete", "Part 2 of 2 is missing."),
+    ],
+)
+def test_a_model_whose_file_went_bad_tells_why(
+    folder: ModelFolder, state: str, problem: str
+) -> None:
+    make_model("tiny", make_file(folder, state=state, problem=problem))
+    card = only_card()
+    text = shown(card)
+    assert card.state is State.UNAVAILABLE
+    assert problem in text
+    assert "Settings" in text
+    assert 'name="load"' not in text
+
+
+def test_a_model_without_a_file_tells_why() -> None:
+    make_model("tiny")
+    assert only_card().problem == "Its file is no longer in a tracked folder."
+
+
+def test_a_bad_file_does_not_matter_to_a_model_with_its_own_command(folder: ModelFolder) -> None:
+    file = make_file(folder, state="vanished", problem="The file is no longer there.")
+    make_model("tiny", file, cmd="serve-it")
+    assert only_card(status("tiny", "stopped")).state is State.STOPPED
+
+
+def test_an_engine_that_still_runs_is_shown_whatever_became_of_its_file(
+    folder: ModelFolder,
+) -> None:
+    make_model("tiny", make_file(folder, state="vanished", problem="The file is no longer there."))
+    assert only_card(status("tiny", "stopping")).state is State.STOPPING
+
+
+def test_what_is_switched_off_says_so(folder: ModelFolder) -> None:
+    make_model("a", make_file(folder), enabled=False)
+    hidden = ModelFolder.objects.create(path="/srv/hidden", enabled=False)
+    make_model("b", make_file(hidden))
+    by_itself, by_folder = cards(listed(), [])
+    assert by_itself.state is by_folder.state is State.DISABLED
+    assert by_folder.problem == "Its folder is switched off."
+
+
+def test_a_name_that_only_repeats_the_file_is_not_shown(folder: ModelFolder) -> None:
+    model = make_model("tiny", make_file(folder), name="tiny")
+    assert only_card().title == ""
+    model.name = "The small one"
+    model.save()
+    assert only_card().title == "The small one"
+
+
+# ---- The forms ---------------------------------------------------------------------------------
+
+
+def test_adding_a_folder_tracks_it_and_asks_for_a_scan(client: Client, tmp_path: Path) -> None:
+    reply = client.post("/ui/folders/", {"path": f"  {tmp_path} "})
+    assert (reply.status_code, reply["Location"]) == (302, "/ui/#folders")
+    (added,) = ModelFolder.objects.all()
+    assert added.path == str(tmp_path)
+    (run,) = ScanRun.objects.all()
+    assert [folder.path for folder in run.folders.all()] == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "This field is required."),
+        ("models", "is not an absolute path"),
+        ("/does/not/exist", "does not exist"),
+        ("/etc/hostname", "is not a folder"),
+        ("/a\0b", "Null characters are not allowed."),
+    ],
+)
+def test_a_folder_that_cannot_be_added_is_explained_at_the_field(
+    client: Client, path: str, reason: str
+) -> None:
+    reply = client.post("/ui/folders/", {"path": path})
+    text = reply.content.decode()
+    assert reply.status_code == 422
+    assert reason in text
+    assert 'aria-invalid="true"' in text
+    assert 'aria-describedby="id_path_error"' in text
+    assert 'id="id_path_error"' in text
+    assert not ModelFolder.objects.exists()
+
+
+def test_scan_now_asks_for_one_scan_however_often_it_is_pressed(
+    client: Client, folder: ModelFolder
+) -> None:
+    for _ in range(2):
+        reply = client.post("/ui/scan/")
+        assert (reply.status_code, reply["Location"]) == (302, "/ui/#folders")
+    assert ScanRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("act", ["load", "unload"])
+@pytest.mark.parametrize("name", ["nobody", "", HOSTILE])
+def test_acting_on_an_unknown_model_says_so_on_the_page(
+    client: Client, act: str, name: str
+) -> None:
+    reply = client.post("/ui/models/", {act: name}, follow=True)
+    assert reply.status_code == 200
+    text = reply.content.decode()
+    assert "does not exist" in text
+    assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize("path", ["/ui/models/", "/ui/scan/", "/ui/folders/"])
+def test_a_form_s_address_opened_by_hand_leads_to_the_page(client: Client, path: str) -> None:
+    reply = client.get(path)
+    assert (reply.status_code, reply["Location"]) == (302, "/ui/")
+    assert not ScanRun.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/ui/models/", "/ui/scan/", "/ui/folders/"])
+def test_a_form_without_its_token_is_refused(path: str) -> None:
+    assert Client(enforce_csrf_checks=True).post(path).status_code == 403
+
+
+def test_the_page_itself_takes_no_posts(client: Client) -> None:
+    assert client.post("/ui/").status_code == 405

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from models_app.document import ConfigDocument, GroupEntry, ModelEntry
+from proxy_app.errors import ModelNotFound
+from proxy_app.lineup import Lineup, QueueRules, line_up
+
+
+def lineup(*entries: ModelEntry, **others: object) -> Lineup:
+    models = {entry.model_id: entry for entry in entries}
+    return line_up(ConfigDocument(models=models, **others), QueueRules(length=7))  # type: ignore[arg-type]
+
+
+def engine(model_id: str, **others: object) -> ModelEntry:
+    return ModelEntry(model_id, cmd="engine --port ${PORT}", **others)  # type: ignore[arg-type]
+
+
+def test_a_model_answers_to_its_id_and_its_aliases() -> None:
+    line = lineup(engine("a", aliases=("long-a", "owner/a")))
+    assert [line.resolve(name).entry.model_id for name in ("a", "long-a", "owner/a")] == ["a"] * 3
+
+
+def test_an_id_wins_over_another_models_alias() -> None:
+    line = lineup(engine("a", aliases=("b",)), engine("b"))
+    assert line.resolve("b").entry.model_id == "b"
+
+
+def test_an_unknown_name_gets_what_comes_close() -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean llama-3"):
+        lineup(engine("llama-3")).resolve("lama-3")
+
+
+def test_the_port_stays_open_until_the_engine_is_started() -> None:
+    served = lineup(engine("a", env=("KEY=va=lue",))).resolve("a")
+    assert served.launch is not None
+    assert served.launch.argv == ("engine", "--port", "${PORT}")
+    assert served.launch.env == (("KEY", "va=lue"),)
+
+
+def test_a_command_that_cannot_be_read_keeps_its_reason_and_harms_no_other() -> None:
+    line = lineup(ModelEntry("bad", cmd="engine --port ${NO_SUCH}"), engine("good"))
+    assert line.resolve("bad").launch is None
+    assert "NO_SUCH" in line.resolve("bad").problem
+    assert line.resolve("good").launch is not None
+
+
+def test_limits_come_from_the_entry_or_the_defaults() -> None:
+    line = lineup(
+        engine("a", ttl=0, concurrency_limit=3), engine("b"), engine("c", ttl=9), global_ttl=60
+    )
+    limits = line.policy.models
+    assert (limits["a"].ttl, limits["a"].concurrency, limits["a"].queue) == (0, 3, 7)
+    assert (limits["b"].ttl, limits["b"].concurrency) == (60, 10)
+    assert limits["c"].ttl == 9
+
+
+def test_members_share_the_switches_of_their_group() -> None:
+    group = GroupEntry("small", swap=False, exclusive=False, persistent=True, members=("a",))
+    groups = lineup(engine("a"), engine("b"), groups={"small": group}).policy.groups
+    assert groups.group("a").persistent
+    assert groups.group("b").name == "(default)"
+    assert groups.group("b").swap
+
+
+def test_only_a_changed_launch_makes_two_lineups_differ_in_it() -> None:
+    before = lineup(engine("a", name="A")).resolve("a")
+    assert before.launch == lineup(engine("a", name="renamed")).resolve("a").launch
+    assert before.launch != lineup(engine("a", env=("X=1",))).resolve("a").launch
