@@ -113,7 +113,7 @@ def campaign(binary: Path, folder: Path, gemma: Path | None) -> Iterator[Run]:
     if gemma:
         copy = folder / "gemma-3-270m.gguf"
         copy.symlink_to(gemma.resolve())
-        yield from runs_of(binary, copy, "Gemma 3 270M (real weights)", held_out=True)
+        yield from runs_of(binary, copy, "Gemma 3 270M (real weights)", held_out=False)
     for held_out, group in ((False, FITTED), (True, HELD_OUT)):
         for numbers in group:
             path = folder / f"{numbers.name.replace(' ', '-')}.gguf"

@@ -122,8 +122,8 @@ def mark_seen(rows: Sequence[GgufFile], seen_at: datetime) -> None:
     GgufFile.objects.bulk_update(returned, ["state", "problem"], batch_size=BATCH)
 
 
-def mark_missing(rows: Iterable[GgufFile], is_closed: Callable[[str], bool]) -> int:
-    """Note which files a walk did not meet any more; how many of them are news."""
+def mark_missing(rows: Iterable[GgufFile], is_closed: Callable[[str], bool]) -> None:
+    """Note that a walk did not meet these files any more, and why."""
     changed = []
     for row in rows:
         before = row.state, row.problem
@@ -131,7 +131,6 @@ def mark_missing(rows: Iterable[GgufFile], is_closed: Callable[[str], bool]) -> 
         if before != (row.state, row.problem):
             changed.append(row)
     GgufFile.objects.bulk_update(changed, ["state", "problem"], batch_size=BATCH)
-    return len(changed)
 
 
 def _why_missing(path: str, is_closed: Callable[[str], bool]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from models_app import engine_build, hardware
+from models_app.buffers import projector_scratch
 from models_app.command import build_argv, command_line
 from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.facts import FileFacts
@@ -146,7 +147,12 @@ def _shape(file: GgufFile, facts: FileFacts) -> ModelShape:
 
 
 def _companion(file: GgufFile | None) -> Companion | None:
-    return Companion(file.path, file.size) if file else None
+    """The projector, with the scratch memory it needs."""
+    if file is None:
+        return None
+    shape = file.facts.get("shape")
+    scratch = projector_scratch(ModelShape.from_json(shape)) if shape else 0
+    return Companion(file.path, file.size + scratch)
 
 
 def choices_of(model: ServedModel) -> Choices:

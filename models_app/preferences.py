@@ -41,7 +41,7 @@ class Companion:
 
     path: str
     size: int
-    """Bytes."""
+    """Bytes it takes, its scratch memory included."""
 
 
 @dataclass(frozen=True, slots=True)

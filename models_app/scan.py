@@ -44,7 +44,7 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(slots=True)
-class FolderScan:
+class Visit:
     """One folder on its way through a scan."""
 
     folder: ModelFolder
@@ -61,14 +61,14 @@ def scan(
 
     `report` hears of every folder and file before it is looked at, and ends the scan by raising.
     """
-    scans = list(_walk_all(folders, report))
+    visits = list(_walk_all(folders, report))
     known = {row.path: row for row in GgufFile.objects.all()}
-    _tell_changed(scans, known)
-    _mark_missing(scans, known)
-    _read_pending(scans, known, report)
+    _tell_changed(visits, known)
+    _mark_missing(visits, known)
+    _read_pending(visits, known, report)
     settle()
-    _close(scans)
-    return [_summary(scan) for scan in scans]
+    _close(visits)
+    return [_summary(visit) for visit in visits]
 
 
 def settle() -> None:
@@ -85,7 +85,7 @@ def settle() -> None:
         introduce.introduce(rows)
 
 
-def _walk_all(folders: Iterable[ModelFolder], report: Report) -> Iterator[FolderScan]:
+def _walk_all(folders: Iterable[ModelFolder], report: Report) -> Iterator[Visit]:
     tracked = identities(list(ModelFolder.objects.values_list("path", "recursive")))
     for folder in sorted(folders, key=lambda folder: folder.path):
         found = walk(
@@ -94,44 +94,44 @@ def _walk_all(folders: Iterable[ModelFolder], report: Report) -> Iterator[Folder
             others=tracked,
             on_folder=lambda path: report(Progress("Looking through folders", shown(path))),
         )
-        yield FolderScan(folder, found)
+        yield Visit(folder, found)
 
 
-def _tell_changed(scans: Sequence[FolderScan], known: dict[str, GgufFile]) -> None:
+def _tell_changed(visits: Sequence[Visit], known: dict[str, GgufFile]) -> None:
     """Sort the found files into those that have to be read and those whose rows still hold."""
-    for scan in scans:
-        for found in scan.found.files:
+    for visit in visits:
+        for found in visit.found.files:
             row = known.get(found.path)
-            if row and file_rows.is_unchanged(row, found, scan.folder):
-                scan.unchanged.append(row)
+            if row and file_rows.is_unchanged(row, found, visit.folder):
+                visit.unchanged.append(row)
             else:
-                scan.pending.append(found)
+                visit.pending.append(found)
 
 
-def _mark_missing(scans: Sequence[FolderScan], known: dict[str, GgufFile]) -> None:
-    found = {file.path for scan in scans for file in scan.found.files}
-    for scan in scans:
+def _mark_missing(visits: Sequence[Visit], known: dict[str, GgufFile]) -> None:
+    found = {file.path for visit in visits for file in visit.found.files}
+    for visit in visits:
         missing = [
             row
             for row in known.values()
-            if row.folder_id == scan.folder.pk and row.path not in found
+            if row.folder_id == visit.folder.pk and row.path not in found
         ]
-        file_rows.mark_missing(missing, scan.found.is_closed)
-        scan.vanished = sum(row.state == State.VANISHED for row in missing)
+        file_rows.mark_missing(missing, visit.found.is_closed)
+        visit.vanished = sum(row.state == State.VANISHED for row in missing)
 
 
-def _read_pending(scans: Sequence[FolderScan], known: dict[str, GgufFile], report: Report) -> None:
+def _read_pending(visits: Sequence[Visit], known: dict[str, GgufFile], report: Report) -> None:
     now = timezone.now()
-    total = sum(len(scan.found.files) for scan in scans)
+    total = sum(len(visit.found.files) for visit in visits)
     processed = 0
     batch: list[GgufFile] = []
     stored_at = monotonic()
-    for scan in scans:
-        file_rows.mark_seen(scan.unchanged, now)
-        processed += len(scan.unchanged)
-        for found in scan.pending:
+    for visit in visits:
+        file_rows.mark_seen(visit.unchanged, now)
+        processed += len(visit.unchanged)
+        for found in visit.pending:
             report(Progress("Reading files", shown(found.relative_path), total, processed))
-            batch.append(file_rows.read(found, scan.folder, now))
+            batch.append(file_rows.read(found, visit.folder, now))
             processed += 1
             if len(batch) == file_rows.BATCH or monotonic() - stored_at > STORE_AFTER:
                 file_rows.store(batch, known)
@@ -166,32 +166,32 @@ def _settle_projectors(rows: Sequence[GgufFile]) -> dict[int, GgufFile]:
     return changed
 
 
-def _close(scans: Sequence[FolderScan]) -> None:
-    for scan in scans:
-        problems = scan.found.problems
+def _close(visits: Sequence[Visit]) -> None:
+    for visit in visits:
+        problems = visit.found.problems
         more = len(problems) - MAX_PROBLEMS
         lines = problems[:MAX_PROBLEMS] + ([f"… and {more} more problems."] if more > 0 else [])
-        ModelFolder.objects.filter(pk=scan.folder.pk).update(
+        ModelFolder.objects.filter(pk=visit.folder.pk).update(
             last_scanned_at=timezone.now(), problem="\n".join(lines)
         )
 
 
-def _summary(scan: FolderScan) -> dict[str, Any]:
+def _summary(visit: Visit) -> dict[str, Any]:
     """What is told of one folder: its models, or why it could not be read, and more counts."""
-    rows = list(GgufFile.objects.filter(folder=scan.folder).defer("facts"))
+    rows = list(GgufFile.objects.filter(folder=visit.folder).defer("facts"))
     outcome = (
-        {"status": "error", "error": scan.found.error}
-        if scan.found.error
+        {"status": "error", "error": visit.found.error}
+        if visit.found.error
         else {"status": "success"}
     )
     return {
-        "folder": scan.folder.path,
+        "folder": visit.folder.path,
         **outcome,
         "models": sum(introduce.is_servable(row) for row in rows),
-        "files": len(scan.found.files),
-        "read": len(scan.pending),
-        "vanished": scan.vanished,
+        "files": len(visit.found.files),
+        "read": len(visit.pending),
+        "vanished": visit.vanished,
         "unreadable": sum(row.state == State.UNREADABLE for row in rows),
         "incomplete": sum(row.state == State.INCOMPLETE for row in rows),
-        "problems": len(scan.found.problems),
+        "problems": len(visit.found.problems),
     }

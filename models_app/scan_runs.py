@@ -42,6 +42,9 @@ HEARTBEAT: Final = 1.0
 
 MAX_ATTEMPTS: Final = 3
 
+KEPT: Final = 200
+"""Scans that are over and still listed; every download makes one more."""
+
 TASK: Final = "models_app.tasks.scan"
 
 
@@ -68,6 +71,9 @@ def create(folders: Collection[ModelFolder] | None = None) -> ScanRun:
     with transaction.atomic():
         run = ScanRun.objects.create(attempts=1)
         run.folders.set(folders or ())
+        over = ScanRun.objects.filter(status__in=(Status.COMPLETED, Status.FAILED))
+        old = list(over.order_by("-pk").values_list("pk", flat=True)[KEPT:])
+        ScanRun.objects.filter(pk__in=old).delete()
     return run
 
 

@@ -48,6 +48,8 @@ def shape_of(header: GgufHeader) -> ModelShape:
     """The shape that the header tells; of a later part of a split model, its tensors only."""
     values = Values(header.metadata)
     arch = values.text("general.architecture")
+    if arch == "clip":
+        return _projector(values, header.tensors)
     layers = values.integer(f"{arch}.block_count", most=MAX_LAYERS) or 0
     width = values.integer(f"{arch}.embedding_length") or 0
     heads = max(values.per_layer(f"{arch}.attention.head_count", layers), default=0)
@@ -100,6 +102,22 @@ def shape_of(header: GgufHeader) -> ModelShape:
 def stretch(items: Sequence[int], layers: int) -> tuple[int, ...]:
     """One item a layer, from one a layer or one for all."""
     return tuple(items) if len(items) == layers else tuple(items[:1]) * layers
+
+
+def _projector(values: Values, tensors: Sequence[TensorInfo]) -> ModelShape:
+    """A projector's shape: its "context" is how many patches it cuts an image of full size into."""
+    image = values.integer("clip.vision.image_size") or 0
+    patch = values.integer("clip.vision.patch_size") or 1
+    _, embedding, output = _sum_tensors(tensors)
+    return ModelShape(
+        architecture="clip",
+        width=values.integer("clip.vision.embedding_length") or 0,
+        feed_forward=values.integer("clip.vision.feed_forward_length") or 0,
+        heads=values.integer("clip.vision.attention.head_count") or 0,
+        trained_context=(image // max(1, patch)) ** 2,
+        embedding=embedding,
+        output=output,
+    )
 
 
 def _feed_forward(values: Values, arch: str, names: Collection[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from models_app import engine_build
+from models_app.plans import DEFAULT_BINARY
 from proxy_app.errors import (
     GatewayError,
     ModelFailedToStart,
     ModelNotFound,
     ModelUnloaded,
+    NoEngine,
     QueueFull,
     ServerStopping,
 )
@@ -140,8 +144,8 @@ class Runner:
     def start(self, model: str) -> None:
         served = self.lineup.models[model]
         self._problems.pop(model, None)
-        if served.launch is None:
-            self._failures[model] = ModelFailedToStart(model, served.problem)
+        if (hindrance := _hindrance(served)) is not None:
+            self._failures[model] = hindrance
             asyncio.get_running_loop().call_soon(self._ended, model, True)
             return
         engine = Engine(
@@ -219,7 +223,10 @@ class Runner:
         return EngineSpec(
             model_id=served.entry.model_id,
             argv=served.launch.argv,
-            env=dict(served.launch.env),
+            env={
+                **engine_build.environment_of(Path(served.launch.argv[0])),
+                **dict(served.launch.env),
+            },
             proxy_url=served.launch.proxy,
             check_endpoint=served.launch.check_endpoint,
             start_timeout=self.lineup.start_timeout,
@@ -367,3 +374,12 @@ class Runner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("The task %r failed", task.get_name(), exc_info=error)
+
+
+def _hindrance(served: Served) -> GatewayError | None:
+    """Why a model cannot even be tried; None when it can."""
+    if served.launch is None:
+        return ModelFailedToStart(served.entry.model_id, served.problem)
+    if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
+        return NoEngine(engine_build.NO_ENGINE_HELP)
+    return None

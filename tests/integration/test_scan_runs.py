@@ -267,3 +267,14 @@ def test_the_sweep_gives_up_after_so_many_attempts_and_says_why() -> None:
 
 def test_each_claim_has_an_owner_of_its_own() -> None:
     assert scan_runs.this_worker() != scan_runs.this_worker()
+
+
+def test_only_the_newest_of_the_scans_that_are_over_are_kept() -> None:
+    ScanRun.objects.bulk_create(ScanRun(status=Status.COMPLETED) for _ in range(scan_runs.KEPT + 5))
+    waiting = running()
+    ScanRun.objects.filter(pk=waiting.pk).update(status=Status.QUEUED)
+
+    newest = scan_runs.create()
+
+    assert ScanRun.objects.count() == scan_runs.KEPT + 2
+    assert {waiting, newest} <= set(ScanRun.objects.all())

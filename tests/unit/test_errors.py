@@ -9,12 +9,18 @@ from proxy_app import errors
 EXAMPLES = [
     (errors.InvalidRequest("The body is not JSON.", param="messages"), 400),
     (errors.ModelNotFound("qwen3-8b"), 404),
+    (errors.PathNotFound("/v1/no/such"), 404),
+    (errors.MethodNotAllowed("GET", "/v1/completions", "POST"), 405),
+    (errors.UnknownHost("evil.example"), 403),
+    (errors.ForeignPage(), 403),
     (errors.BodyTooLarge(1000), 413),
     (errors.QueueFull("qwen3-8b", retry_after=2.2), 429),
     (errors.UpstreamGone("The engine closed the connection."), 502),
     (errors.EngineDiedMidStream("The engine closed the connection."), 502),
     (errors.ModelFailedToStart("qwen3-8b", "it ran out of memory", ["line"]), 502),
     (errors.NoEngine(), 503),
+    (errors.NotServing(), 503),
+    (errors.ModelUnloaded("qwen3-8b"), 503),
     (errors.ServerStopping(), 503),
     (errors.UpstreamTimeout("answer", 3), 504),
 ]

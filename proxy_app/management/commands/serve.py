@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import config_yaml, folders, importing, scan_runs
+from models_app import config_yaml, engine_build, folders, importing, scan_runs
 from proxy_app import greeting
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
@@ -68,6 +68,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         _check_host(options["host"])
+        _check_engine()
         try:
             with HomeLock(settings.CLARACORE_HOME):
                 self._serve(options)
@@ -123,6 +124,13 @@ def _check_host(host: str) -> None:
             f"Not listening on {host}: until accounts exist, everybody who can reach the port "
             "could run programs on this machine. Use --host 127.0.0.1."
         )
+
+
+def _check_engine() -> None:
+    try:
+        engine_build.locate()
+    except engine_build.EngineProblem as error:
+        raise CommandError(str(error)) from None
 
 
 def _bind(host: str, port: int) -> socket.socket:
