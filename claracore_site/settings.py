@@ -32,9 +32,9 @@ SECRET_KEY = env.text("SECRET_KEY") or secret_key.read_or_make(CLARACORE_HOME / 
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.words("ALLOWED_HOSTS")]
 
 INSTALLED_APPS = [
-    # proxy_app comes before daphne: its `runserver` says what the development server lacks.
+    # daphne is not listed: loading Twisted would cost every start half a second. The
+    # `runserver` of proxy_app loads it when it is wanted, and so comes before staticfiles'.
     "proxy_app.apps.ProxyConfig",
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -131,6 +131,8 @@ else:
     }
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
+EVENTSTREAM_CHANNELMANAGER_CLASS = "proxy_app.ui_events.Channels"
+
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
@@ -177,6 +179,7 @@ LOGGING: dict[str, Any] = {
         "uvicorn.error": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        "django_eventstream": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
     },

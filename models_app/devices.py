@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from models_app.engine_help import EngineDevice
 from models_app.machine import GIB, Gpu, Machine
@@ -22,11 +23,30 @@ class Device:
     free: int
     shared: bool = False
     """Its memory is RAM."""
+    cap: int | None = None
+    """The most that may be planned with, learned from a start that failed."""
 
     @property
     def budget(self) -> int:
         """What we plan with: the driver, the desktop and our own error get the rest."""
-        return max(0, min(self.free, self.total) - gpu_margin(self.total))
+        room = max(0, min(self.free, self.total) - gpu_margin(self.total))
+        return room if self.cap is None else min(room, self.cap)
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most bytes a plan may take of RAM and of each GPU, by the engine's name for it."""
+
+    ram: int
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, to be remembered."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Caps:
+        return cls(ram=values["ram"], gpus=dict(values["gpus"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,16 @@ class Resources:
     ram_total: int
     cores: int
     notes: tuple[str, ...] = ()
+
+    def within(self, caps: Caps) -> Resources:
+        """The same machine with less memory to plan with."""
+        gpus = tuple(replace(gpu, cap=caps.gpus.get(gpu.name)) for gpu in self.gpus)
+        return replace(
+            self,
+            gpus=gpus,
+            ram=min(self.ram, caps.ram),
+            notes=(*self.notes, "A start ran out of memory, so this plan takes less than that."),
+        )
 
 
 def gpu_margin(total: int) -> int:

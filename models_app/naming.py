@@ -80,6 +80,10 @@ def split_of(filename: str) -> Split | None:
     return split if 1 <= split.no <= split.total else None
 
 
+LONGEST_ID = 255
+"""Characters; what the registry stores. A file name alone is never longer."""
+
+
 def model_base(filename: str) -> tuple[str, str]:
     """The base and the quantization that a file's name tells, the latter "" when it tells none.
 
@@ -149,11 +153,11 @@ def _longer_ids(candidate: Candidate) -> Iterator[str]:
     for folder in reversed(re.split(r"[/\\]", candidate.path)[:-1]):
         name = _slug(folder)
         # A folder named after the model, as repositories are, tells nothing new.
-        if name and f"-{base}-" not in f"-{name}-":
+        if name and f"-{base}-" not in f"-{name}-" and len(full) + len(name) < LONGEST_ID:
             yield _joined(full, name)
     text = candidate.path
     while True:
-        yield _joined(full, _short_hash(text))
+        yield _joined(full[: LONGEST_ID - 10], _short_hash(text))
         text = f"{text}\0{candidate.key}"
 
 

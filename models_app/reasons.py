@@ -57,7 +57,7 @@ def explain(
     if not fits:
         reasons.add(
             "memory",
-            f"This model needs {size(found.memory.total)} even with the smallest context, more "
+            f"With {found.load.context} tokens this model needs {size(found.memory.total)}, more "
             f"than there is. It may fail to load.",
         )
     if fits:

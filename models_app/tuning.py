@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from models_app.buffers import Load, is_measured
 from models_app.command import LaunchOptions
-from models_app.devices import Device, Resources, resources
+from models_app.devices import Caps, Device, Resources, resources
 from models_app.engine_help import EngineFlags
 from models_app.launch import launch_options
 from models_app.machine import Machine
@@ -48,11 +48,13 @@ def choose(
     preferences: Preferences | None = None,
     choices: Choices | None = None,
     flags: EngineFlags | None = None,
+    caps: Caps | None = None,
 ) -> Plan:
-    """The best settings for this model on this machine."""
+    """The best settings for this model on this machine, or on what `caps` leaves of it."""
+    found = resources(machine, preferences or Preferences())
     search = _Search(
         candidate,
-        resources(machine, preferences or Preferences()),
+        found.within(caps) if caps else found,
         preferences or Preferences(),
         choices or Choices(),
         flags or EngineFlags(known=False),
@@ -166,7 +168,8 @@ class _Search:
             yield self._shrunk(target, least, self.room.some_layers)
         yield from self._at(target, self.room.on_cpu)
         yield self._shrunk(target, least, self.room.on_cpu)
-        yield self._shrunk(least, min(least, LEAST_CONTEXT), self.room.on_cpu)
+        if not self.choices.context:
+            yield self._shrunk(least, min(least, LEAST_CONTEXT), self.room.on_cpu)
 
     def _at(self, context: int, way: _Way) -> Iterator[Fit | None]:
         for load in self._loads(context):

@@ -271,15 +271,21 @@ class Runner:
             )
 
     async def wait_until_settled(self, model: str) -> None:
-        """Until the model is ready. Raises ModelFailedToStart when it cannot be loaded."""
+        """Until the model is ready.
+
+        Raises ModelFailedToStart, or ModelUnloaded when somebody took the wish back.
+        """
 
         def settled() -> bool:
-            return self.state(model) is EngineState.READY or model in self._failures
+            ready = self.state(model) is EngineState.READY
+            return ready or model in self._failures or not self._scheduler.wants(model)
 
         async with self._changed:
             await self._changed.wait_for(settled)
-        if self.state(model) is not EngineState.READY:
+        if model in self._failures:
             raise self._failures[model]
+        if self.state(model) is not EngineState.READY:
+            raise ModelUnloaded(model)
 
     def apply(self, lineup: Lineup) -> None:
         """Serve another line-up; only engines whose launch changed are restarted, drained."""

@@ -291,6 +291,10 @@ class Scheduler:
         """Requests waiting."""
         return len(self._waiting.get(model, ()))
 
+    def wants(self, model: str) -> bool:
+        """Whether the model is loaded, being loaded, or waits to be."""
+        return model in self._seats or self._wanted(model)
+
     def loaded(self) -> tuple[str, ...]:
         """Models with an engine, whatever its phase."""
         return tuple(self._seats)

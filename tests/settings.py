@@ -15,3 +15,6 @@ for _name in [name for name in os.environ if name.startswith("CLARACORE_")]:
 os.environ["CLARACORE_HOME"] = _home
 
 from claracore_site.settings import *  # noqa: E402, F403
+
+# Passwords of test users need no protection, and the real hasher takes half a second each.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
 from models_app.admin import (
     engines,
     files,
@@ -25,3 +28,6 @@ __all__ = [
     "served",
     "settings",
 ]
+
+# Rights go by role, and two lists called "Groups" would be mistaken for each other.
+admin.site.unregister(Group)

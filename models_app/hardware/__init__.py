@@ -69,9 +69,17 @@ def current() -> Machine:
     memory = ram.read()
     if memory.total != machine.ram.total:
         return machine  # this process runs in a box of its own, beside the engines' owner
-    free = {(gpu.vendor, gpu.name): gpu.free for gpu in (*nvidia.read(), *amd.read())}
-    gpus = tuple(
-        replace(gpu, free=free.get((gpu.vendor, gpu.name), gpu.free)) for gpu in machine.gpus
-    )
+    # Told apart by size: names of AMD cards cost a program's run, too much for every request.
+    now = [*nvidia.read(), *amd.read_cards(amd.CARDS)]
+    gpus = tuple(replace(gpu, free=_free_now(gpu, now)) for gpu in machine.gpus)
     place = disk.read(Path(settings.CLARACORE_HOME))
     return replace(machine, ram=memory, gpus=gpus, disk=place)
+
+
+def _free_now(gpu: Gpu, now: list[Gpu]) -> int | None:
+    """What is free on `gpu`; of several alike, each is taken from `now` once."""
+    for seen in now:
+        if (seen.vendor, seen.total) == (gpu.vendor, gpu.total):
+            now.remove(seen)
+            return seen.free
+    return gpu.free

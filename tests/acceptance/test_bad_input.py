@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import requests
 
 from tests.acceptance.conftest import FOX, write_models
 from tests.ggufs import write_reciter
-from tests.server import RunningServer, running_server
+from tests.server import RunningServer, running_server, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -43,6 +44,9 @@ models:
     env: ["PYTHONPATH={root}"]
   dies:
     cmd: {engine} --die-loading weights
+    env: ["PYTHONPATH={root}"]
+  slow:
+    cmd: {engine} --load-seconds 100
     env: ["PYTHONPATH={root}"]
   missing-program:
     cmd: /no/such/program --port ${{PORT}}
@@ -142,3 +146,23 @@ def test_without_an_engine_everything_else_works_and_the_remedy_is_named(
         assert (reply.status_code, error(reply)["code"]) == (503, "no_engine")
         assert "CLARACORE_LLAMA_SERVER" in error(reply)["message"]
         assert requests.get(f"{running.url}/admin/", timeout=30).status_code == 200
+
+
+def test_a_load_that_is_taken_back_is_answered(faulty: RunningServer) -> None:
+    model = f"{faulty.url}/api/models/slow"
+    with ThreadPoolExecutor(1) as thread:
+        load = thread.submit(requests.post, f"{model}/load", timeout=120)
+        wait_until(lambda: b'"state":"starting"' in first_events(faulty), "the start", faulty.said)
+        assert requests.post(f"{model}/unload", timeout=60).status_code == 200
+        assert load.result().status_code == 503
+        assert load.result().json()["code"] == "model_unloaded"
+
+
+def first_events(server: RunningServer) -> bytes:
+    with requests.get(f"{server.url}/api/events", stream=True, timeout=30) as stream:
+        received = b""
+        for piece in stream.iter_content(None):
+            received += piece
+            if b'"type":"metrics"' in received:
+                break
+    return received.replace(b"\\", b"")

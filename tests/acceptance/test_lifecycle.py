@@ -16,7 +16,14 @@ import pytest
 import requests
 
 from tests.acceptance.conftest import FOX, SEA, write_models
-from tests.server import ROOT, RunningServer, clean_environment, running_server, wait_until
+from tests.server import (
+    ROOT,
+    RunningServer,
+    clean_environment,
+    free_port,
+    running_server,
+    wait_until,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -229,3 +236,36 @@ def test_an_engine_that_is_named_but_not_there_stops_the_start(tmp_path: Path) -
     )
     assert result.returncode == 1
     assert "/no/such/llama-server" in result.stderr
+
+
+def test_the_development_server_says_that_it_runs_no_engines(tmp_path: Path) -> None:
+    port = free_port()
+    console = tmp_path / "console.txt"
+    environment = clean_environment(tmp_path / "home")
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+    with console.open("wb") as out:
+        process = subprocess.Popen(
+            [*manage, "runserver", "--noreload", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            try:
+                return requests.get(f"{url}/admin/", timeout=30).ok
+            except requests.ConnectionError:
+                return False
+
+        wait_until(answers, "the development server", console.read_text)
+        reply = requests.get(f"{url}/v1/models", timeout=30)
+        assert reply.status_code == 503
+        assert "manage.py serve" in reply.json()["error"]["message"]
+        assert "runs without engines" in console.read_text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)

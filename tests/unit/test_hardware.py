@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,12 @@ def box() -> Machine:
         devices=(EngineDevice("CUDA0", "RTX 4070", 12 * GIB, 11 * GIB),),
         disk=hardware.Disk("/", 100, 50),
     )
+
+
+@pytest.mark.django_db
+def test_what_is_free_is_read_anew_on_the_same_machine(box: Machine) -> None:
+    here = hardware.detect()
+    hardware.store(replace(here, ram=replace(here.ram, available=1)))
+    assert hardware.current().ram.available > 1
+    hardware.store(box)
+    assert hardware.current() == box

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models_app.naming import Candidate, ModelId, assign_ids, full_id, model_base, split_of
+from models_app.naming import (
+    LONGEST_ID,
+    Candidate,
+    ModelId,
+    assign_ids,
+    full_id,
+    model_base,
+    split_of,
+)
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -202,3 +210,11 @@ def test_a_later_scan_never_renames_and_never_gives_an_id_twice(
 def test_the_full_id_of_every_file_resolves(paths: list[str]) -> None:
     names = {name for model_id in ids(*paths).values() for name in model_id.all}
     assert {full_id(path) for path in paths} <= names
+
+
+def test_no_id_is_longer_than_the_registry_can_store() -> None:
+    name = "m" * 240 + "-q8_0.gguf"
+    candidates = [Candidate(f"/{n}", f"{n * 120}/{name}") for n in "abcd"]
+    ids = assign_ids(candidates, {})
+    assert len({model.id for model in ids.values()}) == 4
+    assert max(len(name) for model in ids.values() for name in model.all) <= LONGEST_ID

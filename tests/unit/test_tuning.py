@@ -220,6 +220,13 @@ def test_what_a_person_set_is_what_is_used() -> None:
     assert options.extra == ("--temp", "0")
 
 
+def test_a_context_set_by_hand_stays_even_where_it_does_not_fit() -> None:
+    plan = choose(candidate(), machine(ram=7), choices=Choices(context=65536))
+    assert plan.options.context == 65536
+    assert not plan.fits
+    assert "more than there is" in said(plan, "memory")
+
+
 def test_the_backend_can_be_forced_to_the_cpu() -> None:
     plan = choose(candidate(), machine(24), Preferences(backend="cpu"))
     assert plan.memory.gpus == ()

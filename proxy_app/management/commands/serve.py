@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,10 @@ class Command(BaseCommand):
 
     def _track(self, path: str) -> str:
         try:
-            return str(folders.add(Path(path)))
+            return str(folders.add(Path(path).expanduser().absolute()))
+        except folders.AlreadyCovered as known:
+            self._say(str(known))
+            return path
         except folders.FolderError as error:
             raise CommandError(str(error)) from None
 
@@ -161,6 +165,8 @@ def _plan_with(backend: str | None, ram: float | None, vram: float | None) -> No
 
 def _prepare_interpreter() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    # WhiteNoise opens our few small static files synchronously; Django reads them in a thread.
+    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
     # What was loaded so far lives for ever: keep the collector from walking it again and
     # again, which shows as pauses of 20 ms in the slowest requests.
     gc.collect()

@@ -1,0 +1,855 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy_app.eviction import Group, Groups
+from proxy_app.scheduler import Limits, Policy, Refusal, Scheduler, Ticket
+
+
+@dataclass
+class FakeEffects:
+    """Implements `Effects`: does nothing and remembers everything."""
+
+    calls: list[str] = field(default_factory=list)
+    granted: list[Ticket] = field(default_factory=list)
+    left: set[Ticket] = field(default_factory=set)
+    """Whoever asked for these is gone, and the scheduler does not know."""
+
+    def start(self, model: str) -> None:
+        self.calls.append(f"start {model}")
+
+    def stop(self, model: str) -> None:
+        self.calls.append(f"stop {model}")
+
+    def grant(self, ticket: Ticket) -> bool:
+        if ticket in self.left:
+            self.calls.append(f"{ticket.model} had left")
+            return False
+        self.calls.append(f"grant {ticket.model}")
+        self.granted.append(ticket)
+        return True
+
+    def refuse(self, ticket: Ticket, why: Refusal) -> None:
+        self.calls.append(f"refuse {ticket.model}: {why}")
+
+    def news(self) -> list[str]:
+        """What was called since the last time."""
+        calls, self.calls = self.calls, []
+        return calls
+
+
+FRIENDS = Groups(default=Group("(default)", swap=False))
+"""Everybody may be loaded beside everybody."""
+
+
+def policy(
+    models: Iterable[str] = "abc",
+    *,
+    concurrency: int = 10,
+    queue: int = 256,
+    ttl: float = 0,
+    groups: Groups | None = None,
+    max_wait: float = 20,
+    min_residency: float = 0,
+) -> Policy:
+    limits = Limits(concurrency, queue, ttl)
+    return Policy(dict.fromkeys(models, limits), groups or Groups(), max_wait, min_residency)
+
+
+@pytest.fixture
+def effects() -> FakeEffects:
+    return FakeEffects()
+
+
+def ask(scheduler: Scheduler, model: str, now: float) -> Ticket:
+    ticket = Ticket(model, now)
+    scheduler.on_request(ticket, now)
+    return ticket
+
+
+def with_loaded(effects: FakeEffects, policy: Policy, *models: str, now: float = 0) -> Scheduler:
+    scheduler = Scheduler(effects, policy)
+    for model in models:
+        scheduler.load(model, now)
+        scheduler.on_ready(model, now)
+    assert scheduler.loaded() == models
+    effects.calls.clear()
+    return scheduler
+
+
+# ---- Loading and serving -------------------------------------------------------------------
+
+
+def test_it_starts_a_model_for_its_first_request_and_grants_it_when_ready(
+    effects: FakeEffects,
+) -> None:
+    scheduler = Scheduler(effects, policy())
+    ticket = ask(scheduler, "a", 0)
+    assert effects.news() == ["start a"]
+
+    scheduler.on_ready("a", 1)
+    assert effects.news() == ["grant a"]
+    assert effects.granted == [ticket]
+    assert ticket.seat is not None
+
+
+def test_it_starts_a_model_once_for_many_requests(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    for now in range(5):
+        ask(scheduler, "a", now)
+    assert effects.news() == ["start a"]
+    assert scheduler.queued("a") == 5
+
+
+def test_it_grants_at_once_when_the_model_is_ready(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    ask(scheduler, "a", 1)
+    assert effects.news() == ["grant a"]
+    assert (scheduler.in_flight("a"), scheduler.queued("a")) == (1, 0)
+
+
+def test_it_grants_no_more_than_the_limit_and_the_oldest_first(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=2), "a")
+    first, second, third, fourth = (ask(scheduler, "a", now) for now in range(4))
+    assert effects.granted == [first, second]
+
+    scheduler.on_done(first, 5)
+    assert effects.granted == [first, second, third]
+    scheduler.on_done(second, 6)
+    assert effects.granted[-1] is fourth
+    assert scheduler.in_flight("a") == 2
+
+
+def test_a_newcomer_does_not_overtake_those_who_wait(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    first, second = ask(scheduler, "a", 0), ask(scheduler, "a", 1)
+    third = ask(scheduler, "a", 2)
+    scheduler.on_done(first, 3)
+    assert effects.granted == [first, second]
+    assert scheduler.queued("a") == 1
+    scheduler.on_done(second, 4)
+    assert effects.granted[-1] is third
+
+
+def test_it_refuses_a_model_it_does_not_know(effects: FakeEffects) -> None:
+    ask(Scheduler(effects, policy()), "nobody", 0)
+    assert effects.news() == ["refuse nobody: unknown model"]
+
+
+def test_it_refuses_a_request_when_the_queue_is_full_even_while_the_model_is_loaded(
+    effects: FakeEffects,
+) -> None:
+    """Regression: ollama#7758, a queue limit that was ignored once the model was loaded."""
+    scheduler = with_loaded(effects, policy(concurrency=1, queue=1), "a")
+    for now in range(3):
+        ask(scheduler, "a", now)
+    assert effects.news() == ["grant a", "refuse a: queue full"]
+    assert scheduler.queued("a") == 1
+
+
+def test_a_request_that_is_done_twice_gives_back_one_place(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    first, _second = ask(scheduler, "a", 0), ask(scheduler, "a", 0)
+    scheduler.on_done(first, 1)
+    scheduler.on_done(first, 2)
+    assert scheduler.in_flight("a") == 1
+
+
+# ---- 1. Leaving ----------------------------------------------------------------------------
+
+
+def test_it_stops_an_idle_model_at_once_when_it_is_unloaded(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.unload("a", 1)
+    assert effects.news() == ["stop a"]
+    assert scheduler.loaded() == ("a",)
+    scheduler.on_ended("a", 2)
+    assert scheduler.loaded() == ()
+
+
+def test_unloading_waits_for_requests_in_flight(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    first, second = ask(scheduler, "a", 0), ask(scheduler, "a", 0)
+    effects.calls.clear()
+    scheduler.unload("a", 1)
+    scheduler.on_done(first, 2)
+    assert effects.news() == []
+    scheduler.on_done(second, 3)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_leaving_model_gets_no_new_requests_and_is_loaded_again_for_them(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    first = ask(scheduler, "a", 0)
+    scheduler.unload("a", 1)
+    later = ask(scheduler, "a", 2)
+    scheduler.on_done(first, 3)
+    scheduler.on_ended("a", 4)
+    scheduler.on_ready("a", 5)
+    assert effects.news() == ["grant a", "stop a", "start a", "grant a"]
+    assert effects.granted == [first, later]
+
+
+def test_forced_unloading_stops_a_busy_model_and_refuses_those_who_wait(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    ask(scheduler, "a", 0)
+    ask(scheduler, "a", 0)
+    effects.calls.clear()
+    scheduler.unload("a", 1, force=True)
+    assert effects.news() == ["refuse a: unloaded", "stop a"]
+
+
+def test_unloading_a_model_that_is_being_loaded_refuses_those_who_wait(
+    effects: FakeEffects,
+) -> None:
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    scheduler.unload("a", 1)
+    assert effects.news() == ["start a", "refuse a: unloaded", "stop a"]
+
+
+def test_unloading_twice_stops_once(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.unload("a", 1)
+    scheduler.unload("a", 2, force=True)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_load_that_nobody_waits_for_any_more_is_ended(effects: FakeEffects) -> None:
+    """Regression: llama-swap#727."""
+    scheduler = Scheduler(effects, policy())
+    first, second = ask(scheduler, "a", 0), ask(scheduler, "a", 1)
+    scheduler.on_cancel(first, 2)
+    assert effects.news() == ["start a"]
+    scheduler.on_cancel(second, 3)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_load_that_a_person_asked_for_goes_on_without_waiters(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    ticket = ask(scheduler, "a", 0)
+    scheduler.load("a", 1)
+    scheduler.on_cancel(ticket, 2)
+    assert effects.news() == ["start a"]
+
+
+def test_a_request_that_comes_while_its_load_is_being_ended_loads_it_again(
+    effects: FakeEffects,
+) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.on_cancel(ask(scheduler, "a", 0), 1)
+    ask(scheduler, "a", 2)
+    scheduler.on_ready("a", 3)  # it was ready before it got the order to stop
+    assert effects.news() == ["start a", "stop a"]
+    scheduler.on_ended("a", 4)
+    assert effects.news() == ["start a"]
+
+
+# ---- 2 a, b. Waiting behind, and starting --------------------------------------------------
+
+
+def test_it_starts_models_side_by_side_that_may_share_the_machine(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy(groups=FRIENDS))
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 0)
+    assert effects.news() == ["start a", "start b"]
+
+
+def test_it_does_not_start_a_model_beside_one_that_is_being_loaded(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 0)
+    assert effects.news() == ["start a"]
+
+
+def test_it_starts_the_model_with_the_oldest_waiter_first(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    for model, now in (("c", 1), ("b", 2), ("c", 3)):
+        ask(scheduler, model, now)
+    scheduler.on_done(serving, 4)
+    scheduler.on_ended("a", 5)
+    assert effects.news() == ["grant a", "stop a", "start c"]
+
+
+def test_a_model_waits_behind_an_older_one_even_when_nobody_is_in_its_own_way(
+    effects: FakeEffects,
+) -> None:
+    """Otherwise a stream of requests for small models keeps a big one waiting for ever."""
+    big, small = Group("big"), Group("small", swap=False, exclusive=False)
+    groups = Groups(of_model={"a": small, "b": big, "c": small})
+    scheduler = with_loaded(effects, policy(groups=groups), "a")
+    serving = ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "c", 2)
+    assert effects.news() == ["grant a"]
+
+    scheduler.on_done(serving, 3)
+    scheduler.on_ended("a", 4)
+    # The small one makes nobody leave, so once the big one has its place it may start too.
+    assert effects.news() == ["stop a", "start b", "start c"]
+
+
+def test_a_model_does_not_wait_behind_one_that_it_can_share_the_machine_with(
+    effects: FakeEffects,
+) -> None:
+    one, two = Group("one", exclusive=False), Group("two", exclusive=False)
+    scheduler = with_loaded(effects, policy(groups=Groups(of_model={"a": one, "b": one, "c": two})))
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "c", 2)
+    assert effects.news() == ["start a", "start c"]
+
+
+# ---- 2 c, 3, 4. Making room ----------------------------------------------------------------
+
+
+def test_it_stops_an_idle_model_for_another_and_starts_it_when_the_first_is_gone(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    ask(scheduler, "b", 1)
+    assert effects.news() == ["stop a"]
+    scheduler.on_ended("a", 2)
+    assert effects.news() == ["start b"]
+
+
+def test_it_queues_when_making_room_would_stop_a_busy_model(effects: FakeEffects) -> None:
+    """Regression: llama.cpp#21678, a generating model that was ended to load another."""
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    scheduler.on_tick(1000)
+    assert effects.news() == ["grant a"]
+    scheduler.on_done(serving, 1001)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_busy_model_serves_newer_requests_until_another_waited_too_long(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(max_wait=20), "a")
+    first = ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    second = ask(scheduler, "a", 20.5)
+    assert effects.granted == [first, second]
+
+    assert scheduler.next_deadline(20.5) == 21
+    scheduler.on_tick(21)
+    ask(scheduler, "a", 22)
+    assert effects.granted == [first, second]
+    assert repr(scheduler) == (
+        "<Scheduler loaded: a ready 2 in flight yielding | waiting: b 1, a 1>"
+    )
+    effects.calls.clear()
+    scheduler.on_done(first, 23)
+    scheduler.on_done(second, 24)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_model_that_has_to_go_still_serves_what_came_before_the_one_it_goes_for(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1, max_wait=20), "a")
+    first, older = ask(scheduler, "a", 0), ask(scheduler, "a", 0.5)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "a", 2)
+    scheduler.on_done(first, 30)
+    assert effects.granted == [first, older]
+    effects.calls.clear()
+    scheduler.on_done(older, 31)
+    assert effects.news() == ["stop a"]
+
+
+def test_requests_that_came_in_the_same_instant_do_not_hold_each_other_back(
+    effects: FakeEffects,
+) -> None:
+    """Loading took longer than anyone may wait; then each would give way to the other."""
+    scheduler = Scheduler(effects, policy(max_wait=20))
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 0)
+    scheduler.on_ready("a", 30)
+    assert effects.news() == ["start a", "grant a"]
+
+
+def test_a_model_loaded_for_a_waiter_serves_it_though_others_waited_too_long_meanwhile(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(max_wait=5), "a")
+    ask(scheduler, "b", 1)
+    ask(scheduler, "a", 2)
+    scheduler.on_ended("a", 3)
+    scheduler.on_ready("b", 60)
+    assert effects.news() == ["stop a", "start b", "grant b"]
+
+
+def test_an_idle_model_stays_for_its_minimum_residency(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(min_residency=60), "a", now=0)
+    ask(scheduler, "b", 1)
+    assert effects.news() == []
+    scheduler.on_tick(59)
+    assert effects.news() == []
+    scheduler.on_tick(60)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_model_serves_everybody_during_its_minimum_residency(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(min_residency=60, max_wait=5), "a", now=0)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "a", 30)
+    assert effects.news() == ["grant a"]
+
+
+def test_a_waiter_moves_when_those_before_it_left_unnoticed(effects: FakeEffects) -> None:
+    """The model came up for a client that was gone; nobody reports on it any more."""
+    scheduler = Scheduler(effects, policy(max_wait=5))
+    gone = ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    effects.left.add(gone)
+    scheduler.on_ready("a", 30)
+    assert effects.news() == ["start a", "a had left", "stop a"]
+
+
+def test_a_request_whose_client_left_takes_no_place(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    first, gone, third = (ask(scheduler, "a", now) for now in range(3))
+    effects.left.add(gone)
+    scheduler.on_done(first, 3)
+    assert effects.granted == [first, third]
+    assert gone.seat is None
+
+
+def test_the_oldest_counts_when_several_models_wait_for_the_same_one_to_leave(
+    effects: FakeEffects,
+) -> None:
+    friends = Group("friends", swap=False)
+    groups = Groups(of_model={"b": friends, "c": friends})
+    scheduler = with_loaded(effects, policy(concurrency=1, groups=groups, max_wait=5), "a")
+    serving = ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "a", 2)
+    ask(scheduler, "c", 3)
+    scheduler.on_done(serving, 30)
+    assert effects.news() == ["grant a", "stop a"]
+    scheduler.on_ended("a", 31)
+    assert effects.news() == ["start b", "start c"]
+
+
+# ---- 5. Time to live -----------------------------------------------------------------------
+
+
+def test_a_model_is_stopped_when_nobody_used_it_for_its_time_to_live(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(ttl=10), "a", now=0)
+    scheduler.on_done(ask(scheduler, "a", 3), 5)
+    effects.calls.clear()
+    assert scheduler.next_deadline(5) == 15
+    scheduler.on_tick(14)
+    assert effects.news() == []
+    scheduler.on_tick(15)
+    assert effects.news() == ["stop a"]
+
+
+def test_the_time_to_live_runs_from_ready_for_a_model_that_was_never_used(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(ttl=10), "a", now=7)
+    assert scheduler.next_deadline(7) == 17
+
+
+def test_a_busy_model_outlives_its_time_to_live(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(ttl=10), "a")
+    ask(scheduler, "a", 1)
+    scheduler.on_tick(1000)
+    assert effects.news() == ["grant a"]
+    assert scheduler.next_deadline(1000) is None
+
+
+def test_a_request_that_comes_as_the_model_expires_is_served_by_the_next_engine(
+    effects: FakeEffects,
+) -> None:
+    """Regression: llama-swap#946, the group was dead for good after this race."""
+    scheduler = with_loaded(effects, policy(ttl=10), "a")
+    scheduler.on_tick(10)
+    ask(scheduler, "a", 10)
+    scheduler.on_ended("a", 11)
+    scheduler.on_ready("a", 12)
+    assert effects.news() == ["stop a", "start a", "grant a"]
+
+
+def test_a_model_without_a_time_to_live_stays(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(ttl=0), "a")
+    scheduler.on_tick(1e9)
+    assert effects.news() == []
+    assert scheduler.next_deadline(0) is None
+
+
+@pytest.mark.parametrize("since", [0.1 * step for step in range(1, 60)])
+def test_a_tick_at_a_deadline_is_never_too_early_for_what_is_due(
+    effects: FakeEffects, since: float
+) -> None:
+    """Rounding: 0.7 - 0.6 is less than 0.1, although 0.6 + 0.1 is 0.7."""
+    rules = policy(ttl=0.1, max_wait=0.1, min_residency=0.1)
+    scheduler = with_loaded(effects, rules, "a", now=since)
+    due = scheduler.next_deadline(since)
+    assert due is not None
+    scheduler.on_tick(due)
+    assert effects.news() == ["stop a"]
+
+
+# ---- Cancelling ----------------------------------------------------------------------------
+
+
+def test_a_waiter_that_left_is_forgotten(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    first, second, third = (ask(scheduler, "a", now) for now in range(3))
+    scheduler.on_cancel(second, 3)
+    scheduler.on_cancel(second, 3)
+    assert scheduler.queued("a") == 1
+    scheduler.on_done(first, 4)
+    assert effects.granted == [first, third]
+
+
+def test_when_the_waiter_that_held_others_back_leaves_they_go_on(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(max_wait=5), "a")
+    ask(scheduler, "a", 0)
+    impatient = ask(scheduler, "b", 1)
+    scheduler.on_tick(6)
+    ask(scheduler, "a", 7)
+    effects.calls.clear()
+    scheduler.on_cancel(impatient, 8)
+    assert effects.news() == ["grant a"]
+
+
+# ---- Engines that end ----------------------------------------------------------------------
+
+
+def test_a_failed_start_refuses_those_who_wait(effects: FakeEffects) -> None:
+    """Regression: llama.cpp#27351, a broken model that stayed loading for ever."""
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    ask(scheduler, "a", 1)
+    scheduler.on_ended("a", 2, failed=True)
+    assert effects.news() == ["start a", *["refuse a: start failed"] * 2]
+    assert scheduler.loaded() == ()
+
+
+def test_the_next_model_starts_after_a_failed_one(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    scheduler.on_ended("a", 2, failed=True)
+    assert effects.news() == ["start a", "refuse a: start failed", "start b"]
+
+
+def test_a_failed_start_is_tried_again_for_the_next_request_only(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.load("a", 0)
+    scheduler.on_ended("a", 1, failed=True)
+    assert effects.news() == ["start a"]
+    ask(scheduler, "a", 2)
+    assert effects.news() == ["start a"]
+
+
+def test_a_model_that_crashed_is_loaded_again_for_those_who_still_wait(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    broken = ask(scheduler, "a", 0)
+    waiting = ask(scheduler, "a", 1)
+    effects.calls.clear()
+    scheduler.on_ended("a", 2, failed=True)
+    assert effects.news() == ["start a"]
+    scheduler.on_done(broken, 3)
+    assert scheduler.in_flight("a") == 0
+    scheduler.on_ready("a", 4)
+    assert effects.granted == [broken, waiting]
+    assert scheduler.in_flight("a") == 1
+
+
+def test_a_model_asked_for_while_it_is_stopped_is_loaded_although_its_end_failed(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.unload("a", 1)
+    scheduler.load("a", 2)
+    scheduler.on_ended("a", 3, failed=True)
+    assert effects.news() == ["stop a", "start a"]
+
+
+def test_an_engine_that_ended_by_itself_gets_no_requests_and_no_order_to_stop(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.on_ending("a")
+    ask(scheduler, "a", 1)
+    scheduler.unload("a", 2)
+    assert effects.news() == []
+    scheduler.on_ended("a", 3, failed=True)
+    assert effects.news() == ["start a"]
+
+
+def test_an_engine_that_ends_while_it_is_loaded_is_a_failed_start(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    scheduler.on_ending("a")
+    scheduler.on_ended("a", 1, failed=True)
+    assert effects.news() == ["start a", "refuse a: start failed"]
+
+
+def test_news_of_engines_it_does_not_know_changes_nothing(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.on_ready("a", 0)
+    scheduler.on_ending("a")
+    scheduler.on_ended("a", 1)
+    assert effects.news() == []
+    assert scheduler.loaded() == ()
+
+
+# ---- Loading without a request -------------------------------------------------------------
+
+
+def test_it_loads_a_model_that_a_person_asks_for(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.load("a", 0)
+    scheduler.load("a", 1)
+    scheduler.on_ready("a", 2)
+    scheduler.load("a", 3)
+    assert effects.news() == ["start a"]
+
+
+def test_it_does_not_load_a_model_it_does_not_know(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.load("nobody", 0)
+    assert effects.news() == []
+
+
+def test_asking_again_for_a_load_does_not_lose_its_place(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    scheduler.load("b", 1)
+    ask(scheduler, "c", 2)
+    scheduler.load("b", 3)
+    scheduler.on_done(serving, 4)
+    scheduler.on_ended("a", 5)
+    assert effects.news() == ["grant a", "stop a", "start b"]
+
+
+def test_unloading_a_model_that_is_still_to_be_loaded_lets_the_others_go_on(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(max_wait=5), "a")
+    ask(scheduler, "a", 0)
+    scheduler.load("b", 1)
+    scheduler.on_tick(6)
+    ask(scheduler, "a", 7)
+    effects.calls.clear()
+    scheduler.unload("b", 8)
+    assert effects.news() == ["grant a"]
+
+
+# ---- Another configuration -----------------------------------------------------------------
+
+
+def test_a_changed_model_restarts_when_its_requests_are_done(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    scheduler.configure(policy(), 1, frozenset("a"))
+    assert effects.news() == ["grant a"]
+    scheduler.on_done(serving, 2)
+    scheduler.on_ended("a", 3)
+    assert effects.news() == ["stop a", "start a"]
+
+
+def test_a_changed_model_that_is_being_loaded_is_loaded_anew_for_its_waiters(
+    effects: FakeEffects,
+) -> None:
+    """Regression: llama-swap#281, quick edits that started a model twice."""
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    scheduler.configure(policy(), 1, frozenset("a"))
+    scheduler.configure(policy(), 2, frozenset("a"))
+    assert effects.news() == ["start a", "stop a"]
+    scheduler.on_ended("a", 3)
+    scheduler.on_ready("a", 4)
+    assert effects.news() == ["start a", "grant a"]
+
+
+def test_a_changed_model_that_was_not_loaded_stays_unloaded(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    scheduler.configure(policy(), 1, frozenset("a"))
+    assert effects.news() == []
+
+
+def test_a_changed_model_that_was_leaving_anyway_does_not_come_back(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    scheduler.unload("a", 1)
+    scheduler.configure(policy(), 2, frozenset("a"))
+    scheduler.on_done(serving, 3)
+    scheduler.on_ended("a", 4)
+    assert effects.news() == ["grant a", "stop a"]
+
+
+def test_an_unchanged_model_is_left_alone(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(groups=FRIENDS), "a", "b")
+    scheduler.configure(policy(groups=FRIENDS), 1, frozenset("b"))
+    assert effects.news() == ["stop b"]
+    ask(scheduler, "a", 2)
+    assert effects.news() == ["grant a"]
+
+
+def test_a_model_that_vanished_is_stopped_and_its_waiters_are_refused(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    serving = ask(scheduler, "a", 0)
+    ask(scheduler, "a", 1)
+    effects.calls.clear()
+    scheduler.configure(policy("bc"), 2)
+    assert effects.news() == ["refuse a: unknown model"]
+    ask(scheduler, "a", 3)
+    assert effects.news() == ["refuse a: unknown model"]
+    scheduler.on_done(serving, 4)
+    assert effects.news() == ["stop a"]
+
+
+def test_a_load_of_a_model_that_vanished_is_forgotten(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    scheduler.load("b", 1)
+    scheduler.configure(policy("ac"), 2)
+    scheduler.on_done(serving, 3)
+    assert effects.news() == ["grant a"]
+
+
+def test_new_limits_hold_at_once(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(concurrency=1), "a")
+    first, second, third = (ask(scheduler, "a", now) for now in range(3))
+    scheduler.configure(policy(concurrency=2), 3)
+    assert effects.granted == [first, second]
+    scheduler.configure(policy(concurrency=1), 4)
+    scheduler.on_done(first, 5)
+    assert effects.granted == [first, second]
+    scheduler.on_done(second, 6)
+    assert effects.granted == [first, second, third]
+
+
+# ---- Closing -------------------------------------------------------------------------------
+
+
+def test_closing_refuses_those_who_wait_and_ends_loads(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy(groups=FRIENDS))
+    ask(scheduler, "a", 0)
+    scheduler.load("b", 0)
+    effects.calls.clear()
+    scheduler.close()
+    assert effects.news() == ["refuse a: stopping", "stop a", "stop b"]
+
+
+def test_once_closed_it_refuses_requests_even_for_ready_models(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.close()
+    ask(scheduler, "a", 1)
+    assert effects.news() == ["refuse a: stopping"]
+
+
+def test_once_closed_it_loads_and_restarts_nothing(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    scheduler.close()
+    scheduler.load("b", 1)
+    scheduler.configure(policy(), 2, frozenset("a"))
+    scheduler.on_ended("a", 3)
+    assert effects.news() == ["stop a"]
+
+
+def test_closing_lets_requests_in_flight_finish(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    effects.calls.clear()
+    scheduler.close()
+    scheduler.unload("a", 1)
+    assert effects.news() == []
+    scheduler.on_done(serving, 2)
+    assert effects.news() == ["stop a"]
+
+
+# ---- What can be seen ----------------------------------------------------------------------
+
+
+def test_nothing_is_due_when_only_an_event_can_change_anything(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy(ttl=10))
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 0)  # waits for a to become ready, however long that takes
+    assert scheduler.next_deadline(0) is None
+
+
+def test_the_next_deadline_is_the_earliest_of_all(effects: FakeEffects) -> None:
+    rules = policy(max_wait=20, min_residency=8, ttl=30)
+    scheduler = with_loaded(effects, rules, "a", now=0)
+    ask(scheduler, "b", 1)
+    assert [scheduler.next_deadline(now) for now in (1, 8, 21, 30)] == [8, 21, 30, None]
+
+
+def test_its_repr_tells_who_is_loaded_and_who_waits(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy(groups=FRIENDS))
+    assert repr(scheduler) == "<Scheduler loaded: none | waiting: none>"
+    scheduler.load("a", 0)
+    scheduler.on_ready("a", 0)
+    ask(scheduler, "a", 0)
+    scheduler.unload("a", 1)
+    ask(scheduler, "b", 1)
+    assert repr(scheduler) == (
+        "<Scheduler loaded: a ready 1 in flight leaving, b starting 0 in flight | waiting: b 1>"
+    )
+
+
+def test_models_that_are_not_loaded_have_nothing_in_flight_or_queued(
+    effects: FakeEffects,
+) -> None:
+    scheduler = Scheduler(effects, policy())
+    assert (scheduler.in_flight("a"), scheduler.queued("a"), scheduler.loaded()) == (0, 0, ())
+
+
+# ---- What a decision costs -----------------------------------------------------------------
+
+
+@dataclass
+class CountingGroups(Mapping[str, Group]):
+    """Counts how often somebody's group is looked up."""
+
+    group: Group
+    looks: int = 0
+
+    def __getitem__(self, model: str) -> Group:
+        self.looks += 1
+        return self.group
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_decision_looks_at_each_model_a_few_times_however_many_wait(
+    effects: FakeEffects,
+) -> None:
+    models = [f"model-{number}" for number in range(50)]
+    membership = CountingGroups(Group("all"))
+    scheduler = Scheduler(effects, policy(models, groups=Groups(of_model=membership)))
+    for number in range(500):
+        ask(scheduler, models[number % 50], number)
+    membership.looks = 0
+    scheduler.on_tick(1000)
+    assert membership.looks <= 3 * len(models)
