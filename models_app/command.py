@@ -169,6 +169,11 @@ def _add_behaviour(line: _Line, options: LaunchOptions) -> None:
 _OPTION = re.compile(r"--?[A-Za-z]")
 
 
+def _quoted(word: str) -> str:
+    """As a shell's word. A "${" of a file's name is broken up, or it would be read as a macro."""
+    return shlex.quote(word).replace("${", "$''{")
+
+
 def command_line(argv: Sequence[str]) -> str:
     """The arguments as text, an option a line; `shlex.split` gives them back.
 
@@ -176,7 +181,7 @@ def command_line(argv: Sequence[str]) -> str:
     """
     lines: list[str] = []
     for word in argv:
-        quoted = word if word == PORT else shlex.quote(word)
+        quoted = word if word == PORT else _quoted(word)
         if lines and not _OPTION.match(word):
             lines[-1] += f" {quoted}"
         else:

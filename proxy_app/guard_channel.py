@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-LOG_LINES = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -21,7 +19,7 @@ class Exit:
     code: int | None
     signal: int | None
     log_lines: tuple[str, ...] = ()
-    """Its newest output."""
+    """Its newest output, some kilobytes of it."""
 
     def __str__(self) -> str:
         if self.signal is not None:
@@ -78,7 +76,7 @@ class Channel(asyncio.Protocol):
 
 
 def _exit(code: int | None, signal: int | None, tail: str) -> Exit:
-    return Exit(code, signal, tuple(tail.splitlines()[-LOG_LINES:]))
+    return Exit(code, signal, tuple(tail.splitlines()))
 
 
 _EXEC_PROBLEMS = {

@@ -59,6 +59,9 @@ logger = logging.getLogger(__name__)
 PORT_RETRIES = 3
 """How often an engine whose port was taken under its nose is started on another one."""
 
+LOG_LINES = 20
+"""How many of the newest log lines a failure carries. The reason is looked for in more of them."""
+
 OnChange = Callable[["Engine", EngineState, EngineState], None]
 
 
@@ -294,8 +297,9 @@ class Engine:
         if run.diagnosis is None:
             return
         exit_ = run.exit or Exit(None, None)
+        tail = exit_.log_lines[-LOG_LINES:]
         self.failure = EngineFailure(
-            run.diagnosis.kind, run.diagnosis.reason, exit_.code, exit_.signal, exit_.log_lines
+            run.diagnosis.kind, run.diagnosis.reason, exit_.code, exit_.signal, tail
         )
 
     def _on_gone(self, run: Run) -> None:

@@ -223,7 +223,7 @@ def _with_fresh_connection(work: Callable[[], T]) -> T:
 
 
 def _look_at_machine() -> None:
-    hardware.store(hardware.detect())
+    located = None
     try:
         located = engine_build.locate()
         if located is None:
@@ -232,6 +232,7 @@ def _look_at_machine() -> None:
             engine_build.probe(located)
     except engine_build.EngineProblem as error:
         logger.error("%s", error)
+    hardware.store(hardware.detect(located))
 
 
 def _read_configuration() -> Lineup:

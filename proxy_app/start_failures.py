@@ -89,7 +89,11 @@ _SIGNS: tuple[tuple[FailureKind, str, str], ...] = (
         r"|failed to read tensor|invalid magic characters|tensor '.*' not found",
         _CORRUPT,
     ),
-    (FailureKind.MEMORY_KV, r"failed to allocate buffer for kv cache", _KV),
+    (
+        FailureKind.MEMORY_KV,
+        r"failed to allocate buffer for kv cache|failed to initialize the context: std::bad_alloc",
+        _KV,
+    ),
     (
         FailureKind.MEMORY_COMPUTE,
         r"failed to allocate compute (pp |tg )?buffers",

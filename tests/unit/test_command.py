@@ -3,6 +3,8 @@ from __future__ import annotations
 import shlex
 
 from models_app.command import LaunchOptions, build_argv, command_line
+from models_app.config_yaml import expand
+from models_app.document import ConfigDocument, ModelEntry
 from models_app.engine_help import EngineFlags, parse_devices, parse_help, parse_version
 
 ANY_BUILD = EngineFlags(known=False)
@@ -128,3 +130,11 @@ def test_the_text_keeps_the_port_readable_and_survives_shlex() -> None:
 def test_a_path_that_begins_with_a_hash_is_no_comment() -> None:
     text = command_line(build_argv("b", LaunchOptions("#1.gguf"), ANY_BUILD))
     assert not any(line.startswith("#") for line in text.splitlines())
+
+
+def test_a_file_whose_name_looks_like_a_macro_stays_a_file() -> None:
+    words = ["llama-server", "--port", "${PORT}", "--model", "/models/${HOME}/it's ${PORT}.gguf"]
+    line = command_line(words)
+    entry = ModelEntry("m", cmd=line)
+    expanded = expand(entry, ConfigDocument(models={"m": entry}), 8100)
+    assert list(expanded.argv) == [*words[:2], "8100", *words[3:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import shlex
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -155,22 +156,22 @@ async def test_an_architecture_it_does_not_know_is_named(llamas: Llamas, tmp_pat
 
 
 async def test_a_context_that_does_not_fit_is_out_of_memory(llamas: Llamas, fox: Path) -> None:
-    """With the address space cut to 400 MB."""
+    """With the address space cut to 800 MB."""
     assert resource.getrlimit(resource.RLIMIT_AS)[1] == resource.RLIM_INFINITY
-    spec = llamas.spec(fox, "-c", "4000000", shell="ulimit -v 400000; exec")
+    spec = llamas.spec(fox, "-c", "4000000", shell="ulimit -v 800000; exec")
     kind, _ = await llamas.failure(spec)
     assert kind.out_of_memory
     assert kind is FailureKind.MEMORY_KV
 
 
 async def test_a_port_that_is_taken_is_left_for_another(llamas: Llamas, fox: Path) -> None:
-    taken = (await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)).sockets[0]
-    port = taken.getsockname()[1]
-    once = llamas.folder / "once"
-    steal = f'if mkdir "{once}"; then p={port}; else p=${{PORT}}; fi; exec'
-    spec = llamas.spec(fox, shell=steal)
-    command = spec.argv[2].replace("--port ${PORT}", "--port $p")
-    engine = llamas.engine(replace(spec, argv=("sh", "-c", command)))
-    await engine.ensure_ready()
-    assert "couldn't bind" in engine.spec.log_path.read_text()
-    await engine.stop()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        once = llamas.folder / "once"
+        steal = f'if mkdir "{once}"; then p={port}; else p=${{PORT}}; fi; exec'
+        spec = llamas.spec(fox, shell=steal)
+        command = spec.argv[2].replace("--port ${PORT}", "--port $p")
+        engine = llamas.engine(replace(spec, argv=("sh", "-c", command)))
+        await engine.ensure_ready()
+        assert "couldn't bind" in engine.spec.log_path.read_text()
+        await engine.stop()

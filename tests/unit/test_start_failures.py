@@ -32,6 +32,11 @@ LOADING = "0.00.006 E cmn  common_init_: failed to load model 'x.gguf'"
             FailureKind.MEMORY_COMPUTE,
             "compute buffers",
         ),
+        (
+            "E llama_init_from_model: failed to initialize the context: std::bad_alloc",
+            FailureKind.MEMORY_KV,
+            "KV cache",
+        ),
         ("/ggml.c:1: GGML_ASSERT(buffer) failed", FailureKind.MEMORY_OTHER, "not enough memory"),
         ("terminate called after throwing 'std::bad_alloc'", FailureKind.MEMORY_OTHER, "memory"),
         ("error: invalid argument: --draft-max", FailureKind.UNKNOWN_FLAG, "flag --draft-max"),
