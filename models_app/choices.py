@@ -34,11 +34,12 @@ def chosen(model: ServedModel) -> list[str]:
 
 
 def back_to_automatic(models: QuerySet[ServedModel], fields: Collection[str] = TUNING) -> int:
-    """Empty the given fields of `TUNING`; how many models were asked. Writes nothing else."""
+    """Empty the given fields of `TUNING` and the rung; how many models were asked."""
     unknown = set(fields) - set(TUNING)
     if unknown:
         raise ValueError(f"not a setting that can be automatic: {', '.join(sorted(unknown))}")
-    return models.update(**_defaults(fields))
+    # What was given up when memory ran out is tried again, with everything else.
+    return models.update(rung={}, **_defaults(fields))
 
 
 def _defaults(names: Collection[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app import engine_build, hardware
+from models_app import engine_build, hardware, rungs
 from models_app.buffers import projector_scratch
 from models_app.command import build_argv, command_line
 from models_app.engine_help import EngineDevice, EngineFlags
@@ -81,7 +81,8 @@ def plan_for(model: ServedModel, context: PlanContext, wishes: Wishes | None = N
         if wishes.preferences.get("vram") and not machine.devices:
             # A GPU that is not there can only be wished for.
             machine = replace(machine, devices=None, gpus=())
-    return choose(candidate_of(model), machine, preferences, choices, context.flags)
+    caps = rungs.caps_of(model, context.machine)
+    return choose(candidate_of(model), machine, preferences, choices, context.flags, caps)
 
 
 def command_text(model: ServedModel, context: PlanContext) -> str:

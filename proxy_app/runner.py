@@ -10,7 +10,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,9 @@ from proxy_app.process import Engine, EngineSpec, EngineState
 from proxy_app.scheduler import Refusal, Scheduler, Ticket
 
 logger = logging.getLogger(__name__)
+
+Descend = Callable[[str, str], Awaitable[bool]]
+"""Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
 
 
 class Lease:
@@ -80,11 +83,14 @@ class Runner:
         guards: GuardPool,
         ledger: Ledger,
         on_change: Callable[[], None],
+        descend: Descend,
     ) -> None:
+        """`on_change` is called when a model's state did; `descend` plans a model smaller."""
         self._home = home
         self._guards = guards
         self._ledger = ledger
         self._on_change = on_change
+        self._descend = descend
         self.lineup = Lineup()
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
@@ -195,10 +201,27 @@ class Runner:
         elif new is EngineState.STOPPING and model not in self._ending:
             self._scheduler.on_ending(model)
         elif new is EngineState.STOPPED:
-            self._note_failure(engine, old)
             del self._engines[model]
-            self._ended(model, engine.failure is not None)
+            failure = engine.failure
+            if failure and failure.kind.out_of_memory and old is EngineState.STARTING:
+                self._spawn(self._try_smaller(engine), name=f"plan {model} smaller")
+            else:
+                self._note_failure(engine, old)
+                self._ended(model, failure is not None)
         self._notify()
+
+    async def _try_smaller(self, engine: Engine) -> None:
+        """Out of memory while loading: whoever waits goes on waiting while less is tried."""
+        model, failure = engine.spec.model_id, engine.failure
+        assert failure is not None
+        logger.warning("%s ran out of memory while loading: %s", model, failure.reason)
+        smaller = False
+        try:
+            smaller = await self._descend(model, failure.reason)
+        finally:
+            if not smaller:
+                self._note_failure(engine, EngineState.STARTING)
+            self._ended(model, not smaller)
 
     def _note_failure(self, engine: Engine, old: EngineState) -> None:
         failure = engine.failure

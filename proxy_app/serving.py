@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
 
-from models_app import catalog, changes, engine_build, export, hardware, scan_runs
+from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
 from models_app.models import ServerSettings
 from proxy_app import listing, ui_events, worker
 from proxy_app.engine_logs import LogFollower, follow
@@ -77,7 +78,7 @@ class Serving:
             logger.warning("Ended %d engines that an earlier server had left behind.", ended)
         self._guards = GuardPool()
         await self._guards.start()
-        self._runner = Runner(home, self._guards, ledger, self._models_changed)
+        self._runner = Runner(home, self._guards, ledger, self._models_changed, self._descend)
         self.gateway = Gateway(self._runner)
         server_log.listener = self._server_logged
         await self._in_database(_look_at_machine)
@@ -151,6 +152,15 @@ class Serving:
         assert self._runner is not None
         if lineup != self._runner.lineup:
             self._runner.apply(lineup)
+
+    async def _descend(self, model: str, reason: str) -> bool:
+        """Plan a model smaller that ran out of memory, and put the new plan in place."""
+        given_up = await self._in_database(partial(descent.descend, model, reason))
+        if given_up is None:
+            return False
+        logger.warning("%s is tried again with less: %s", model, given_up)
+        await self._reload()
+        return True
 
     async def _sweep(self) -> None:
         while True:

@@ -93,6 +93,13 @@ class ServedModel(models.Model):
         blank=True, help_text="Further llama-server arguments, added as they are."
     )
 
+    rung = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="The smaller memory it keeps to since its engine ran out of it; empty: none.",
+    )
+
     metadata = models.JSONField(default=dict, blank=True)
     kept_keys = models.JSONField(
         default=dict,
