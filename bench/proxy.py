@@ -5,6 +5,8 @@ once, so that whatever else the machine does hits all of them; numbers are media
 and what counts are the ratios, taken round by round.
 
     python -m bench.proxy [--rounds 5] [--seconds 4] [--url http://127.0.0.1:5800 …]
+
+A server given by its URL has to serve the fake engine as a model named "fake".
 """
 
 from __future__ import annotations
@@ -158,6 +160,27 @@ def judge(name: str, runs: dict[str, Run]) -> bool:
     return all(results)
 
 
+def as_json(runs: dict[str, Run]) -> dict[str, object]:
+    """Everything measured, and each target's medians as ratios to the engine and to nginx."""
+    return {
+        key: {
+            "title": run.title,
+            "ratios": {
+                f"{name} / {other}": {
+                    value: run.ratio(name, other, value)
+                    for value in ("per_second", "p50", "p99")
+                    if value in run.results[name][0]
+                }
+                for name in run.results
+                for other in ("direct", "nginx")
+                if name != other
+            },
+            "rounds": run.results,
+        }
+        for key, run in runs.items()
+    }
+
+
 def report(runs: dict[str, Run], judged: list[str]) -> bool:
     requests = {"per_second": "requests/s", "p50": "p50 ms", "p99": "p99 ms", "cpu_us": "cpu us"}
     chunks = {"p50": "p50 ms", "p99": "p99 ms", "p999": "p99.9 ms", "cpu_us": "cpu us"}
@@ -169,8 +192,7 @@ def report(runs: dict[str, Run], judged: list[str]) -> bool:
     print()
     results = ROOT / "bench" / "results"
     results.mkdir(exist_ok=True)
-    rounds = {key: {"title": run.title, "rounds": run.results} for key, run in runs.items()}
-    (results / "proxy.json").write_text(json.dumps(rounds, indent=1))
+    (results / "proxy.json").write_text(json.dumps(as_json(runs), indent=1))
     kept = [judge(name, runs) for name in judged]
     return all(kept)
 

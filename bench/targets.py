@@ -174,6 +174,7 @@ def claracore(cores: Cores, scratch: Path) -> Iterator[Target]:
         "cmd": shlex.join(engine_command(cores.load)) + " --port ${PORT}",
         "proxy": "http://127.0.0.1:${PORT}",
         "env": [f"PYTHONPATH={ROOT}"],
+        "concurrencyLimit": 4096,
     }
     config = scratch / "config.yaml"
     config.write_text(yaml.safe_dump({"models": {MODEL: model}}))

@@ -39,14 +39,16 @@ async def forward(engine: Engine, scope: Scope, target: bytes, body: bytes, send
             headers.append((b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         try:
-            async for chunk in response:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            more = True
+            while more:
+                chunk = await response.read_chunk()
+                # Said with the last piece, the end costs no message of its own.
+                more = not response.at_end
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except GatewayError as error:
             if not streaming:
                 raise AnswerCut(str(error)) from error
             await send({"type": "http.response.body", "body": _error_event(error)})
-            return
-        await send({"type": "http.response.body", "body": b""})
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:

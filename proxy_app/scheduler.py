@@ -169,7 +169,7 @@ class Scheduler:
         limits = self._policy.models.get(model)
         if self._closed:
             self._effects.refuse(ticket, Refusal.STOPPING)
-        elif seat is not None and model not in self._waiting and seat.accepts(ticket):
+        elif seat is not None and seat.accepts(ticket):
             self._seat(ticket, seat)
         elif limits is None:
             self._effects.refuse(ticket, Refusal.UNKNOWN_MODEL)
@@ -397,12 +397,7 @@ class Scheduler:
         return model in self._waiting or model in self._wished
 
     def _can_expire(self, seat: Seat) -> bool:
-        return (
-            seat.phase is Phase.READY
-            and seat.limits.ttl > 0
-            and seat.in_flight == 0
-            and seat.model not in self._waiting
-        )
+        return seat.phase is Phase.READY and seat.in_flight == 0 and seat.limits.ttl > 0
 
     def _seat(self, ticket: Ticket, seat: Seat) -> None:
         # Counted only when the waiter took it: one that left never reports back, and the

@@ -261,9 +261,11 @@ class Connection(asyncio.Protocol):
         self._response = None
         self._deadline = None
         sender = response._sender
+        # An engine that answered without taking the whole request cannot be sent another.
         if sender is not None and not sender.done():
-            # The engine answered without waiting for the rest, so the rest cannot follow.
             sender.cancel()
+            reusable = False
+        if self._transport.get_write_buffer_size():
             reusable = False
         if reusable:
             self._reused = True
@@ -341,6 +343,8 @@ class Connection(asyncio.Protocol):
             self.fail(StaleConnection("The engine closed a kept connection."))
         else:
             self.fail(self._gone("The engine closed the connection"))
+        # It holds our methods and we hold it; without this only the garbage collector frees both.
+        del self._parser
 
     # ---- What the parser calls -----------------------------------------------------------
 

@@ -297,6 +297,30 @@ def test_a_model_waits_behind_an_older_one_even_when_nobody_is_in_its_own_way(
     assert effects.news() == ["stop a", "start b", "start c"]
 
 
+def test_a_model_waits_behind_an_older_one_that_itself_waits_behind_another(
+    effects: FakeEffects,
+) -> None:
+    left, right = Group("left", exclusive=False), Group("right", exclusive=False)
+    groups = Groups(of_model={"a": left, "b": left, "d": right})
+    scheduler = with_loaded(effects, policy("abcd", groups=groups), "a")
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    ask(scheduler, "c", 2)
+    ask(scheduler, "d", 3)
+    assert effects.news() == ["grant a"]
+
+
+def test_a_model_that_a_person_asked_for_first_goes_first(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy(), "a")
+    serving = ask(scheduler, "a", 0)
+    scheduler.load("b", 1)
+    ask(scheduler, "c", 2)
+    ask(scheduler, "b", 3)
+    scheduler.on_done(serving, 4)
+    scheduler.on_ended("a", 5)
+    assert effects.news() == ["grant a", "stop a", "start b"]
+
+
 def test_a_model_does_not_wait_behind_one_that_it_can_share_the_machine_with(
     effects: FakeEffects,
 ) -> None:
@@ -493,17 +517,45 @@ def test_a_model_without_a_time_to_live_stays(effects: FakeEffects) -> None:
     assert scheduler.next_deadline(0) is None
 
 
-@pytest.mark.parametrize("since", [0.1 * step for step in range(1, 60)])
-def test_a_tick_at_a_deadline_is_never_too_early_for_what_is_due(
-    effects: FakeEffects, since: float
+# Rounding: 0.7 - 0.6 is less than 0.1, although 0.6 + 0.1 is 0.7.
+INSTANTS = [0.1 * step for step in range(1, 60)]
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_a_tick_at_the_end_of_the_time_to_live_is_not_too_early(
+    effects: FakeEffects, instant: float
 ) -> None:
-    """Rounding: 0.7 - 0.6 is less than 0.1, although 0.6 + 0.1 is 0.7."""
-    rules = policy(ttl=0.1, max_wait=0.1, min_residency=0.1)
-    scheduler = with_loaded(effects, rules, "a", now=since)
-    due = scheduler.next_deadline(since)
+    scheduler = with_loaded(effects, policy(ttl=0.1), "a", now=instant)
+    due = scheduler.next_deadline(instant)
     assert due is not None
     scheduler.on_tick(due)
     assert effects.news() == ["stop a"]
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_a_tick_at_the_end_of_the_minimum_residency_is_not_too_early(
+    effects: FakeEffects, instant: float
+) -> None:
+    scheduler = with_loaded(effects, policy(min_residency=0.1, max_wait=0), "a", now=instant)
+    ask(scheduler, "b", instant)
+    due = scheduler.next_deadline(instant)
+    assert due is not None
+    scheduler.on_tick(due)
+    assert effects.news() == ["stop a"]
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_a_tick_at_the_end_of_the_longest_wait_is_not_too_early(
+    effects: FakeEffects, instant: float
+) -> None:
+    scheduler = with_loaded(effects, policy(max_wait=0.1), "a")
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", instant)
+    due = scheduler.next_deadline(instant)
+    assert due is not None
+    scheduler.on_tick(due)
+    ask(scheduler, "a", due + 1)
+    assert effects.news() == ["grant a"]
 
 
 # ---- Cancelling ----------------------------------------------------------------------------

@@ -75,6 +75,7 @@ class Machine:
         if ticket in self.gone:
             return False
         engine = self.engines[ticket.model]
+        assert not self.closed
         assert engine.ready and not engine.stopping and not engine.drains
         assert len(engine.served) < self.policy.models[ticket.model].concurrency
         engine.served.append(ticket)
@@ -122,7 +123,8 @@ class Machine:
         if loading:
             engine = loading[pick % len(loading)]
             engine.ready = True
-            self.wished.discard(engine.model)
+            if not engine.stopping:
+                self.wished.discard(engine.model)
             self.scheduler.on_ready(engine.model, self.now)
 
     def ended(self, pick: int) -> None:
@@ -134,6 +136,8 @@ class Machine:
     def _end(self, engines: list[FakeEngine], pick: int) -> None:
         if engines:
             model = engines[pick // 2 % len(engines)].model
+            if pick % 2 and not self.engines[model].ready and not self.engines[model].stopping:
+                self.wished.discard(model)
             del self.engines[model]
             self.scheduler.on_ended(model, self.now, failed=bool(pick % 2))
 
@@ -152,24 +156,27 @@ class Machine:
         model = MODELS[pick % len(MODELS)]
         if model in self.engines:
             self.engines[model].drains = True
+        self.wished.discard(model)
         self.scheduler.unload(model, self.now)
 
     def force(self, pick: int) -> None:
         self.forced = MODELS[pick % len(MODELS)]
+        self.wished.discard(self.forced)
         self.scheduler.unload(self.forced, self.now, force=True)
         self.forced = ""
 
     def configure(self, pick: int) -> None:
         self.policy = self.policies[pick % len(self.policies)]
         changed = frozenset(model for bit, model in enumerate(MODELS) if pick >> (bit + 2) & 1)
-        self.wished |= changed
+        self.wished = (self.wished | changed) & set(self.policy.models)
         for model, engine in self.engines.items():
             engine.drains |= model in changed or model not in self.policy.models
         self.scheduler.configure(self.policy, self.now, changed)
 
     def close(self, pick: int) -> None:
-        if pick == 63:
+        if pick > 55:
             self.closed = True
+            self.wished.clear()
             self.scheduler.close()
             for model in self.scheduler.loaded():
                 self.engines[model].drains = True
@@ -202,8 +209,11 @@ class Machine:
             assert self.scheduler.queued(model) == len(queue)
             engine = self.engines.get(model)
             assert self.scheduler.in_flight(model) == (len(engine.served) if engine else 0)
+            assert not queue or model in self.policy.models
             if engine and queue:
                 self._check_nobody_is_held_back_early(engine)
+            if engine and not engine.ready and not engine.stopping:
+                assert queue or model in self.wished, "loaded for nobody"
 
     def _check_nobody_is_held_back_early(self, engine: FakeEngine) -> None:
         """A ready model with a free place lets nobody wait unless another waited too long."""

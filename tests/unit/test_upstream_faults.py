@@ -299,6 +299,19 @@ async def test_bytes_after_an_answer_are_never_taken_for_the_next(apart: bool) -
         assert await second.read_chunk() == b"true"
 
 
+async def test_a_connection_with_half_a_request_on_it_is_not_kept() -> None:
+    async def script(line: Line) -> None:
+        await line.head()
+        await line.say(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.get_running_loop().create_future()
+
+    async with raw_server(script) as server:
+        pool = EnginePool("127.0.0.1", server.port)
+        response = await pool.request(b"POST", b"/", [], b"x" * 64_000_000)
+        assert (response.status, response.complete) == (413, True)
+        assert nothing_open(pool)
+
+
 # ---- Silence -----------------------------------------------------------------------------
 
 
