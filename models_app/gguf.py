@@ -1,12 +1,14 @@
 """What a GGUF file says about itself: its metadata and its table of tensors, never the weights.
 
 Reads versions 2 and 3 in both byte orders, in about 20 ms for a vocabulary of 262,144 tokens.
-Large arrays are stepped over: only their type and length are kept. The file is read, not mapped,
+Large arrays are stepped over: only their type and length are kept, and of the list of tokens a
+digest, which tells models of one vocabulary from others. The file is read, not mapped,
 because a mapped file that shrinks kills the process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -65,6 +67,10 @@ KEPT_STRINGS: Final = 64  # arrays up to this many strings are kept
 
 DEFAULT_ALIGNMENT: Final = 32
 
+DIGESTED: Final = "tokenizer.ggml.tokens"
+"""The array of texts whose bytes, lengths included, are digested on the way."""
+DIGEST_BYTES: Final = 16
+
 
 class ValueType(IntEnum):
     """The format's value types."""
@@ -91,10 +97,11 @@ _FORMATS: Final = dict(
 
 @dataclass(frozen=True, slots=True)
 class ArrayInfo:
-    """An array that was stepped over."""
+    """An array that was stepped over. The `digest` is of its bytes, "" where none was made."""
 
     item_type: ValueType
     length: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +217,14 @@ def _metadata(cursor: Cursor, count: int) -> dict[str, Value]:
             raise BadValue(f"metadata value {number + 1} has no name", at)
         if key in metadata:
             raise BadValue(f"metadata names {shown(key)} twice", at)
-        metadata[key] = _value(cursor, shown(key))
+        metadata[key] = _value(cursor, shown(key), digested=key == DIGESTED)
     return metadata
 
 
-def _value(cursor: Cursor, what: str) -> Value:
+def _value(cursor: Cursor, what: str, *, digested: bool) -> Value:
     kind = _value_type(cursor, what)
     if kind is ValueType.ARRAY:
-        return _array(cursor, what)
+        return _array(cursor, what, digested=digested)
     if kind is ValueType.STRING:
         return _text(cursor, what)
     return _numbers(cursor, kind, 1, what)[0]
@@ -247,7 +254,9 @@ def _numbers(cursor: Cursor, kind: ValueType, count: int, what: str) -> tuple[Sc
     return layout.unpack(cursor.take(layout.size, what))
 
 
-def _array(cursor: Cursor, what: str, depth: int = 1) -> tuple[Scalar, ...] | ArrayInfo:
+def _array(
+    cursor: Cursor, what: str, depth: int = 1, *, digested: bool = False
+) -> tuple[Scalar, ...] | ArrayInfo:
     """The array at the cursor, kept when it is small and flat."""
     if depth > MAX_NESTING:
         raise HeaderTooLarge(f"{what} nests arrays deeper than {MAX_NESTING}", cursor.offset)
@@ -261,12 +270,22 @@ def _array(cursor: Cursor, what: str, depth: int = 1) -> tuple[Scalar, ...] | Ar
     elif kind is ValueType.STRING:
         if count <= KEPT_STRINGS and depth == 1:
             return tuple(cursor.text(KEPT_TEXT_BYTES, what) for _ in range(count))
-        cursor.skip_strings(count, what)
+        return ArrayInfo(kind, count, _skip_strings(cursor, count, what, digested=digested))
     elif count <= KEPT_NUMBERS and depth == 1:
         return _numbers(cursor, kind, count, what)
     else:
         cursor.skip(count * struct.calcsize(f"={_FORMATS[kind]}"), what)
     return ArrayInfo(kind, count)
+
+
+def _skip_strings(cursor: Cursor, count: int, what: str, *, digested: bool) -> str:
+    """Step over strings; their digest where one is wanted."""
+    if not digested:
+        cursor.skip_strings(count, what)
+        return ""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    cursor.skip_strings(count, what, digest)
+    return digest.hexdigest()
 
 
 def _alignment(metadata: Mapping[str, Value]) -> int:

@@ -58,6 +58,12 @@ class BadValue(GgufError):
     """A value that the format forbids."""
 
 
+class Digest(Protocol):
+    """What takes in bytes, such as a hash."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
 class Source(Protocol):
     """What a header is read from, such as a file opened in binary mode."""
 
@@ -119,10 +125,19 @@ class Cursor:
         self._at += count
         return self._buffer[start : self._at]
 
-    def skip(self, count: int, what: str) -> None:
-        """Step over `count` bytes; what is not in memory yet is never read."""
+    def skip(self, count: int, what: str, digest: Digest | None = None) -> None:
+        """Step over `count` bytes.
+
+        What is not in memory yet is never read, unless a `digest` is to take it in.
+        """
         self.require(count, what)
-        self._at += count
+        if digest is None:
+            self._at += count
+            return
+        while count:
+            piece = self.take(min(count, CHUNK_BYTES), what)
+            digest.update(piece)
+            count -= len(piece)
 
     def u32(self, what: str) -> int:
         """The next four bytes as a number."""
@@ -170,7 +185,7 @@ class Cursor:
                 f"with {what} the header holds more than {MAX_WALKED_ITEMS:,} items", self.offset
             )
 
-    def skip_strings(self, count: int, what: str) -> None:
+    def skip_strings(self, count: int, what: str, digest: Digest | None = None) -> None:
         """Step over `count` strings: each is its length in eight bytes, then its bytes."""
         self.count_items(count, what)
         self.require(8 * count, what)
@@ -189,7 +204,7 @@ class Cursor:
                 left -= stepped
             else:
                 left = 0
-            self.skip(at - self._at, what)
+            self.skip(at - self._at, what, digest)
 
     def _fill(self, count: int, what: str) -> None:
         """Have the next `count` bytes in the buffer."""
