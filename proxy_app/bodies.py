@@ -9,6 +9,9 @@ import msgspec
 
 from proxy_app.errors import InvalidRequest
 
+LONGEST_NAME = 1024
+"""Characters. Comparing a longer one with all names would hold up everybody else."""
+
 
 class RequestHead(msgspec.Struct):
     """The two fields the gateway needs; everything else of the body is left unread."""
@@ -39,6 +42,8 @@ def read_head(body: bytes) -> RequestHead:
         return _read_head(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The request body has a field of the wrong type: {error}.") from None
+    except RecursionError:
+        raise InvalidRequest("The request body is nested too deeply.") from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(
             f"The request body is not JSON ({error}). "
@@ -53,12 +58,21 @@ def model_of(head: RequestHead) -> str:
             "The request names no model. Set the field 'model' to an id from /v1/models.",
             param="model",
         )
-    return str(head.model)
+    name = str(head.model)
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"The field 'model' holds {len(name)} characters; no model's name is that long.",
+            param="model",
+        )
+    return name
 
 
 def rewrite(body: bytes, change: Rewrite) -> bytes:
     """The body with the change applied. It was read as a JSON object before."""
-    document: dict[str, Any] = msgspec.json.decode(body)
+    try:
+        document: dict[str, Any] = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"The request body cannot be read: {error}.") from None
     for field in change.strip:
         _drop(document, field.split("."))
     if change.model_name:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 READ_BYTES = 64 * 1024
@@ -45,7 +48,11 @@ class LogFollower:
 async def follow(follower: LogFollower, told: Callable[[str], None]) -> None:
     """Hand on new text until cancelled."""
     while True:
-        text = await asyncio.to_thread(follower.read_new)
+        try:
+            text = await asyncio.to_thread(follower.read_new)
+        except OSError as error:  # A file went away between two looks, or cannot be read.
+            logger.warning("An engine's log could not be read: %s", error)
+            text = ""
         if text:
             told(text)
         await asyncio.sleep(POLL_SECONDS)

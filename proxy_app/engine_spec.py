@@ -38,7 +38,7 @@ class EngineSpec:
         if not self.argv:
             raise ValueError(f"the command of {self.model_id} is empty")
         url = urlsplit(self.proxy_url.replace(PORT, "1"))
-        if url.scheme != "http" or not url.hostname:
+        if url.scheme != "http" or not url.hostname or url.port == 0:  # a port too high raises
             raise ValueError(f"the address of {self.model_id} is not http://…: {self.proxy_url}")
 
     @property

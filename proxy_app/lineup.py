@@ -20,6 +20,9 @@ from proxy_app.scheduler import Limits, Policy
 DEFAULT_CONCURRENCY = 10
 """Requests one model serves at once unless its entry says otherwise."""
 
+LONGEST_COMPARED = 100
+"""Characters of an unknown name that are compared with the known ones and shown."""
+
 PORT = "${PORT}"
 """Stands in a command until the engine's port is known."""
 
@@ -69,7 +72,8 @@ class Lineup:
         """The model that answers to a name. Raises ModelNotFound with what comes close."""
         model = self.names.get(name)
         if model is None:
-            raise ModelNotFound(name, get_close_matches(name, self.names, n=3, cutoff=0.5))
+            similar = get_close_matches(name[:LONGEST_COMPARED], self.names, n=3, cutoff=0.5)
+            raise ModelNotFound(name[:LONGEST_COMPARED], similar)
         return self.models[model]
 
 

@@ -48,10 +48,12 @@ LABELS: Mapping[State, Text] = {
 
 KINDS: Mapping[Kind, Text] = {
     Kind.CHAT: gettext_lazy("Chat"),
+    Kind.VISION: gettext_lazy("Chat, with images"),
+    Kind.AUDIO: gettext_lazy("Chat, with sound"),
     Kind.BASE: gettext_lazy("Completion"),
     Kind.EMBEDDING: gettext_lazy("Embedding"),
     Kind.RERANKER: gettext_lazy("Reranking"),
-    Kind.AUDIO: gettext_lazy("Speech"),
+    Kind.SPEECH: gettext_lazy("Speech"),
     Kind.PROJECTOR: gettext_lazy("Projector"),
     Kind.DRAFT: gettext_lazy("Draft"),
     Kind.LORA: gettext_lazy("LoRA"),
@@ -143,7 +145,7 @@ def _card(model: ServedModel, status: Mapping[str, Any] | None, has_engines: boo
         model_id=model.model_id,
         title=_title(model),
         file=model.file.relative_path if model.file else "",
-        kind=model.file.kind if model.file else "",
+        kind=model.kind(),
         facts=tuple(_facts(model)),
         aliases=tuple(alias.alias for alias in model.aliases.all()),
         state=rest_state if state is State.STOPPED else state,
@@ -184,7 +186,7 @@ def _facts(model: ServedModel) -> Iterable[Fact]:
         if model.cmd:
             yield Fact(_("Runs"), _("a command of its own"))
         return
-    yield Fact(_("Kind"), _kind(model, file))
+    yield Fact(_("Kind"), _kind(model))
     if file.quantization:
         yield Fact(_("Quantization"), file.quantization)
     if file.parameters:
@@ -195,8 +197,9 @@ def _facts(model: ServedModel) -> Iterable[Fact]:
         yield Fact(_("Trained context"), _("%(count)s tokens") % {"count": tokens})
 
 
-def _kind(model: ServedModel, file: GgufFile) -> str:
-    label = str(KINDS.get(Kind(file.kind)) or capfirst(file.kind)) if file.kind else _("Unknown")
-    if model.projector_file() is not None:
+def _kind(model: ServedModel) -> str:
+    kind = model.kind()
+    label = str(KINDS.get(Kind(kind)) or capfirst(kind)) if kind else _("Unknown")
+    if kind == Kind.BASE and model.projector_file() is not None:
         return _("%(kind)s, with images") % {"kind": label}
     return label

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,20 @@ logger = logging.getLogger(__name__)
 
 Descend = Callable[[str, str], Awaitable[bool]]
 """Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
+
+OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
+"""Takes an engine that has become ready, and the seconds from its start until then."""
+
+Failure = Callable[[], GatewayError]
+"""Makes the error anew for each request: a raised one keeps its request's body alive."""
+
+
+class CannotStart(Exception):
+    """There is no sense in trying; the text says why."""
+
+
+class NoBinary(CannotStart):
+    """There is no llama-server."""
 
 
 class Lease:
@@ -84,24 +99,31 @@ class Runner:
         ledger: Ledger,
         on_change: Callable[[], None],
         descend: Descend,
+        on_ready: OnReady,
     ) -> None:
-        """`on_change` is called when a model's state did; `descend` plans a model smaller."""
+        """`on_change` is called when a model's state did; `descend` plans a model smaller.
+
+        `on_ready` follows every load, at leisure: requests are let through meanwhile.
+        """
         self._home = home
         self._guards = guards
         self._ledger = ledger
         self._on_change = on_change
         self._descend = descend
+        self._on_ready = on_ready
         self.lineup = Lineup()
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
         self._engines: dict[str, Engine] = {}
+        self._started: dict[str, float] = {}
         self._ending: set[str] = set()
-        self._failures: dict[str, GatewayError] = {}
+        self._failures: dict[str, Failure] = {}
         self._problems: dict[str, str] = {}
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._arriving: Ticket | None = None
         self._refused: Refusal | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
 
@@ -141,8 +163,11 @@ class Runner:
 
     def release(self, ticket: Ticket) -> None:
         """A granted request ended."""
-        self._scheduler.on_done(ticket, time.monotonic())
-        if self._timer is None:
+        now = time.monotonic()
+        self._scheduler.on_done(ticket, now)
+        limits = self.lineup.policy.models.get(ticket.model)
+        ttl = limits.ttl if limits else 0
+        if self._timer is None or (ttl > 0 and now + ttl < self._due):
             self._arm()
 
     # ---- The scheduler's effects -----------------------------------------------------------
@@ -150,18 +175,23 @@ class Runner:
     def start(self, model: str) -> None:
         served = self.lineup.models[model]
         self._problems.pop(model, None)
-        if (hindrance := _hindrance(served)) is not None:
-            self._failures[model] = hindrance
+        try:
+            spec = self._spec(served)
+        except (CannotStart, ValueError) as error:
+            self._failures[model] = partial(ModelFailedToStart, model, str(error))
+            if isinstance(error, NoBinary):
+                self._failures[model] = partial(NoEngine, str(error))
             asyncio.get_running_loop().call_soon(self._ended, model, True)
             return
         engine = Engine(
-            self._spec(served),
+            spec,
             guards=self._guards,
             ports=self._ports,
             ledger=self._ledger,
             on_change=self._engine_changed,
         )
         self._engines[model] = engine
+        self._started[model] = time.monotonic()
         logger.info("Loading %s", model)
         engine.start()
 
@@ -197,7 +227,10 @@ class Runner:
             return
         if new is EngineState.READY:
             logger.info("%s is ready on port %s", model, engine.port)
-            self._scheduler.on_ready(model, time.monotonic())
+            now = time.monotonic()
+            self._scheduler.on_ready(model, now)
+            after = self._on_ready(engine, now - self._started[model])
+            self._spawn(after, name=f"after the load of {model}")
         elif new is EngineState.STOPPING and model not in self._ending:
             self._scheduler.on_ending(model)
         elif new is EngineState.STOPPED:
@@ -208,6 +241,7 @@ class Runner:
             else:
                 self._note_failure(engine, old)
                 self._ended(model, failure is not None)
+        self._arm()
         self._notify()
 
     async def _try_smaller(self, engine: Engine) -> None:
@@ -230,7 +264,9 @@ class Runner:
         model = engine.spec.model_id
         self._problems[model] = failure.reason
         if old is EngineState.STARTING:
-            self._failures[model] = ModelFailedToStart(model, failure.reason, failure.log_tail)
+            self._failures[model] = partial(
+                ModelFailedToStart, model, failure.reason, failure.log_tail
+            )
             logger.error("Could not load %s: %s", model, failure.reason)
         else:
             logger.error("The engine of %s ended: %s", model, failure.reason)
@@ -242,7 +278,11 @@ class Runner:
         self._notify()
 
     def _spec(self, served: Served) -> EngineSpec:
-        assert served.launch is not None
+        """Raises CannotStart, or ValueError for an address that is none."""
+        if served.launch is None:
+            raise CannotStart(served.problem)
+        if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
+            raise NoBinary(engine_build.NO_ENGINE_HELP)
         return EngineSpec(
             model_id=served.entry.model_id,
             argv=served.launch.argv,
@@ -262,7 +302,7 @@ class Runner:
             case Refusal.QUEUE_FULL:
                 return QueueFull(model)
             case Refusal.START_FAILED:
-                return self._failures[model]
+                return self._failures[model]()
             case Refusal.UNKNOWN_MODEL:
                 return ModelNotFound(model)
             case Refusal.UNLOADED:
@@ -306,7 +346,7 @@ class Runner:
         async with self._changed:
             await self._changed.wait_for(settled)
         if model in self._failures:
-            raise self._failures[model]
+            raise self._failures[model]()
         if self.state(model) is not EngineState.READY:
             raise ModelUnloaded(model)
 
@@ -378,6 +418,7 @@ class Runner:
         now = time.monotonic()
         deadline = self._scheduler.next_deadline(now)
         if deadline is not None:
+            self._due = deadline
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(deadline - now + 0.001, self._tick)
 
@@ -403,12 +444,3 @@ class Runner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("The task %r failed", task.get_name(), exc_info=error)
-
-
-def _hindrance(served: Served) -> GatewayError | None:
-    """Why a model cannot even be tried; None when it can."""
-    if served.launch is None:
-        return ModelFailedToStart(served.entry.model_id, served.problem)
-    if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
-        return NoEngine(engine_build.NO_ENGINE_HELP)
-    return None

@@ -20,6 +20,7 @@ from django.db import close_old_connections
 from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
 from models_app.models import ServerSettings
 from proxy_app import listing, ui_events, worker
+from proxy_app.after_load import remember_load
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import NotServing
 from proxy_app.events import EventHub, EventStream
@@ -30,6 +31,7 @@ from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, QueueRules, line_up
 from proxy_app.logs import LogHistory, server_log
+from proxy_app.process import Engine
 from proxy_app.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ class Serving:
             logger.warning("Ended %d engines that an earlier server had left behind.", ended)
         self._guards = GuardPool()
         await self._guards.start()
-        self._runner = Runner(home, self._guards, ledger, self._models_changed, self._descend)
+        self._runner = Runner(
+            home, self._guards, ledger, self._models_changed, self._descend, self._remember_load
+        )
         self.gateway = Gateway(self._runner)
         server_log.listener = self._server_logged
         await self._in_database(_look_at_machine)
@@ -161,6 +165,9 @@ class Serving:
         logger.warning("%s is tried again with less: %s", model, given_up)
         await self._reload()
         return True
+
+    async def _remember_load(self, engine: Engine, seconds: float) -> None:
+        await remember_load(engine, seconds, self._in_database)
 
     async def _sweep(self) -> None:
         while True:

@@ -8,7 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from proxy_app.guards import GuardedProcess, GuardPool
+from proxy_app.guard_channel import Exit
+from proxy_app.guards import GuardPool, LaunchFailed
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +43,15 @@ async def keep_running(guards: GuardPool, home: Path, working_directory: Path) -
     pause = FIRST_PAUSE_SECONDS
     while True:
         started = asyncio.get_running_loop().time()
-        worker = await _launch(guards, home, working_directory)
         try:
-            exit_status = await worker.wait()
-        except asyncio.CancelledError:
-            await asyncio.shield(worker.stop(grace=2.0))
-            raise
+            ended: object = await _run(guards, home, working_directory)
+        except (LaunchFailed, OSError) as error:
+            ended = error
         if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
             pause = FIRST_PAUSE_SECONDS
         logger.error(
             "The background worker ended (%s); it is started again in %.0f s. See %s.",
-            exit_status,
+            ended,
             pause,
             home / "logs" / "worker.log",
         )
@@ -60,10 +59,16 @@ async def keep_running(guards: GuardPool, home: Path, working_directory: Path) -
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def _launch(guards: GuardPool, home: Path, working_directory: Path) -> GuardedProcess:
-    return await guards.launch(
+async def _run(guards: GuardPool, home: Path, working_directory: Path) -> Exit:
+    """One worker from its start to its end, which cancelling brings about."""
+    worker = await guards.launch(
         argv=command(),
         env=dict(os.environ),
         cwd=working_directory,
         log=home / "logs" / "worker.log",
     )
+    try:
+        return await worker.wait()
+    except asyncio.CancelledError:
+        await asyncio.shield(worker.stop(grace=2.0))
+        raise

@@ -44,3 +44,14 @@ def test_it_strips_fields_and_sets_the_name_but_never_drops_the_model() -> None:
 
 def test_without_a_change_there_is_nothing_to_rewrite() -> None:
     assert not Rewrite()
+
+
+def test_a_body_nested_beyond_reason_is_refused() -> None:
+    body = b'{"model":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(InvalidRequest):
+        rewrite(body, Rewrite("b"))
+
+
+def test_a_name_beyond_reason_is_refused_before_it_is_compared() -> None:
+    with pytest.raises(InvalidRequest, match="characters"):
+        model_of(read_head(b'{"model":"' + b"x" * 2000 + b'"}'))

@@ -1,0 +1,28 @@
+"""What follows a load: measure what the engine took, and remember it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from models_app.learning import learn
+from proxy_app.measure import measure
+from proxy_app.process import Engine
+
+InDatabase = Callable[[Callable[[], object]], Awaitable[object]]
+"""Runs blocking database work where it may block."""
+
+
+async def remember_load(engine: Engine, seconds: float, in_database: InDatabase) -> None:
+    """Measure an engine that has just become ready, and record the load. `seconds` it took.
+
+    An engine that ends meanwhile is not recorded: half of it may have been gone.
+    """
+    pid, argv, model = engine.pid, engine.spec.argv, engine.spec.model_id
+    if pid is None:
+        return
+    reading = await asyncio.to_thread(measure, pid)
+    if engine.pid != pid:
+        return
+    await in_database(partial(learn, model, argv, reading, seconds))
