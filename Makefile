@@ -62,6 +62,7 @@ fix: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@tools/debian-packages nginx:nginx wrk:wrk
 	@$(BIN)/python -m bench.proxy $(ARGS)
+	@$(BIN)/python -m bench.swap
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -69,27 +69,13 @@ quote = _json.encode_basestring_ascii
 
 
 def prepare(channel: int) -> None:
-    """Hold nothing but the channel and the standard streams; be deaf to a terminal.
-
-    The server's listening socket may have come along as inheritable. An engine holding it would
-    keep the port taken after the server's end.
-    """
-    for name in os.listdir("/dev/fd"):
-        if int(name) > 2 and int(name) != channel:
-            close(int(name))
+    """Keep the channel to ourselves; be deaf to a terminal; have all three standard streams."""
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(null)
     os.set_inheritable(channel, False)
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
-
-
-def close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        return  # It was the listing's own.
 
 
 class Linux:

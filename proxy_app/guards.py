@@ -12,10 +12,10 @@ import os
 import py_compile
 import secrets
 import socket
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,8 +61,13 @@ def guard_program() -> Path:
 class Guard:
     """One guard process, waiting for its order or busy with it."""
 
-    process: asyncio.subprocess.Process
+    process: subprocess.Popen[bytes]
     channel: Channel
+
+    async def wait(self) -> int:
+        """Its exit status. It closes its channel by ending, so no thread is held for long."""
+        await self.channel.lost.wait()
+        return await asyncio.to_thread(self.process.wait)
 
 
 class GuardedProcess:
@@ -113,8 +118,7 @@ class GuardedProcess:
         if channel.exit is not None:
             self._exit = channel.exit
             self._exited.set()
-        await channel.lost.wait()
-        if await self._guard.process.wait() != 0 or channel.exit is None:
+        if await self._guard.wait() != 0 or channel.exit is None:
             logger.warning("The guard of process %d was killed", self.pid)
             await asyncio.to_thread(kin.end, self._identity, 0)
         self._exited.set()
@@ -182,7 +186,7 @@ class GuardPool:
         busy = {child.guard_pid for child in self._live}
         for guard in self._guards:
             if guard.process.pid not in busy:
-                guard.channel.transport.close()
+                guard.channel.transport.abort()
         try:
             async with asyncio.timeout(grace + CLOSING_SECONDS):
                 await self._all_reaped()
@@ -197,8 +201,7 @@ class GuardPool:
     def _kill_guards(self) -> None:
         for guard in self._guards:
             logger.error("Killing the guard %d, which does not end", guard.process.pid)
-            with suppress(ProcessLookupError):
-                guard.process.kill()
+            guard.process.kill()
 
     async def _order(self, order: dict[str, Any], token: str) -> Guard:
         """A guard that has carried out the order. Raises LaunchFailed and OSError."""
@@ -208,7 +211,7 @@ class GuardPool:
             try:
                 await guard.channel.answered.wait()
             except asyncio.CancelledError:
-                guard.channel.transport.close()  # It ends whatever it has started.
+                guard.channel.transport.abort()  # It ends whatever it has started.
                 raise
             if guard.channel.failed is not None:
                 raise LaunchFailed(explain(order, **guard.channel.failed))
@@ -236,17 +239,17 @@ class GuardPool:
 
     async def _take(self) -> Guard:
         """A live guard that has no order yet."""
-        if self._closing:
-            raise LaunchFailed("the server is stopping")
-        if not self._spares:
-            return await self._spawn()
-        spare = self._spares.popleft()
-        try:
-            guard = await asyncio.shield(spare)
-        except asyncio.CancelledError:
-            self._spares.append(spare)
-            raise
-        return await self._spawn() if guard.channel.lost.is_set() else guard
+        while not self._closing:
+            self._warm()
+            spare = self._spares.popleft()
+            try:
+                guard = await asyncio.shield(spare)
+            except asyncio.CancelledError:
+                self._spares.append(spare)
+                raise
+            if not guard.channel.lost.is_set():
+                return guard
+        raise LaunchFailed("the server is stopping")
 
     def _warm(self) -> None:
         if not self._spares and not self._closing:
@@ -264,16 +267,18 @@ class GuardPool:
             theirs.close()
         self._guards.add(guard)
         self._keep(self._reap(guard), f"guard {guard.process.pid}")
+        if self._closing:
+            guard.channel.transport.abort()
         return guard
 
     async def _connect(self, ours: socket.socket, theirs: int) -> Guard:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", "-B", "-X", "utf8"),
-            str(guard_program()),
-            str(theirs),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+        # Not the loop's own way: uvloop forks, which copies the page tables of a server that may
+        # be large and held the loop up for 9 to 36 ms. This one uses vfork and takes 0.5 ms. It
+        # also closes every other descriptor, as uvloop does not.
+        process = subprocess.Popen(
+            [sys.executable, *("-I", "-S", "-B", "-X", "utf8"), str(guard_program()), str(theirs)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             pass_fds=(theirs,),
             start_new_session=True,
             env=engine_environment(os.environ, {}),
@@ -283,7 +288,7 @@ class GuardPool:
         return Guard(process, channel)
 
     async def _reap(self, guard: Guard) -> None:
-        await guard.process.wait()
+        await guard.wait()
         self._guards.discard(guard)
 
     def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:

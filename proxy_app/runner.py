@@ -134,15 +134,20 @@ class Runner:
 
         Raises QueueFull, ModelFailedToStart, ServerStopping or ModelNotFound.
         """
-        ticket = Ticket(model, time.monotonic())
-        self._arriving, self._refused = ticket, None
-        self._scheduler.on_request(ticket, ticket.arrived)
-        self._arriving = None
-        if self._refused is not None:
-            raise self._error(model, self._refused)
-        if ticket.seat is None:
-            await self._wait(ticket)
-        return Lease(self, ticket, self._engines[model])
+        while True:
+            ticket = Ticket(model, time.monotonic())
+            self._arriving, self._refused = ticket, None
+            self._scheduler.on_request(ticket, ticket.arrived)
+            self._arriving = None
+            if self._refused is not None:
+                raise self._error(model, self._refused)
+            if ticket.seat is None:
+                await self._wait(ticket)
+            engine = self._engines.get(model)
+            if engine is not None and engine.state is EngineState.READY:
+                return Lease(self, ticket, engine)
+            # It ended between the grant and this turn of the loop: nothing was sent, so again.
+            self.release(ticket)
 
     async def _wait(self, ticket: Ticket) -> None:
         self._arm()

@@ -216,7 +216,10 @@ class Scheduler:
             seat.phase = Phase.STOPPING
 
     def on_ended(self, model: str, now: float, *, failed: bool = False) -> None:
-        """The engine is gone: stopped, crashed or never came up (`failed`)."""
+        """The engine is gone.
+
+        With `failed`, one that never came up is not tried again for those who wait now.
+        """
         seat = self._seats.pop(model, None)
         if failed and seat is not None and seat.phase is Phase.STARTING:
             self._wished.pop(model, None)

@@ -6,7 +6,7 @@ import pytest
 
 from proxy_app.eviction import Group, Groups
 from proxy_app.scheduler import Scheduler
-from tests.unit.scheduling import FRIENDS, FakeEffects, ask, policy, with_loaded
+from tests.fake_effects import FRIENDS, FakeEffects, ask, policy, with_loaded
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from proxy_app.eviction import Group, Groups
 from proxy_app.scheduler import Scheduler
-from tests.unit.scheduling import FRIENDS, FakeEffects, ask, policy, with_loaded
+from tests.fake_effects import FRIENDS, FakeEffects, ask, policy, with_loaded
 
 
 @pytest.fixture
@@ -52,6 +52,13 @@ def test_a_failed_start_refuses_those_who_wait(effects: FakeEffects) -> None:
     scheduler.on_ended("a", 2, failed=True)
     assert effects.news() == ["start a", *["refuse a: start failed"] * 2]
     assert scheduler.loaded() == ()
+
+
+def test_a_load_that_ended_without_failing_is_tried_again(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, policy())
+    ask(scheduler, "a", 0)
+    scheduler.on_ended("a", 1)
+    assert effects.news() == ["start a", "start a"]
 
 
 def test_the_next_model_starts_after_a_failed_one(effects: FakeEffects) -> None:
@@ -324,6 +331,14 @@ def test_its_repr_tells_who_is_loaded_and_who_waits(effects: FakeEffects) -> Non
     assert repr(scheduler) == (
         "<Scheduler loaded: a ready 1 in flight leaving, b starting 0 in flight | waiting: b 1>"
     )
+
+
+def test_it_tells_which_models_are_wanted(effects: FakeEffects) -> None:
+    scheduler = with_loaded(effects, policy("abcd"), "a")
+    ask(scheduler, "a", 0)
+    ask(scheduler, "b", 1)
+    scheduler.load("c", 2)
+    assert [model for model in "abcd" if scheduler.wants(model)] == ["a", "b", "c"]
 
 
 def test_models_that_are_not_loaded_have_nothing_in_flight_or_queued(
