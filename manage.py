@@ -14,7 +14,10 @@ def main() -> None:
             "Django is not installed for this Python. Run `make setup`, "
             "then use .venv/bin/python manage.py …"
         ) from error
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

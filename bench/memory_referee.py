@@ -76,13 +76,13 @@ def arguments(load: Load) -> list[str]:
     return words
 
 
-def measure(binary: Path, model: Path, load: Load, log: Path) -> Buffers:
-    """Load `model` and read what was allocated. Raises `EngineFailed`."""
+def measure(binary: Path, model: Path, load: Load, log: Path, *options: str) -> Buffers:
+    """Load `model`, with further `options`, and read what was allocated. Raises `EngineFailed`."""
     command = [
         *("nice", "-n", "10", str(binary), "--model", str(model), *arguments(load)),
         *("--host", "127.0.0.1", "--port", str(_free_port()), "--fit", "off", "--no-warmup"),
         # Without this the kernel would fill in every page of the empty file first.
-        *("--numa", "distribute", "--verbosity", "4"),
+        *("--numa", "distribute", "--verbosity", "4", *options),
     ]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(binary.parent)}
     with log.open("wb") as output:

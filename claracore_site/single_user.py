@@ -6,14 +6,18 @@ act as the local administrator. Creating one (`manage.py createsuperuser`) ends 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from django.contrib.auth import login
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
 from proxy_app.hosts import is_loopback_name
+
+logger = logging.getLogger(__name__)
 
 LOCAL_USER = "local"
 _FORWARDING = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_VIA")
@@ -68,4 +72,13 @@ class SingleUserMiddleware:
                 request.session.flush()
                 request.user = AnonymousUser()
         elif allowed:
-            login(request, local_administrator(), "django.contrib.auth.backends.ModelBackend")
+            _sign_in(request)
+
+
+def _sign_in(request: HttpRequest) -> None:
+    try:
+        login(request, local_administrator(), "django.contrib.auth.backends.ModelBackend")
+    except DatabaseError as error:
+        # A full disk must not take away the pages that would tell of it.
+        logger.warning("The session could not be stored: %s", error)
+        request.user = User.objects.filter(username=LOCAL_USER).first() or AnonymousUser()

@@ -49,7 +49,9 @@ def build() -> ConfigDocument:
 def rows_with_relations() -> Iterable[ServedModel]:
     """All models, sorted by id, with everything an entry is made of."""
     return (
-        ServedModel.objects.select_related("file__folder", "file__projector", "projector", "group")
+        ServedModel.objects.select_related(
+            "file__folder", "file__projector", "file__draft", "projector", "draft", "group"
+        )
         .prefetch_related("aliases")
         .order_by("model_id")
     )

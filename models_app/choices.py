@@ -18,6 +18,8 @@ TUNING: Final = (
     "extra_arguments",
     "projector",
     "use_projector",
+    "draft",
+    "use_draft",
     "cmd",
 )
 """Fields that decide how the engine is started and whose empty value means automatic."""

@@ -27,6 +27,8 @@ class LaunchOptions:
     draft_model: str = ""
     draft_tokens: int | None = None
     draft_gpu_layers: int | None = None
+    draft_device: str = ""
+    """The build's name of the device that takes the draft model's layers."""
 
     context: int | None = None
     slots: int | None = None
@@ -128,6 +130,7 @@ def _add_files(line: _Line, options: LaunchOptions) -> None:
             "--gpu-layers-draft",
             "--n-gpu-layers-draft",
         )
+        line.value(options.draft_device, "--spec-draft-device", "--device-draft")
 
 
 def _add_memory(line: _Line, options: LaunchOptions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models_app.engine_help import EngineDevice
@@ -39,10 +39,11 @@ class Caps:
 
     ram: int
     gpus: Mapping[str, int] = field(default_factory=dict)
+    why: str = "A start ran out of memory, so this plan takes less than that."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, to be remembered."""
-        return asdict(self)
+        return {"ram": self.ram, "gpus": dict(self.gpus)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Caps:
@@ -67,7 +68,7 @@ class Resources:
             self,
             gpus=gpus,
             ram=min(self.ram, caps.ram),
-            notes=(*self.notes, "A start ran out of memory, so this plan takes less than that."),
+            notes=(*self.notes, caps.why),
         )
 
 

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
+from models_app.buffers import Load, state_bytes
+from models_app.chat_template import has_chat_template, supports_reasoning, supports_tools
 from models_app.facts_values import MAX_LAYERS, Values
-from models_app.gguf import GgufHeader
-from models_app.kinds import Kind, has_chat_template, kind_of
+from models_app.gguf import DIGESTED, GgufHeader
+from models_app.kinds import Kind, kind_of
 from models_app.quantization import bytes_by_type, quantization_of
+from models_app.shape import ModelShape
 from models_app.shape_reader import shape_of
 
 __all__ = ["FileFacts", "Kind", "facts_of"]
@@ -43,7 +46,12 @@ class FileFacts:
     context_length: int | None = None  # trained, in tokens
     vocabulary: int | None = None  # tokens
     tokenizer: str = ""
+    # Equal for files of one vocabulary: same tokens in the same order. "" when not known.
+    vocabulary_digest: str = ""
     chat_template: bool = False
+    # Told from the template, conservatively: False also where it does not say.
+    tools: bool = False
+    reasoning: bool = False
     pooling: str = ""  # one of `POOLINGS`, "" when the file does not say
     block_count: int | None = None  # layers
     embedding_length: int | None = None
@@ -58,8 +66,18 @@ class FileFacts:
     sliding_window_layers: tuple[bool, ...] = ()
     expert_count: int | None = None
     expert_used_count: int | None = None
+    # Ranks of multi-head latent attention, which keeps one compressed vector a token.
+    query_rank: int | None = None
+    kv_rank: int | None = None
+    recurrent_layers: tuple[bool, ...] = ()  # those that keep a state instead of keys and values
+    recurrent_bytes: int = 0  # the state of all layers, for one request
+    rope_scaling: str = ""  # how positions beyond those first trained are reached, such as "yarn"
+    rope_scaling_factor: float | None = None
+    rope_original_context: int | None = None  # tokens, before scaling
     projector_type: str = ""  # of a projector: the family of models it fits
     projection_dim: int | None = None  # of a projector: the embedding length it fits
+    sees: bool = False  # of a projector
+    hears: bool = False  # of a projector
     shape: Mapping[str, Any] = field(default_factory=dict)  # what memory planning needs
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +113,7 @@ def facts_of(header: GgufHeader, filename: str) -> FileFacts:
     kv_heads = values.per_layer(f"{arch}.attention.head_count_kv", layers)
     # The engine's defaults: as many KV heads as heads, and the width shared out among the heads.
     head_size = width // heads[0] if width and heads and heads[0] else None
+    shape = shape_of(header)
     return FileFacts(
         kind=kind_of(header, filename),
         architecture=arch,
@@ -113,7 +132,10 @@ def facts_of(header: GgufHeader, filename: str) -> FileFacts:
         context_length=values.integer(f"{arch}.context_length"),
         vocabulary=values.length("tokenizer.ggml.tokens") or values.integer(f"{arch}.vocab_size"),
         tokenizer=values.text("tokenizer.ggml.model"),
+        vocabulary_digest=values.digest(DIGESTED),
         chat_template=has_chat_template(header),
+        tools=supports_tools(header),
+        reasoning=supports_reasoning(header),
         pooling=_pooling(values.integer(f"{arch}.pooling_type")),
         block_count=layers,
         embedding_length=width,
@@ -127,10 +149,35 @@ def facts_of(header: GgufHeader, filename: str) -> FileFacts:
         sliding_window_layers=values.flags(f"{arch}.attention.sliding_window_pattern"),
         expert_count=values.integer(f"{arch}.expert_count") or None,
         expert_used_count=values.integer(f"{arch}.expert_used_count") or None,
+        query_rank=values.integer(f"{arch}.attention.q_lora_rank") or None,
+        kv_rank=values.integer(f"{arch}.attention.kv_lora_rank") or None,
+        recurrent_layers=shape.recurrent,
+        recurrent_bytes=_recurrent_bytes(shape),
+        rope_scaling=_rope_scaling(header, values, arch),
+        rope_scaling_factor=values.number(f"{arch}.rope.scaling.factor")
+        or values.number(f"{arch}.rope.scale_linear"),
+        rope_original_context=values.integer(f"{arch}.rope.scaling.original_context_length"),
         projector_type=_projector_type(values),
         projection_dim=_projection_dim(values),
-        shape=shape_of(header).to_json(),
+        sees=_sees(values, arch),
+        hears=values.flag("clip.has_audio_encoder"),
+        shape=shape.to_json(),
     )
+
+
+def _recurrent_bytes(shape: ModelShape) -> int:
+    alone = Load(context=0, slots=1)
+    return sum(state_bytes(shape, layer, alone) for layer in range(shape.layers))
+
+
+def _rope_scaling(header: GgufHeader, values: Values, arch: str) -> str:
+    """The scaling's name, or where only tensors tell of it, theirs."""
+    if named := values.text(f"{arch}.rope.scaling.type"):
+        return named
+    names = {tensor.name for tensor in header.tensors}
+    if "rope_factors_long.weight" in names or "blk.0.rope_factors_long.weight" in names:
+        return "longrope"
+    return "llama3" if {"rope_freqs.weight", "blk.0.rope_freqs.weight"} & names else ""
 
 
 def _base_models(values: Values) -> tuple[str, ...]:
@@ -141,6 +188,12 @@ def _base_models(values: Values) -> tuple[str, ...]:
 
 def _pooling(number: int | None) -> str:
     return POOLINGS[number] if number is not None and number < len(POOLINGS) else ""
+
+
+def _sees(values: Values, arch: str) -> bool:
+    # The oldest projectors say nothing, and all of them see.
+    silent = arch == "clip" and not values.flag("clip.has_audio_encoder")
+    return values.flag("clip.has_vision_encoder") or silent
 
 
 def _projector_type(values: Values) -> str:

@@ -9,6 +9,7 @@ from models_app.gguf import ArrayInfo, Value
 
 MAX_INTEGER: Final = 2**31 - 1  # the engine's own range for sizes and counts
 MAX_LAYERS: Final = 1_024
+MAX_NUMBER: Final = 1e15
 MAX_TEXT: Final = 200  # characters of a name
 MAX_TEXTS: Final = 64
 
@@ -33,6 +34,17 @@ class Values:
         """An integer from 0 to `most`."""
         return _integer(self._metadata.get(key), most)
 
+    def number(self, key: str) -> float | None:
+        """A number from 0 to `MAX_NUMBER`."""
+        value = self._metadata.get(key)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return float(value) if 0 <= value <= MAX_NUMBER else None
+
+    def flag(self, key: str) -> bool:
+        """Whether a flag is there and set."""
+        return self._metadata.get(key) is True
+
     def largest(self, key: str) -> int | None:
         """An integer, or the largest in an array of them."""
         value = self._metadata.get(key)
@@ -50,6 +62,11 @@ class Values:
         """An array of flags, which some writers store as numbers."""
         value = self._metadata.get(key)
         return tuple(map(bool, _integers(value))) if isinstance(value, tuple) else ()
+
+    def digest(self, key: str) -> str:
+        """The digest of an array that was stepped over, "" where there is none."""
+        value = self._metadata.get(key)
+        return value.digest if isinstance(value, ArrayInfo) else ""
 
     def length(self, key: str) -> int | None:
         """How many items an array has."""

@@ -19,7 +19,7 @@ from models_app.models import GgufFile, ModelFolder
 from models_app.walk import FoundFile
 
 # Raise it when facts.py reads something new: every file is then read once more.
-FACTS_VERSION: Final = 2
+FACTS_VERSION: Final = 3
 
 BATCH: Final = 100
 """Rows a transaction: other writers wait a few milliseconds at most."""

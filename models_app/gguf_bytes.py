@@ -6,7 +6,9 @@ bounds below before a byte is read or memory is taken for it.
 
 from __future__ import annotations
 
+import re
 import struct
+from functools import cache
 from typing import Final, Protocol
 
 # A vocabulary of 262,144 tokens makes a header of 6.5 MB. These bounds leave room for merges and
@@ -17,6 +19,24 @@ MAX_KEPT_BYTES: Final = 16 * 1024 * 1024  # text and numbers remembered, in one 
 CHUNK_BYTES: Final = 1024 * 1024
 # Every byte is read at most once, and only the last read goes past what was needed.
 MAX_BYTES_READ: Final = MAX_HEADER_BYTES + CHUNK_BYTES
+
+
+BLOCK: Final = 1024
+"""Strings stepped over at once, where all are short."""
+_SHORT: Final = 64  # bytes; nearly all tokens are shorter
+
+
+@cache
+def _short_strings(order: str) -> re.Pattern[bytes]:
+    """A whole block of short strings, lengths included.
+
+    Stepping over a vocabulary in C rather than in a loop takes a third off the time of a scan. The
+    lengths stand in the order in which tokens have them most.
+    """
+    lengths = sorted(range(_SHORT), key=lambda length: abs(length - 6))
+    spelled = (struct.pack(f"{order}Q", length) for length in lengths)
+    strings = (re.escape(s) + b"." * n for s, n in zip(spelled, lengths, strict=True))
+    return re.compile(b"(?:%s){%d}+" % (b"|".join(strings), BLOCK), re.DOTALL)
 
 
 class GgufError(Exception):
@@ -189,21 +209,25 @@ class Cursor:
         """Step over `count` strings: each is its length in eight bytes, then its bytes."""
         self.count_items(count, what)
         self.require(8 * count, what)
-        unpack_from = self._u64.unpack_from
+        unpack_from, match = self._u64.unpack_from, _short_strings(self.order).match
         left = count
         while left:
             self._fill(8, what)
             buffer, at = self._buffer, self._at
-            stepped = 0
-            # The hot loop of a scan: a vocabulary has up to 262,144 strings. A length that leads
+            # The hot loop of a scan: a vocabulary has up to 262,144 strings.
+            while left >= BLOCK and (block := match(buffer, at)):
+                at = block.end()
+                left -= BLOCK
+            # One by one where a block has a long string or the buffer ends. A length that leads
             # past the buffer, however large, raises at the next turn and `skip` judges it.
+            several = stepped = min(left, BLOCK)
             try:
-                for stepped in range(left):  # noqa: B007
+                for stepped in range(several):  # noqa: B007
                     at += 8 + unpack_from(buffer, at)[0]
             except (struct.error, OverflowError):
                 left -= stepped
             else:
-                left = 0
+                left -= several
             self.skip(at - self._at, what, digest)
 
     def _fill(self, count: int, what: str) -> None:

@@ -17,7 +17,9 @@ from models_app.units import short_count
 
 # The kinds that an engine serves by themselves. The others wait in the list of files until a
 # model names them, or until a person makes a model of one by hand.
-SERVED_KINDS: Final = frozenset({Kind.CHAT, Kind.BASE, Kind.EMBEDDING, Kind.RERANKER})
+SERVED_KINDS: Final = frozenset(
+    {Kind.CHAT, Kind.VISION, Kind.AUDIO, Kind.BASE, Kind.EMBEDDING, Kind.RERANKER}
+)
 
 _NOT_CHOICES: Final = frozenset({"id", "model_id", "name", "description", "file", "created_at"})
 

@@ -10,17 +10,24 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from models_app.gguf import GgufHeader, TextInfo, Value
+from models_app.chat_template import has_chat_template
+from models_app.gguf import GgufHeader, Value
 
 
 class Kind(StrEnum):
-    """What a file is for. A vision model is a chat model that has a projector beside it."""
+    """What a file is for.
+
+    No header tells `VISION` and `AUDIO`: they are chat models with a projector beside them, which
+    a scan finds out once it knows all files.
+    """
 
     CHAT = "chat"
+    VISION = "vision"  # a chat model that sees
+    AUDIO = "audio"  # a chat model that hears
     BASE = "base"  # continues a text, was not taught to answer
     EMBEDDING = "embedding"
     RERANKER = "reranker"
-    AUDIO = "audio"  # makes sound
+    SPEECH = "speech"  # makes sound
     PROJECTOR = "projector"  # lets a model see or hear
     DRAFT = "draft"  # only guesses ahead for a bigger model
     LORA = "lora"
@@ -55,13 +62,18 @@ def kind_of(header: GgufHeader, filename: str) -> Kind:
     return _special_kind(header) or _model_kind(_Clues(header, filename))
 
 
-def has_chat_template(header: GgufHeader) -> bool:
-    """Whether the file brings a template, under the plain key or a named one."""
-    return any(
-        value != "" and isinstance(value, str | TextInfo)
-        for key, value in header.metadata.items()
-        if key == "tokenizer.chat_template" or key.startswith("tokenizer.chat_template.")
-    )
+def with_projector(kind: Kind, *, sees: bool, hears: bool) -> Kind:
+    """The kind of a model of some kind, loaded with a projector that `sees` or `hears`."""
+    if kind is not Kind.CHAT:
+        return kind
+    if sees:
+        return Kind.VISION
+    return Kind.AUDIO if hears else kind
+
+
+def without_projector(kind: Kind) -> Kind:
+    """The reverse of `with_projector`."""
+    return Kind.CHAT if kind in (Kind.VISION, Kind.AUDIO) else kind
 
 
 def _special_kind(header: GgufHeader) -> Kind | None:
@@ -105,7 +117,7 @@ class _Clues:
 
 def _model_kind(clues: _Clues) -> Kind:
     if clues.arch in _SPEAKERS:
-        return Kind.AUDIO
+        return Kind.SPEECH
     if clues.arch in _DRAFTERS:
         return Kind.DRAFT
     if clues.pooling == _POOLING_RANK or clues.classifies or clues.tags & _RERANKER_TAGS:

@@ -32,6 +32,7 @@ def launch_options(
         alias=candidate.model_id,
         projector=candidate.projector.path if candidate.projector else "",
         draft_model=candidate.draft.path if candidate.draft else "",
+        draft_gpu_layers=0 if candidate.draft and not resources.gpus else None,
         context=load.context,
         slots=load.slots,
         kv_unified=True if load.unified else None,
@@ -69,6 +70,8 @@ def _placed(
         gpu_layers=ALL_LAYERS if everything else placement.offloaded,
         cpu_expert_layers=placement.cpu_expert_layers or None,
     )
+    if candidate.draft:
+        options = _with_draft(options, found, resources)
     names = tuple(resources.gpus[number].name for number in found.gpus)
     if 0 < len(names) < len(resources.gpus):
         options = replace(options, devices=names)
@@ -77,6 +80,14 @@ def _placed(
     if names and len(resources.gpus) > 1:
         return replace(options, split_mode="none")
     return options
+
+
+def _with_draft(options: LaunchOptions, found: Fit, resources: Resources) -> LaunchOptions:
+    """The draft model whole on the first GPU, where the plan counts it, or in RAM without one."""
+    if not found.placement.offloaded:
+        return replace(options, draft_gpu_layers=0)
+    first = resources.gpus[found.gpus[0]].name
+    return replace(options, draft_gpu_layers=ALL_LAYERS, draft_device=first)
 
 
 def _flash_attention(candidate: Candidate, found: Fit) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from models_app.buffers import Load, cache_bytes, compute_bytes, output_bytes, state_bytes
 from models_app.shape import LayerBytes, ModelShape
+
+GUESSES: Final = 3
+"""Tokens that a draft model guesses ahead in one go: the engine's own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,17 @@ def plan_memory(
     else:
         cpu = _plus(cpu, extra=extra_bytes)
     return MemoryPlan(cpu=cpu, gpus=tuple(gpus))
+
+
+def draft_bytes(draft: ModelShape, target: ModelShape, load: Load) -> int:
+    """All that a draft model takes beside a `target` that is loaded in this way.
+
+    The engine gives it as much context, cached in 16 bits, and the target room for the results of
+    every guess.
+    """
+    own = replace(load, type_k="f16", type_v="f16")
+    results = 4 * load.slots * GUESSES * target.vocabulary
+    return plan_memory(draft, own, Placement()).total + results
 
 
 def _layer(shape: ModelShape, number: int, *, on_cpu: bool) -> LayerBytes:

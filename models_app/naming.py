@@ -98,6 +98,12 @@ def model_base(filename: str) -> tuple[str, str]:
     return name or f"model-{_short_hash(filename)}", ""
 
 
+def quantization_rank(quantization: str) -> int:
+    """Its place in `PREFERRED_QUANTIZATIONS`; others follow, full-size weights come last."""
+    name = _slug(quantization)
+    return _RANK.get(name, len(_RANK) + (name in _FULL_SIZE))
+
+
 def full_id(filename: str) -> str:
     """`<base>-<quantization>`, or the base alone when the name tells no quantization."""
     base, quant = model_base(filename)
@@ -142,9 +148,8 @@ def assign_ids(candidates: Iterable[Candidate], taken: Mapping[str, ModelId]) ->
 
 
 def _order(candidate: Candidate) -> tuple[int, str, str, str]:
-    quant = model_base(candidate.path)[1]
-    last = len(_RANK) + (quant in _FULL_SIZE)
-    return _RANK.get(quant, last), candidate.path.casefold(), candidate.path, candidate.key
+    rank = quantization_rank(model_base(candidate.path)[1])
+    return rank, candidate.path.casefold(), candidate.path, candidate.key
 
 
 def _longer_ids(candidate: Candidate) -> Iterator[str]:

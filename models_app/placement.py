@@ -8,7 +8,7 @@ from functools import partial
 
 from models_app.buffers import Load, cache_bytes, state_bytes
 from models_app.devices import Resources
-from models_app.memory import MemoryPlan, Placement, plan_memory
+from models_app.memory import MemoryPlan, Placement, draft_bytes, plan_memory
 from models_app.shape import ModelShape
 
 CONTEXT_STEP = 1024
@@ -37,6 +37,7 @@ class Room:
     shape: ModelShape
     resources: Resources
     extra_bytes: int = 0
+    draft: ModelShape | None = None
     factor: float = 1.0
     """What every figure is multiplied with before it must fit."""
     gpu_share: float = 1.0
@@ -44,8 +45,7 @@ class Room:
 
     def fit(self, load: Load, placement: Placement, gpus: tuple[int, ...] = ()) -> Fit | None:
         """This way of loading, if every device has room for it."""
-        memory = plan_memory(self.shape, load, placement, extra_bytes=self.extra_bytes)
-        found = Fit(load, placement, memory, gpus)
+        found = Fit(load, placement, self._memory(load, placement), gpus)
         return found if self.fits(found) else None
 
     def fits(self, fit: Fit) -> bool:
@@ -94,7 +94,10 @@ class Room:
         return Fit(load, placement, self._memory(load, placement), gpus)
 
     def _memory(self, load: Load, placement: Placement) -> MemoryPlan:
-        return plan_memory(self.shape, load, placement, extra_bytes=self.extra_bytes)
+        extra = self.extra_bytes
+        if self.draft:
+            extra += draft_bytes(self.draft, self.shape, load)
+        return plan_memory(self.shape, load, placement, extra_bytes=extra)
 
     def _layers(self, load: Load, count: int) -> Fit | None:
         found = self.layers(load, count)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
-from models_app import engine_build, hardware, rungs
+from models_app import drafts, engine_build, experience, hardware, learned, rungs
 from models_app.buffers import projector_scratch
 from models_app.command import build_argv, command_line
 from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.facts import FileFacts
 from models_app.hardware import GIB, Machine
+from models_app.measured import Measured
 from models_app.memory import Use
 from models_app.models import EngineBuild, GgufFile, ServedModel, ServerSettings
-from models_app.preferences import Candidate, Choices, Companion, Preferences
+from models_app.preferences import Candidate, Choices, Companion, Draft, Preferences
 from models_app.shape import ModelShape, join
 from models_app.shape_guess import guess_shape
 from models_app.tuning import Plan, choose
 from models_app.what_if import Wishes
 
 DEFAULT_BINARY = "llama-server"
+MOST_LESSONS = 4
+"""How often one planning run may make room because a load once took more than was predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class PlanContext:
     flags: EngineFlags
     binary: str = DEFAULT_BINARY
     """Path of llama-server; its bare name while none was found."""
+    known: learned.Known = field(default_factory=dict)
+    """What loads with this build really took."""
 
     @classmethod
     def load(cls) -> PlanContext:
@@ -48,6 +54,7 @@ class PlanContext:
             preferences=preferences_of(ServerSettings.current()),
             flags=engine_build.flags_of(build),
             binary=build.path if build else DEFAULT_BINARY,
+            known=learned.known(learned.Build.of_row(build)) if build else {},
         )
 
 
@@ -81,8 +88,38 @@ def plan_for(model: ServedModel, context: PlanContext, wishes: Wishes | None = N
         if wishes.preferences.get("vram") and not machine.devices:
             # A GPU that is not there can only be wished for.
             machine = replace(machine, devices=None, gpus=())
-    caps = rungs.caps_of(model, context.machine)
-    return choose(candidate_of(model), machine, preferences, choices, context.flags, caps)
+    candidate = candidate_of(model)
+    again = partial(choose, candidate, machine, preferences, choices, context.flags)
+    plan = again(rungs.caps_of(model, context.machine))
+    for _ in range(MOST_LESSONS):
+        measured = _measured(plan, model, candidate, context)
+        if measured is None:
+            return plan
+        caps = experience.caps_below(plan, measured)
+        smaller = again(caps) if caps else None
+        if smaller is None or not smaller.fits:
+            return experience.noted(plan, measured)
+        plan = smaller
+    return plan
+
+
+def _measured(
+    plan: Plan, model: ServedModel, candidate: Candidate, context: PlanContext
+) -> Measured | None:
+    """What the same load took the last time it was measured, if it ever was."""
+    assert model.file is not None
+    records = context.known.get(model.file.pk)
+    found = records.get(key_of(plan, model.file, candidate, context)) if records else None
+    return experience.matched(plan, found) if found else None
+
+
+def key_of(plan: Plan, file: GgufFile, candidate: Candidate, context: PlanContext) -> learned.Key:
+    """Under what a load that follows this plan is remembered."""
+    return learned.Key(
+        contents=learned.contents_of(file, candidate),
+        options=learned.options_of(build_argv(context.binary, plan.options, context.flags)),
+        device=learned.device_of(context.machine.cpu.name, plan),
+    )
 
 
 def command_text(model: ServedModel, context: PlanContext) -> str:
@@ -97,7 +134,9 @@ def text_of(plan: Plan, context: PlanContext) -> str:
 
 def find_model(name: str) -> ServedModel | None:
     """The model with this id or alias."""
-    rows = ServedModel.objects.select_related("file__projector", "projector")
+    rows = ServedModel.objects.select_related(
+        "file__projector", "file__draft", "projector", "draft"
+    )
     return rows.filter(model_id=name).first() or rows.filter(aliases__alias=name).first()
 
 
@@ -106,14 +145,30 @@ def describe(plan: Plan, context: PlanContext) -> dict[str, Any]:
     devices = [{"device": "CPU", "room": plan.resources.ram, **_use(plan.memory.cpu)}]
     for device, use in zip(plan.devices, plan.memory.gpus, strict=True):
         devices.append({"device": device.name, "room": device.budget, **_use(use)})
+    loads = plan.measured.devices if plan.measured else (None,) * len(devices)
+    for values, load in zip(devices, loads, strict=True):
+        values["measured"] = load.measured if load else None
     return {
         "fits": plan.fits,
         "sure": plan.sure,
         "contextPerRequest": plan.context_per_request,
         "command": text_of(plan, context),
         "memory": devices,
-        "totalBytes": plan.memory.total,
+        "totalBytes": plan.total,
+        "predicted": plan.memory.total,
+        **_measurement(plan.measured),
         "reasons": [{"topic": reason.topic, "text": reason.text} for reason in plan.reasons],
+    }
+
+
+def _measurement(measured: Measured | None) -> dict[str, Any]:
+    """What the load took the last time: bytes, how far off the prediction was (-0.1 is 10 % too
+    low), seconds. Nothing but null while it never was measured."""
+    return {
+        "measured": measured.total if measured else None,
+        "error": round(measured.error, 4) if measured else None,
+        "measuredAt": measured.at.isoformat() if measured else None,
+        "loadSeconds": round(measured.load_seconds, 3) if measured else None,
     }
 
 
@@ -133,6 +188,7 @@ def candidate_of(model: ServedModel) -> Candidate:
         kind=facts.kind,
         pooling=facts.pooling,
         projector=_companion(model.projector_file()),
+        draft=_draft(model.draft_file(), facts),
     )
 
 
@@ -154,6 +210,14 @@ def _companion(file: GgufFile | None) -> Companion | None:
     shape = file.facts.get("shape")
     scratch = projector_scratch(ModelShape.from_json(shape)) if shape else 0
     return Companion(file.path, file.size + scratch)
+
+
+def _draft(file: GgufFile | None, target: FileFacts) -> Draft | None:
+    """The draft model, unless the engine would not let it guess for `target`."""
+    if file is None:
+        return None
+    facts = FileFacts.from_json(file.facts)
+    return Draft(file.path, _shape(file, facts)) if drafts.may_draft(facts, target) else None
 
 
 def choices_of(model: ServedModel) -> Choices:

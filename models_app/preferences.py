@@ -37,11 +37,24 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A file that is loaded beside a model: its projector or its draft model."""
+    """A file that is loaded beside a model, as its projector is."""
 
     path: str
     size: int
     """Bytes it takes, its scratch memory included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A small model that is loaded beside a bigger one and guesses ahead for it."""
+
+    path: str
+    shape: ModelShape
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return self.shape.weight_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,12 @@ class Candidate:
     kind: Kind = Kind.CHAT
     pooling: str = ""
     projector: Companion | None = None
-    draft: Companion | None = None
+    draft: Draft | None = None
 
     @property
     def companion_bytes(self) -> int:
-        return sum(one.size for one in (self.projector, self.draft) if one)
+        """What a projector takes; a draft model's share depends on how the model is loaded."""
+        return self.projector.size if self.projector else 0
 
     @property
     def is_embedding(self) -> bool:

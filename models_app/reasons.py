@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models_app.buffers import is_measured
 from models_app.devices import Resources, gpu_margin, ram_margin
+from models_app.memory import GUESSES, draft_bytes
 from models_app.placement import Fit
 from models_app.preferences import Candidate
 
@@ -52,6 +53,8 @@ def explain(
     _placement(reasons, candidate, found, resources)
     _context(reasons, found, target)
     _slots(reasons, found)
+    if candidate.draft:
+        reasons.add("draft", _draft(candidate, found, resources))
     if not found.load.repack and not resources.gpus:
         reasons.add("weights", "No second, rearranged copy of the weights: RAM has no room for it.")
     if not fits:
@@ -64,11 +67,22 @@ def explain(
         reasons.add("fit", _certainty(candidate, sure=sure))
 
 
+def _draft(candidate: Candidate, found: Fit, resources: Resources) -> str:
+    assert candidate.draft is not None
+    where = resources.gpus[found.gpus[0]].name if found.gpus else "RAM"
+    taken = draft_bytes(candidate.draft.shape, candidate.shape, found.load)
+    return (
+        f"A small model guesses {GUESSES} tokens ahead and this one checks them, so the text stays "
+        f"the same. It takes {size(taken)} in {where}."
+    )
+
+
 def _certainty(candidate: Candidate, *, sure: bool) -> str:
     if sure:
         return "The estimate is exact enough, so the engine need not probe memory first."
-    if not (candidate.shape.exact and is_measured(candidate.shape)):
-        name = candidate.shape.architecture or "this file"
+    shapes = [candidate.shape, *([candidate.draft.shape] if candidate.draft else [])]
+    if guessed := next((one for one in shapes if not (one.exact and is_measured(one))), None):
+        name = guessed.architecture or "this file"
         return (
             f"The estimate for {name} was never compared with the engine's, so it is taken 15 % "
             f"higher, and the engine checks for itself what fits."

@@ -1,9 +1,9 @@
 """Brings the rows of files and models up to date with what the tracked folders hold.
 
 One scan goes: walk the folders, read the headers that are new or changed, then settle what only
-shows with all files known: split models, projectors, models to introduce. A file that cannot be
-read keeps its reason and stops nothing. Whatever the order of folders and files, the outcome is
-the same; a scan that was cut off is made whole by the next one.
+shows with all files known: split models, projectors, draft models, models to introduce. A file
+that cannot be read keeps its reason and stops nothing. Whatever the order of folders and files, the
+outcome is the same; a scan that was cut off is made whole by the next one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import file_rows, introduce, projectors, splits
-from models_app.kinds import Kind
+from models_app import drafts, file_rows, introduce, projectors, splits
+from models_app.facts import FileFacts
+from models_app.kinds import Kind, with_projector, without_projector
 from models_app.models import GgufFile, ModelFolder
 from models_app.walk import FoundFile, Walk, identities, shown, walk
 
@@ -72,14 +73,14 @@ def scan(
 
 
 def settle() -> None:
-    """Work out what depends on all files: whole split models, projectors, models to introduce."""
+    """Work out what depends on all files: split models, pairs of files, models to introduce."""
     with transaction.atomic():
         introduce.lock()
         rows = list(GgufFile.objects.filter(folder__enabled=True))
-        changed = {**_settle_splits(rows), **_settle_projectors(rows)}
+        changed = {**_settle_splits(rows), **_settle_projectors(rows), **_settle_drafts(rows)}
         GgufFile.objects.bulk_update(
             changed.values(),
-            ["state", "problem", "first_part", "parameters", "projector"],
+            ["state", "problem", "first_part", "parameters", "projector", "kind", "draft"],
             batch_size=file_rows.BATCH,
         )
         introduce.introduce(rows)
@@ -160,10 +161,38 @@ def _settle_projectors(rows: Sequence[GgufFile]) -> dict[int, GgufFile]:
     changed = {}
     for row in models:
         projector = pairs.get(row.pk)
-        if row.projector_id != (projector.pk if projector else None):
-            row.projector = projector
+        kind = _kind_with(Kind(row.kind), projector)
+        if (row.projector_id, row.kind) != (projector.pk if projector else None, kind):
+            row.projector, row.kind = projector, kind
             changed[row.pk] = row
     return changed
+
+
+def _kind_with(kind: Kind, projector: GgufFile | None) -> Kind:
+    alone = without_projector(kind)
+    if projector is None:
+        return alone
+    facts = FileFacts.from_json(projector.facts)
+    return with_projector(alone, sees=facts.sees, hears=facts.hears)
+
+
+def _settle_drafts(rows: Sequence[GgufFile]) -> dict[int, GgufFile]:
+    """Apply `drafts.pair` to `rows`; those that it changed, by primary key."""
+    models = [row for row in rows if _may_speak(row)]
+    pairs = drafts.pair(models, [row for row in rows if row.first_part_id is not None])
+    changed = {}
+    for row in models:
+        draft = pairs.get(row.pk)
+        if row.draft_id != (draft.pk if draft else None):
+            row.draft = draft
+            changed[row.pk] = row
+    return changed
+
+
+def _may_speak(row: GgufFile) -> bool:
+    """Whether the file is a whole model, be it one that only drafts."""
+    drafts_only = row.kind == Kind.DRAFT and row.state == State.OK and row.first_part_id is None
+    return drafts_only or introduce.is_servable(row)
 
 
 def _close(visits: Sequence[Visit]) -> None:

@@ -11,6 +11,7 @@ from models_app.devices import Caps, Device, Resources, resources
 from models_app.engine_help import EngineFlags
 from models_app.launch import launch_options
 from models_app.machine import Machine
+from models_app.measured import Measured
 from models_app.memory import MemoryPlan, Placement
 from models_app.placement import CAUTION, SURE_SHARE, Fit, Room, largest_context
 from models_app.preferences import Candidate, Choices, Preferences
@@ -40,6 +41,13 @@ class Plan:
     fits: bool
     sure: bool
     """The estimate is exact enough to skip the engine's own fitting."""
+    measured: Measured | None = None
+    """What the same load took the last time; `memory` stays what was predicted."""
+
+    @property
+    def total(self) -> int:
+        """Bytes on all devices: measured where it was, else predicted."""
+        return self.measured.total if self.measured else self.memory.total
 
 
 def choose(
@@ -73,6 +81,11 @@ class _Search:
         choices: Choices,
         flags: EngineFlags,
     ) -> None:
+        self.reasons = Reasons()
+        if candidate.draft and candidate.projector:
+            # Many builds refuse to start with both.
+            candidate = replace(candidate, draft=None)
+            self.reasons.add("draft", "The draft model is left out: this model has a projector.")
         self.candidate = candidate
         self.shape = candidate.shape
         self.resources = found
@@ -80,14 +93,14 @@ class _Search:
         self.choices = choices
         self.flags = flags
         factor = 1.0 if self._is_known else CAUTION
-        self.room = Room(self.shape, found, candidate.companion_bytes, factor)
-        self.reasons = Reasons()
+        draft = candidate.draft.shape if candidate.draft else None
+        self.room = Room(self.shape, found, candidate.companion_bytes, draft, factor)
 
     def plan(self) -> Plan:
         for note in self.resources.notes:
             self.reasons.add("machine", note)
         target = self._target_context()
-        found = self._search(target)
+        found = self._search(target) or self._search_without_draft(target)
         fits = found is not None
         if found is None:
             found = self._last_resort(target)
@@ -110,7 +123,8 @@ class _Search:
 
     @property
     def _is_known(self) -> bool:
-        return self.shape.exact and is_measured(self.shape)
+        shapes = [self.shape, *([self.candidate.draft.shape] if self.candidate.draft else [])]
+        return all(shape.exact and is_measured(shape) for shape in shapes)
 
     # ---- Context ------------------------------------------------------------------------------
     def _target_context(self) -> int:
@@ -140,6 +154,15 @@ class _Search:
     # ---- The ways to load it, best first --------------------------------------------------------
     def _search(self, target: int) -> Fit | None:
         return next((found for found in self._ways(target) if found), None)
+
+    def _search_without_draft(self, target: int) -> Fit | None:
+        """The same without a draft model: it only makes a model faster that loads at all."""
+        if self.candidate.draft is None:
+            return None
+        self.candidate = replace(self.candidate, draft=None)
+        self.room = replace(self.room, draft=None)
+        self.reasons.add("draft", "The draft model is left out: there is no room for it.")
+        return self._search(target)
 
     def _ways(self, target: int) -> Iterator[Fit | None]:
         """Ways that fit, best first.

@@ -11,17 +11,19 @@ from types import FrameType
 
 import uvicorn
 
+from proxy_app.http_protocol import Protocol
 from proxy_app.serving import DRAIN_SECONDS, SERVING
 
-CUT_SECONDS = 5
-"""How long connections may take to close once their requests were cut off."""
+CUT_SECONDS = 1.0
+"""How long answers may take to end by themselves once their engines were stopped."""
 
 
 def configuration() -> uvicorn.Config:
     """What uvicorn is to serve, and how."""
     return uvicorn.Config(
         "claracore_site.asgi:application",
-        http="httptools",
+        http=Protocol,
+        ws="wsproto",
         loop="uvloop",
         lifespan="on",
         log_config=None,
@@ -29,16 +31,18 @@ def configuration() -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(DRAIN_SECONDS) + CUT_SECONDS,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS + 2 * CUT_SECONDS),
     )
 
 
 class Server(uvicorn.Server):
     """Stops on SIGINT or SIGTERM; a second one cuts off what is still running."""
 
+    _loop: asyncio.AbstractEventLoop | None = None
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
-            SERVING.cut_off()
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cut_off)
         self.should_exit = True
 
     @contextlib.contextmanager
@@ -54,10 +58,26 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         SERVING.begin_stop()
-        late = asyncio.get_running_loop().call_later(DRAIN_SECONDS, SERVING.cut_off)
+        late = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._cut_off)
         try:
             await super().shutdown(sockets)
         finally:
             late.cancel()
+
+    def _cut_off(self) -> None:
+        """End the engines and with them what they answer; then hang up on whoever stalls."""
+        SERVING.cut_off()
+        assert self._loop is not None
+        self._loop.call_later(CUT_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()

@@ -71,7 +71,7 @@ def rewrite(body: bytes, change: Rewrite) -> bytes:
     """The body with the change applied. It was read as a JSON object before."""
     try:
         document: dict[str, Any] = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The request body cannot be read: {error}.") from None
     for field in change.strip:
         _drop(document, field.split("."))

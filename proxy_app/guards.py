@@ -247,6 +247,9 @@ class GuardPool:
             except asyncio.CancelledError:
                 self._spares.append(spare)
                 raise
+            except (OSError, LaunchFailed):
+                # It failed when nobody needed it; what was short then may be there now.
+                guard = await self._spawn()
             if not guard.channel.lost.is_set():
                 return guard
         raise LaunchFailed("the server is stopping")

@@ -395,6 +395,10 @@ class Engine:
         except StrangerAnswers:
             taken = f"its port {self.port} is served by another program"
             self._post(Failed(run, Diagnosis(FailureKind.PORT_TAKEN, taken)))
+        except Exception as error:
+            # For example an address whose host is no name; unreported it would load for ever.
+            logger.exception("%r could not be asked whether it is ready", self)
+            self._post(Failed(run, Diagnosis(FailureKind.NOT_STARTED, repr(error))))
         else:
             self._post(Healthy(run))
 

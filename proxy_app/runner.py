@@ -165,6 +165,8 @@ class Runner:
             raise
         finally:
             self._waiting.pop(ticket, None)
+            # It holds the error, which holds this frame and the request's body above it.
+            del future
 
     def release(self, ticket: Ticket) -> None:
         """A granted request ended."""
@@ -181,24 +183,32 @@ class Runner:
         served = self.lineup.models[model]
         self._problems.pop(model, None)
         try:
-            spec = self._spec(served)
-        except (CannotStart, ValueError) as error:
-            self._failures[model] = partial(ModelFailedToStart, model, str(error))
-            if isinstance(error, NoBinary):
-                self._failures[model] = partial(NoEngine, str(error))
-            asyncio.get_running_loop().call_soon(self._ended, model, True)
-            return
-        engine = Engine(
-            spec,
+            engine = self._engine(served)
+        except NoBinary as error:
+            self._cannot_start(model, partial(NoEngine, str(error)))
+        except (CannotStart, ValueError, OSError) as error:
+            self._cannot_start(model, partial(ModelFailedToStart, model, str(error)))
+        except Exception as error:
+            # Unanswered, the scheduler would wait for this engine for ever.
+            logger.exception("%s could not be started", model)
+            self._cannot_start(model, partial(ModelFailedToStart, model, repr(error)))
+        else:
+            self._engines[model] = engine
+            logger.info("Loading %s", model)
+            engine.start()
+
+    def _cannot_start(self, model: str, failure: Failure) -> None:
+        self._failures[model] = failure
+        asyncio.get_running_loop().call_soon(self._ended, model, True)
+
+    def _engine(self, served: Served) -> Engine:
+        return Engine(
+            self._spec(served),
             guards=self._guards,
             ports=self._ports,
             ledger=self._ledger,
             on_change=self._engine_changed,
         )
-        self._engines[model] = engine
-        self._started[model] = time.monotonic()
-        logger.info("Loading %s", model)
-        engine.start()
 
     def stop(self, model: str) -> None:
         engine = self._engines.get(model)
@@ -230,7 +240,9 @@ class Runner:
         model = engine.spec.model_id
         if self._engines.get(model) is not engine:
             return
-        if new is EngineState.READY:
+        if new is EngineState.STARTING:
+            self._started[model] = time.monotonic()
+        elif new is EngineState.READY:
             logger.info("%s is ready on port %s", model, engine.port)
             now = time.monotonic()
             self._scheduler.on_ready(model, now)

@@ -35,6 +35,11 @@ def tokens(count: int | None) -> str:
     return NOTHING if count is None else f"{count:,}"
 
 
+def signed_percent(share: float | None) -> str:
+    """A share such as "-13.0 %"."""
+    return NOTHING if share is None else f"{share * 100:+.1f} %"
+
+
 def duration(time: timedelta | None) -> str:
     """A length of time such as "1:02:03" or "0.4 s"."""
     if time is None:

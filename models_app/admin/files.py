@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -28,6 +30,13 @@ _LEFT_OUT = frozenset(
         "shape",
     }
 )
+
+
+# Fields of a model's form -> the kinds of files they can take.
+_KINDS_FOR: Final = {
+    "projector": (Kind.PROJECTOR,),
+    "draft": (Kind.CHAT, Kind.VISION, Kind.AUDIO, Kind.BASE, Kind.DRAFT),
+}
 
 
 class FileAdmin(ReadOnlyAdmin[GgufFile]):
@@ -61,7 +70,17 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
         ),
         (
             "What belongs to it",
-            {"fields": ("part_number", "leader", "parts", "fitting", "fits")},
+            {
+                "fields": (
+                    "part_number",
+                    "leader",
+                    "parts",
+                    "fitting",
+                    "fits",
+                    "fitting_draft",
+                    "drafts_for",
+                )
+            },
         ),
         ("On disk", {"fields": ("folder", "human_size", "first_seen_at", "last_seen_at")}),
     )
@@ -76,6 +95,8 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
         "parts",
         "fitting",
         "fits",
+        "fitting_draft",
+        "drafts_for",
         "human_size",
     )
 
@@ -85,12 +106,12 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[GgufFile], search_term: str
     ) -> tuple[QuerySet[GgufFile], bool]:
-        """Offer only projectors where a form asks for a projector."""
+        """Offer only projectors where a form asks for a projector, and so for draft models."""
         queryset, duplicates = super().get_search_results(request, queryset, search_term)
         if request.path.endswith("/autocomplete/"):
             queryset = queryset.exclude(state=State.VANISHED)
-            if request.GET.get("field_name") == "projector":
-                queryset = queryset.filter(kind=Kind.PROJECTOR)
+            if kinds := _KINDS_FOR.get(request.GET.get("field_name", "")):
+                queryset = queryset.filter(kind__in=kinds, first_part=None)
         return queryset, duplicates
 
     # ---- Columns -----------------------------------------------------------------------------
@@ -148,6 +169,14 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
     @admin.display(description="models it fits")
     def fits(self, file: GgufFile) -> SafeString | str:
         return display.links(file.fits.all())
+
+    @admin.display(description="draft model that fits")
+    def fitting_draft(self, file: GgufFile) -> SafeString | str:
+        return display.link(file.draft)
+
+    @admin.display(description="models it may draft for")
+    def drafts_for(self, file: GgufFile) -> SafeString | str:
+        return display.links(file.drafts_for.all())
 
     # ---- Actions -----------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from models_app import choices, plans
@@ -12,7 +14,9 @@ from models_app.admin import display
 from models_app.admin.base import RegistryAdmin
 from models_app.admin.served_form import AliasForm, ServedModelForm
 from models_app.admin.typed import TabularInline
-from models_app.models import GgufFile, ModelAlias, ServedModel
+from models_app.models import GgufFile, LoadRecord, ModelAlias, ServedModel
+
+NEWEST_LOADS = 5
 
 
 class AliasInline(TabularInline[ModelAlias, ServedModel]):
@@ -48,16 +52,25 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         "group",
         "file__folder",
     )
-    list_select_related = ("file", "file__folder", "group")
+    list_select_related = ("file__folder", "file__projector", "projector", "group")
     search_fields = ("model_id", "name", "aliases__alias", "file__path")
     search_help_text = "Part of an id, a name, an alias or the file's path"
-    autocomplete_fields = ("file", "projector", "group")
+    autocomplete_fields = ("file", "projector", "draft", "group")
     actions = ("enable", "disable", "back_to_automatic")
-    readonly_fields = ("kind", "facts", "fitting_projector", "started_as", "reasons", "created_at")
+    readonly_fields = (
+        "kind",
+        "facts",
+        "fitting_projector",
+        "fitting_draft",
+        "started_as",
+        "reasons",
+        "loads",
+        "created_at",
+    )
     save_on_top = True
     fieldsets = (
         (None, {"fields": ("model_id", "name", "description", "enabled", "unlisted", "group")}),
-        ("File", {"fields": ("file", "facts", "fitting_projector")}),
+        ("File", {"fields": ("file", "facts", "fitting_projector", "fitting_draft")}),
         (
             "Tuning",
             {
@@ -70,11 +83,13 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                     "slots",
                     "projector",
                     "use_projector",
+                    "draft",
+                    "use_draft",
                     "extra_arguments",
                 ),
             },
         ),
-        ("How its engine is started now", {"fields": ("started_as", "reasons")}),
+        ("How its engine is started now", {"fields": ("started_as", "reasons", "loads")}),
         (
             "Requests",
             {"fields": ("ttl", "concurrency_limit", "use_model_name", "strip_params")},
@@ -98,13 +113,13 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
             .values("total")
         )
         rows = super().get_queryset(request).annotate(later_size=Subquery(later_parts))
-        return rows.defer("file__facts")
+        return rows.defer("file__facts", "file__projector__facts", "projector__facts")
 
     # ---- Columns -----------------------------------------------------------------------------
 
     @admin.display(ordering="file__kind")
     def kind(self, model: ServedModel) -> str:
-        return (model.file and model.file.kind) or display.NOTHING
+        return model.kind() or display.NOTHING
 
     @admin.display(description="quant", ordering="file__quantization")
     def quantization(self, model: ServedModel) -> str:
@@ -155,6 +170,10 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
     def fitting_projector(self, model: ServedModel) -> SafeString | str:
         return display.link(model.file.projector if model.file else None)
 
+    @admin.display(description="draft model that fits")
+    def fitting_draft(self, model: ServedModel) -> SafeString | str:
+        return display.link(model.file.draft if model.file else None)
+
     @admin.display(description="command")
     def started_as(self, model: ServedModel) -> SafeString | str:
         if model.cmd.strip():
@@ -166,6 +185,13 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
     def reasons(self, model: ServedModel) -> SafeString | str:
         plan = None if model.cmd.strip() else _plan(model)
         return display.text_block(plan[1]) if plan else display.NOTHING
+
+    @admin.display(description="newest loads")
+    def loads(self, model: ServedModel) -> SafeString | str:
+        """What they took, and how good the prediction was."""
+        rows = model.file.loads.all()[:NEWEST_LOADS] if model.file else ()
+        lines = format_html_join(SafeString("<br>"), "{}: {}", map(_load_line, rows))
+        return lines or "It was not loaded yet."
 
     # ---- Actions -----------------------------------------------------------------------------
 
@@ -198,6 +224,15 @@ def why_not_served(model: ServedModel) -> str:
     if model.file.state == GgufFile.State.OK or model.cmd.strip():
         return ""
     return model.file.problem
+
+
+def _load_line(load: LoadRecord) -> tuple[SafeString | str, str]:
+    when = timezone.localtime(load.at).strftime("%Y-%m-%d %H:%M")
+    took = f"{display.size(load.measured)} in {load.load_seconds:.1f} s"
+    if load.error is None:
+        return display.link(load, when), took
+    off = display.signed_percent(load.error)
+    return display.link(load, when), f"{took}; predicted {display.size(load.predicted)} ({off})"
 
 
 def _plan(model: ServedModel) -> tuple[str, str] | None:

@@ -10,6 +10,8 @@ from django import forms
 from models_app.admin.typed import ModelForm
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import DEFAULT_CHECK_ENDPOINT, DEFAULT_PROXY, ConfigDocument, ModelEntry
+from models_app.drafts import may_draft
+from models_app.facts import FileFacts
 from models_app.models import ModelAlias, ServedModel, ServerSettings
 
 # What the server itself puts on every command line.
@@ -107,6 +109,7 @@ class ServedModelForm(ModelForm[ServedModel]):
         if not self.instance.pk and not values.get("file") and not values.get("cmd"):
             self.add_error("file", "Choose a file, or write a command below.")
         self._check_context(values)
+        self._check_draft(values)
         if values.get("cmd") and not self.errors:
             self._check_command(values)
         return values
@@ -118,6 +121,17 @@ class ServedModelForm(ModelForm[ServedModel]):
             self.add_error(
                 "context",
                 f"The model was trained on {trained:,} tokens. Enter at most that, or nothing.",
+            )
+
+    def _check_draft(self, values: dict[str, Any]) -> None:
+        file, draft = values.get("file"), values.get("draft")
+        if file is None or draft is None:
+            return
+        if not may_draft(FileFacts.from_json(draft.facts), FileFacts.from_json(file.facts)):
+            self.add_error(
+                "draft",
+                "The engine takes guesses only from a model with exactly the same vocabulary, and "
+                "only where neither keeps a recurrent state. Choose another, or nothing.",
             )
 
     def _check_command(self, values: dict[str, Any]) -> None:

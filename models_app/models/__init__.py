@@ -4,6 +4,7 @@ from models_app.models.engine_build import EngineBuild
 from models_app.models.files import GgufFile
 from models_app.models.folders import ModelFolder
 from models_app.models.groups import ModelGroup
+from models_app.models.loads import LoadRecord
 from models_app.models.machine import MachineReport
 from models_app.models.revisions import ChangeClock, Revision
 from models_app.models.scans import ScanRun
@@ -14,6 +15,7 @@ __all__ = [
     "ChangeClock",
     "EngineBuild",
     "GgufFile",
+    "LoadRecord",
     "MachineReport",
     "ModelAlias",
     "ModelFolder",

@@ -44,6 +44,14 @@ class GgufFile(models.Model):
         related_name="fits",
         help_text="The projector that fits this model, as the metadata of both tell.",
     )
+    draft = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="drafts_for",
+        help_text="The small model of the same vocabulary that may guess ahead for this one.",
+    )
     introduced = models.BooleanField(
         default=False,
         help_text="A model was made of it once. A model a person deleted is not made again.",

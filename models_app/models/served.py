@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from models_app.kinds import Kind, with_projector, without_projector
 from models_app.models.files import GgufFile
 from models_app.models.groups import ModelGroup
 
@@ -33,6 +34,20 @@ class ServedModel(models.Model):
     )
     use_projector = models.BooleanField(
         default=True, help_text="Off: text only, even when a projector fits."
+    )
+    draft = models.ForeignKey(
+        GgufFile,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="guesses_for",
+        verbose_name="draft model",
+        help_text="Empty: the one that fits, when there is one.",
+    )
+    use_draft = models.BooleanField(
+        "use a draft model",
+        default=False,
+        help_text="On: a small model guesses ahead. The text stays the same; it takes memory.",
     )
     group = models.ForeignKey(
         ModelGroup, null=True, blank=True, on_delete=models.SET_NULL, related_name="members"
@@ -116,6 +131,15 @@ class ServedModel(models.Model):
     def __str__(self) -> str:
         return self.model_id
 
+    def draft_file(self) -> GgufFile | None:
+        """The draft model its engine is given: the chosen one, else the one that fits the file.
+
+        None without one, while drafting is off, and while the draft model cannot be read.
+        """
+        found = self.draft or (self.file.draft if self.file else None)
+        usable = self.use_draft and found and found.state == GgufFile.State.OK
+        return found if usable else None
+
     def projector_file(self) -> GgufFile | None:
         """The projector its engine is given: the chosen one, else the one that fits the file.
 
@@ -124,6 +148,19 @@ class ServedModel(models.Model):
         found = self.projector or (self.file.projector if self.file else None)
         usable = self.use_projector and found and found.state == GgufFile.State.OK
         return found if usable else None
+
+    def kind(self) -> str:
+        """What it is for as it is loaded, a `Kind`: a chat model may see or hear. "" unknown."""
+        if self.file is None or not self.file.kind:
+            return ""
+        found = self.projector_file()
+        alone = without_projector(Kind(self.file.kind))
+        if found is None:
+            return alone
+        if found == self.file.projector and self.file.kind != alone:
+            return self.file.kind  # a scan told it, without the projector's facts at hand
+        facts = found.facts
+        return with_projector(alone, sees=facts.get("sees", True), hears=facts.get("hears", False))
 
 
 class ModelAlias(models.Model):

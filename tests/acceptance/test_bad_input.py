@@ -158,6 +158,37 @@ def test_a_load_that_is_taken_back_is_answered(faulty: RunningServer) -> None:
         assert load.result().json()["code"] == "model_unloaded"
 
 
+def exchange(server: RunningServer, request: bytes) -> bytes:
+    """Everything the server answers to raw bytes until it closes the connection."""
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def test_an_offer_of_another_protocol_does_not_cost_the_body(faulty: RunningServer) -> None:
+    body = b'{"model":"good","messages":[]}'
+    reply = exchange(
+        faulty,
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+    )
+    assert reply.startswith(b"HTTP/1.1 200")
+
+
+def test_headers_without_end_are_refused(faulty: RunningServer) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X-Much: " + b"a" * 300_000
+    try:
+        reply = exchange(faulty, request)
+    except ConnectionResetError:  # It hung up before everything was sent.
+        return
+    assert reply.startswith(b"HTTP/1.1 400")
+
+
 def first_events(server: RunningServer) -> bytes:
     with requests.get(f"{server.url}/api/events", stream=True, timeout=30) as stream:
         received = b""

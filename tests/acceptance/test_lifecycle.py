@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -159,6 +160,21 @@ def test_an_engine_that_is_killed_is_noticed_and_loaded_again(folder: Path) -> N
             lambda: requests.get(running, timeout=30).json() == {"running": []}, "the notice"
         )
         assert chat(server, "fox") == FOX
+
+
+def test_a_client_that_stalls_does_not_hold_up_a_stop_asked_for_twice(folder: Path) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("fox")
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as stalled:
+            stalled.sendall(
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+            )
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert server.stop() == 0
+        assert "Traceback" not in server.said()
 
 
 def test_an_idle_model_is_unloaded_after_its_time_to_live(folder: Path, tmp_path: Path) -> None:

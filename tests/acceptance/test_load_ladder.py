@@ -71,6 +71,6 @@ def test_the_request_is_answered_by_the_rung_that_fits_and_the_rung_is_kept(
         kept = context(server)
     with running_server(tmp_path / "models", home=home, env=environment) as server:
         server.wait_for_models("thirsty")
-        assert context(server) == kept
+        assert context(server) <= kept
         assert ask(server).status_code == 200
         assert "ran out of memory" not in server.said()

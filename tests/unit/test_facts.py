@@ -118,7 +118,7 @@ def test_a_first_part_may_hold_no_tensors() -> None:
         ({"general.tags": ("text-ranking",)}, "bert", "m.gguf", Kind.RERANKER),
         ({}, "eagle3", "m.gguf", Kind.DRAFT),
         ({}, "qwen2", "Qwen2.5-Coder-DRAFT-0.5B-Q4_0.gguf", Kind.DRAFT),
-        ({}, "wavtokenizer-dec", "m.gguf", Kind.AUDIO),
+        ({}, "wavtokenizer-dec", "m.gguf", Kind.SPEECH),
         ({"general.type": "adapter", "adapter.type": "lora"}, "llama", "m.gguf", Kind.LORA),
         ({"adapter.type": "lora"}, "llama", "m.gguf", Kind.LORA),
         ({"general.type": "adapter", "adapter.type": "control"}, "llama", "m", Kind.OTHER),
@@ -279,6 +279,68 @@ def test_integer_arrays_written_by_the_gguf_package_are_read(tmp_path: Path) -> 
     assert told.context_length == 10_000_000
 
 
+def test_it_tells_the_ranks_of_latent_attention() -> None:
+    ranks: dict[str, Value] = {
+        "deepseek2.attention.q_lora_rank": 1536,
+        "deepseek2.attention.kv_lora_rank": 512,
+    }
+    told = facts(ranks, arch="deepseek2")
+    assert (told.query_rank, told.kv_rank) == (1536, 512)
+    assert (facts().query_rank, facts().kv_rank) == (None, None)
+
+
+def test_it_tells_which_layers_are_recurrent_and_what_their_state_takes() -> None:
+    state: dict[str, Value] = {
+        "mamba.embedding_length": 768,
+        "mamba.ssm.conv_kernel": 4,
+        "mamba.ssm.inner_size": 1536,
+        "mamba.ssm.state_size": 16,
+    }
+    told = facts(state, arch="mamba")
+    assert told.recurrent_layers == (True, True)
+    assert told.recurrent_bytes == 2 * 4 * (3 * 1536 + 16 * 1536)
+    assert (facts().recurrent_layers, facts().recurrent_bytes) == ((), 0)
+
+
+def test_it_tells_how_positions_are_scaled() -> None:
+    scaled: dict[str, Value] = {
+        "llama.rope.scaling.type": "yarn",
+        "llama.rope.scaling.factor": 4.0,
+        "llama.rope.scaling.original_context_length": 32768,
+    }
+    told = facts(scaled)
+    assert (told.rope_scaling, told.rope_scaling_factor) == ("yarn", 4.0)
+    assert told.rope_original_context == 32768
+    assert facts({"llama.rope.scale_linear": 2.0}).rope_scaling_factor == 2.0
+    assert facts(None, tensor("rope_freqs.weight")).rope_scaling == "llama3"
+    assert facts(None, tensor("rope_factors_long.weight")).rope_scaling == "longrope"
+    assert facts({"llama.rope.scaling.factor": float("nan")}).rope_scaling_factor is None
+
+
+def test_it_tells_whether_a_projector_sees_or_hears() -> None:
+    def senses(**flags: Value) -> tuple[bool, bool]:
+        told = facts(
+            {f"clip.has_{name}_encoder": value for name, value in flags.items()}, arch="clip"
+        )
+        return told.sees, told.hears
+
+    assert senses(vision=True) == (True, False)
+    assert senses(audio=True) == (False, True)
+    assert senses(vision=True, audio=True) == (True, True)
+    assert senses() == (True, False)
+    assert (facts().sees, facts().hears) == (False, False)
+
+
+def test_files_of_one_vocabulary_have_one_digest(tmp_path: Path) -> None:
+    def digest(name: str, sentence: str, **options: Any) -> str:
+        return read(write_reciter(tmp_path / name, sentence, **options)).vocabulary_digest
+
+    one = digest("a", "To be, or not to be.")
+    assert len(one) == 32
+    assert digest("b", "To be, or not to be.", layers=3, context_length=64) == one
+    assert digest("c", "To be, or not to bee.") != one
+
+
 def test_facts_survive_json(tmp_path: Path) -> None:
     told = read(write_reciter(tmp_path / "m.gguf", "To be, or not to be."))
     assert FileFacts.from_json(json.loads(json.dumps(told.to_json()))) == told
@@ -306,6 +368,8 @@ KEYS = [
     "tokenizer.chat_template", "tokenizer.ggml.tokens", "llama.block_count", "llama.pooling_type",
     "llama.attention.head_count", "llama.attention.head_count_kv", "llama.embedding_length",
     "llama.attention.sliding_window_pattern", "llama.feed_forward_length", "llama.vocab_size",
+    "llama.rope.scaling.type", "llama.rope.scaling.factor", "llama.ssm.inner_size",
+    "llama.ssm.conv_kernel", "llama.attention.kv_lora_rank", "clip.has_audio_encoder",
 ]  # fmt: skip
 
 

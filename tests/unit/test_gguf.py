@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models_app import gguf
+from models_app.facts import facts_of
 from models_app.gguf import (
     ArrayInfo,
     BadValue,
@@ -185,6 +187,41 @@ def test_strings_of_any_length_are_stepped_over_exactly(lengths: list[int]) -> N
     file = CountingFile(io.BytesIO(data))
     assert parse_header(file, len(data)).metadata["last"] == 0x04030201
     assert file.bytes_read <= len(data)
+
+
+@settings(UNHURRIED, max_examples=50)
+@given(
+    st.lists(st.one_of(st.integers(0, 40), st.integers(0, 3 * CHUNK_BYTES)), min_size=65),
+    st.integers(1, 5000),
+)
+def test_a_digest_takes_in_all_tokens_wherever_they_lie(lengths: list[int], before: int) -> None:
+    items = b"".join(text(bytes([n % 251]) * n) for n in lengths)
+    tokens = pair(gguf.DIGESTED, 9, array(8, len(lengths), items))
+    moved = parse(header_bytes(pair("before", 8, text("x" * before)), tokens, pair("z", 7, b"\1")))
+    plain = hashlib.blake2b(items, digest_size=gguf.DIGEST_BYTES).hexdigest()
+    assert moved.metadata[gguf.DIGESTED] == ArrayInfo(ValueType.STRING, len(lengths), plain)
+    assert moved.metadata["z"] is True
+
+
+RUNS = st.tuples(
+    st.sampled_from([0, 1, 6, 63, 64, 65, 255, 256, 70_000]), st.sampled_from([1, 700, 1500, 4000])
+)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@settings(UNHURRIED, max_examples=25)
+@given(runs=st.lists(RUNS.filter(lambda run: run[0] < 70_000 or run[1] == 1), max_size=6))
+def test_blocks_of_short_strings_and_long_ones_between_them_are_stepped_over_exactly(
+    order: str, runs: list[tuple[int, int]]
+) -> None:
+    items = b"".join(text(b"\x06" * length, order) * count for length, count in runs)
+    count = 65 + sum(count for _, count in runs)
+    tokens = pair(gguf.DIGESTED, 9, array(8, count, items + text("x", order) * 65, order), order)
+    last = pair("last", 4, struct.pack(f"{order}I", 7), order)
+    header = parse(header_bytes(tokens, last, order=order))
+    assert header.metadata["last"] == 7
+    plain = hashlib.blake2b(items + text("x", order) * 65, digest_size=gguf.DIGEST_BYTES)
+    assert header.metadata[gguf.DIGESTED] == ArrayInfo(ValueType.STRING, count, plain.hexdigest())
 
 
 def test_it_agrees_with_the_gguf_package(tmp_path: Path) -> None:
@@ -366,7 +403,10 @@ def whole_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_reciter(path, "To be, or not to be.", metadata=extra).read_bytes()
 
 
-@settings(UNHURRIED, max_examples=400)
+# The two tests below make 2,000 hostile files. Whatever is in one, at most its own bytes are read,
+# each once, and since every item takes a byte at least, no more items are parsed than it has bytes.
+# The tests above show the bounds that hold for large files: `MAX_BYTES_READ`, `MAX_WALKED_ITEMS`.
+@settings(UNHURRIED, max_examples=1400)
 @given(data=st.data())
 def test_hostile_changes_give_a_header_or_a_named_error(
     whole_file: bytes, data: st.DataObject
@@ -394,12 +434,19 @@ def test_hostile_changes_give_a_header_or_a_named_error(
     read_within_bounds(bytes(changed))
 
 
-@settings(UNHURRIED, max_examples=200)
+@settings(UNHURRIED, max_examples=600)
 @given(st.binary(max_size=400), st.sampled_from([2, 3]), st.integers(0, 5), st.integers(0, 5))
 def test_random_bytes_give_a_header_or_a_named_error(
     noise: bytes, version: int, tensors: int, values: int
 ) -> None:
     read_within_bounds(struct.pack("<4sIQQ", b"GGUF", version, tensors, values) + noise)
+
+
+def items_of(header: GgufHeader) -> int:
+    """Values, tensors and items of arrays that were looked at, stepped over or not."""
+    arrays = [value for value in header.metadata.values() if isinstance(value, tuple | ArrayInfo)]
+    lengths = (one.length if isinstance(one, ArrayInfo) else len(one) for one in arrays)
+    return len(header.metadata) + len(header.tensors) + sum(lengths)
 
 
 def read_within_bounds(data: bytes) -> None:
@@ -412,4 +459,6 @@ def read_within_bounds(data: bytes) -> None:
     else:
         assert header.data_offset >= 24
         assert header.tensor_bytes <= len(data)
+        assert items_of(header) <= len(data)
+        facts_of(header, "model.gguf")
     assert file.bytes_read <= len(data)

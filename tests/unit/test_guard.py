@@ -172,26 +172,6 @@ def test_the_engine_inherits_neither_files_nor_deaf_ears(guard: RawGuard) -> Non
     assert guard.output() == f"[0, 1, 2]\n['{(1 << 12 | 1 << 24):016x}']\n"
 
 
-def test_it_lets_go_of_a_socket_that_came_along(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.set_inheritable(True)
-        ours, theirs = socket.socketpair()
-        theirs.set_inheritable(True)
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(guard_program()), str(theirs.fileno())],
-            close_fds=False,
-        )
-        theirs.close()
-        address = listener.getsockname()
-    with ours, ours.makefile("r") as reader:
-        order = {"argv": ["sleep", "60"], "env": PATH, "cwd": None, "log_bytes": 1 << 20}
-        ours.sendall(json.dumps({**order, "log": str(tmp_path / "log")}).encode() + b"\n")
-        assert "started" in reader.readline()
-        with socket.socket() as again:
-            again.bind(address)  # Would fail if the guard or its engine still held it.
-    process.wait(HANG_SECONDS)
-
-
 def test_it_rotates_the_log_and_keeps_one_older_file(guard: RawGuard) -> None:
     guard.run("sh", "-c", "seq 1 30000; sleep 0.2; seq 30001 60000", log_bytes=150_000)
     assert guard.exit() == (0, None)

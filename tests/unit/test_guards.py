@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -109,6 +110,16 @@ async def test_it_passes_on_nothing_of_the_servers_environment(
     assert await said(log, TOKEN_VARIABLE)
     assert "hush" not in log.read_text()
     assert b"hush" not in Path(f"/proc/{child.guard_pid}/environ").read_bytes()
+
+
+async def test_it_does_not_hold_the_servers_own_port(guards: GuardPool, log: Path) -> None:
+    """uvicorn's listening socket is inheritable; an engine that held it would block a restart."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.set_inheritable(True)
+        address = listener.getsockname()
+        await launch(guards, log, "sleep", "60")
+    with socket.socket() as again:
+        again.bind(address)
 
 
 async def test_it_clears_up_after_a_guard_that_was_killed(guards: GuardPool, log: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,8 +30,6 @@ from proxy_app.process import (
 )
 from proxy_app.start_failures import FailureKind
 from tests.processes import ROOT, alive, child_in, eventually, fake_engine, session_members
-
-EVERY_LOOP = True
 
 STOPPED, STARTING, READY, STOPPING = EngineState
 Moves = list[tuple[EngineState, EngineState]]
@@ -91,6 +90,20 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield house
     finally:
         await house.guards.aclose(0)
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """The port of a server that is no engine and gives everybody the same answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 # ---- The table ---------------------------------------------------------------------------------
@@ -188,7 +201,7 @@ async def test_an_engine_that_is_not_asked_counts_as_up_when_it_lives_on(house: 
         await broken.ensure_ready()
 
 
-async def test_it_serves_below_a_path_and_on_a_fixed_port(house: House) -> None:
+async def test_it_serves_on_a_fixed_port(house: House) -> None:
     port = house.ports.acquire()
     spec = replace(
         house.spec(argv=fake_engine(port=str(port))),
@@ -309,9 +322,14 @@ async def test_an_engine_that_never_answers_is_ended_after_its_time(house: House
 
 
 async def test_the_last_answer_of_an_engine_that_stays_unhealthy_is_told(house: House) -> None:
-    spec = replace(house.spec("--health-status", "500"), start_timeout=2.0)
-    with pytest.raises(EngineStartFailed, match=r"GET /health last answered 500"):
-        await house.engine_of(spec).ensure_ready()
+    async with answering(b"HTTP/1.1 500 Internal Server Error\r\n\r\n") as port:
+        spec = replace(
+            house.spec(argv=("sleep", "60")),
+            proxy_url=f"http://127.0.0.1:{port}/base/",
+            start_timeout=0.5,
+        )
+        with pytest.raises(EngineStartFailed, match=r"GET /base/health last answered 500"):
+            await house.engine_of(spec).ensure_ready()
 
 
 async def test_a_crash_is_noticed_at_once(house: House) -> None:
@@ -375,16 +393,9 @@ async def test_it_gives_up_when_port_after_port_is_taken(house: House) -> None:
 
 
 async def test_a_stranger_that_answers_on_the_port_does_not_count(house: House) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        writer.close()
-
-    stranger = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with stranger:
-        port = stranger.sockets[0].getsockname()[1]
-        spec = replace(house.spec("--no-listen", argv=None), proxy_url=f"http://127.0.0.1:{port}")
-        spec = replace(spec, argv=fake_engine("--no-listen", port=str(port)))
+    async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as port:
+        argv = fake_engine("--no-listen", port=str(port))
+        spec = replace(house.spec(argv=argv), proxy_url=f"http://127.0.0.1:{port}")
         with pytest.raises(EngineStartFailed, match=f"port {port} is served by another program"):
             await house.engine_of(spec).ensure_ready()
 

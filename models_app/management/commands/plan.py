@@ -56,13 +56,17 @@ def _pair(wish: str) -> tuple[str, str]:
 
 
 def _lines(plan: Plan) -> list[str]:
-    lines = [_line("CPU", plan.resources.ram, plan.memory.cpu)]
-    for device, use in zip(plan.devices, plan.memory.gpus, strict=True):
-        lines.append(_line(device.name, device.budget, use))
+    rooms = [("CPU", plan.resources.ram), *((one.name, one.budget) for one in plan.devices)]
+    uses = (plan.memory.cpu, *plan.memory.gpus)
+    loads = plan.measured.devices if plan.measured else (None,) * len(uses)
+    lines = [
+        _line(name, room, use, load.measured if load else None)
+        for (name, room), use, load in zip(rooms, uses, loads, strict=True)
+    ]
     return [*lines, "", *(f"{reason.topic:>10}  {reason.text}" for reason in plan.reasons)]
 
 
-def _line(name: str, room: int, use: Use) -> str:
+def _line(name: str, room: int, use: Use, measured: int | None) -> str:
     parts = {
         "weights": use.weights,
         "copies": use.repacked,
@@ -72,4 +76,5 @@ def _line(name: str, room: int, use: Use) -> str:
         "companions": use.extra,
     }
     words = ", ".join(f"{what} {size(count)}" for what, count in parts.items() if count)
-    return f"{name:>10}  {size(use.total)} of {size(room)}: {words}"
+    taken = f"measured {size(measured)}, predicted " if measured is not None else ""
+    return f"{name:>10}  {taken}{size(use.total)} of {size(room)}: {words}"
