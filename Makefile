@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?=
 ARGS ?=
+HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench clean
+.PHONY: help setup run demo test check fix bench tables clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -17,6 +18,7 @@ help:
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make bench                        run the benchmarks"
+	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
 	@echo "make clean                        remove the virtual environment (never models or data)"
 
 setup: $(VENV)/.installed
@@ -41,8 +43,8 @@ run: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve $(if $(MODELS),--models-folder "$(MODELS)") $(ARGS)
 
 demo: $(VENV)/.installed
-	@$(BIN)/python manage.py starter --folder var/starter
-	@exec $(BIN)/python manage.py serve --models-folder var/starter $(ARGS)
+	@$(BIN)/python manage.py starter
+	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
 	@tools/debian-packages chromium:chromium
@@ -63,6 +65,11 @@ bench: $(VENV)/.installed-dev
 	@tools/debian-packages nginx:nginx wrk:wrk
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.swap
+
+tables: $(VENV)/.installed-dev
+	@$(BIN)/python manage.py starter
+	@$(BIN)/python -m bench.memory_table --gemma "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
+	@$(BIN)/python -m bench.choices_table
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -38,17 +38,21 @@ def _whole(name: str, layers: int, weights: str, experts: str = "") -> Numbers:
 MODELS: Final = (
     _whole("Llama 3.1 8B", 32, "Q4_K"),
     Numbers("Llama 3.1 70B", "llama", f"{HUB}meta-llama/Llama-3.1-70B", 80, 8192, 128256, 131072,
-            64, 8, 128, 28672, weights="Q4_K"),
+            64, 8, 128, 28672, weights="Q4_K", seen=_BY_NAME["Llama 3.1 8B"].seen),
     _whole("Qwen3 8B", 36, "Q4_K"),
     _whole("Qwen3 30B-A3B", 48, "Q4_K"),
     _whole("Gemma 3 12B", 48, "Q4_K"),
     Numbers("Gemma 3 27B", "gemma3", f"{HUB}google/gemma-3-27b-it", 62, 5376, 262208, 131072,
-            32, 16, 128, 21504, window=1024, tied=True, weights="Q4_K"),
+            32, 16, 128, 21504, window=1024, tied=True, weights="Q4_K",
+            seen="https://ollama.com/jwang580/medgemma_27b_q8_0:latest/blobs/1ab6fc95d3b3",
+            unseen="the number of tokens"),
     _whole("gpt-oss 20B", 24, "Q8_0", "MXFP4"),
     _whole("gpt-oss 120B", 36, "Q8_0", "MXFP4"),
     _whole("DeepSeek V3", 61, "Q4_K"),
     Numbers("Mistral Small 3.1 24B", "llama", f"{HUB}mistralai/Mistral-Small-3.1-24B-Instruct-2503",
-            40, 5120, 131072, 131072, 32, 8, 128, 32768, weights="Q4_K"),
+            40, 5120, 131072, 131072, 32, 8, 128, 32768, weights="Q4_K",
+            seen=f"{HUB}darkc0de/3.2test/blob/main/config.json",
+            unseen="that 3.1 has the shape of 3.2, as 3 has"),
 )  # fmt: skip
 
 
@@ -105,8 +109,10 @@ def _introduction() -> Iterator[str]:
     )
     yield ""
     yield (
-        "The shapes are those of the published config.json files. All matrices of a model have "
-        "one type here, real files mix a few:"
+        "The shapes are those of the published config.json files. Each was compared with a public "
+        "text that repeats them: a copy, or the header of a GGUF file made of the model; what no "
+        "such text confirmed is said. All matrices of a model have one type here, real files mix "
+        "a few:"
     )
     yield ""
     for numbers in MODELS:
@@ -114,7 +120,9 @@ def _introduction() -> Iterator[str]:
         if numbers.expert_weights:
             kinds += f", experts {numbers.expert_weights}"
         total = size(shape_for(numbers).weight_bytes)
-        yield f"- [{numbers.name}]({numbers.source}): {kinds}, {total}"
+        read = f"read [here]({numbers.seen})" if numbers.seen else "not confirmed"
+        missing = f"; not confirmed: {numbers.unseen}" if numbers.unseen and numbers.seen else ""
+        yield f"- [{numbers.name}]({numbers.source}): {kinds}, {total}; {read}{missing}"
 
 
 def _tables() -> Iterator[str]:

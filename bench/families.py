@@ -45,6 +45,11 @@ class Numbers:
     weights: str = "F16"
     expert_weights: str = ""
     """Type of the experts' matrices where it is another."""
+    seen: str = ""
+    """Where these numbers were read: `source` is the model's own page, which needs an account or
+    was not at hand."""
+    unseen: str = ""
+    """Which of them could not be read anywhere."""
 
     @property
     def query(self) -> int:

@@ -122,6 +122,7 @@ def main() -> None:
         folder = arguments.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         paths = write_files(folder, arguments.files)
+        os.sync()  # or the scan would share the disk with what was just written
         with product(Path(home)):
             first, again = scan_times(folder, arguments.files)
         package = median(package_seconds(path) for path in paths[: arguments.sample])

@@ -31,6 +31,18 @@ class ImportReport:
     settings: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """For example: 2 models created, 1 changed, 5 unchanged; 1 warning."""
+        counts = {
+            "created": len(self.created),
+            "changed": len(self.changed),
+            "removed": len(self.removed),
+            "unchanged": len(self.unchanged),
+        }
+        models = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        lines = [f"models: {models or 'none'}"]
+        return "\n  ".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
 
 def apply(parsed: ParsedConfig, *, replace: bool = False) -> ImportReport:
     """Bring the database to what a file says.

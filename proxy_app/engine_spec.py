@@ -32,6 +32,8 @@ class EngineSpec:
     stop_grace: float = GRACE_SECONDS
     """Seconds from the first SIGTERM to SIGKILL."""
     log_bytes: int = LOG_BYTES
+    api_key: str = ""
+    """What its requests have to carry; empty: nothing. Only the gateway knows it."""
     working_directory: Path | None = None
 
     def __post_init__(self) -> None:

@@ -16,11 +16,23 @@ _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-aut
 _OURS = frozenset((b"host", b"content-length", b"expect")) | _CREDENTIALS
 
 _EVENT_STREAM = b"text/event-stream"
+_CROSS_ORIGIN = b"access-control-"
 
 
-def engine_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The client's headers that an engine may see."""
-    return [pair for pair in forwardable(scope["headers"]) if pair[0] not in _OURS]
+def engine_headers(scope: Scope, api_key: str) -> list[tuple[bytes, bytes]]:
+    """The client's headers that an engine may see, and the key it asks for."""
+    headers = [pair for pair in forwardable(scope["headers"]) if pair[0] not in _OURS]
+    if api_key:
+        headers.append((b"authorization", b"Bearer " + api_key.encode()))
+    return headers
+
+
+def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The engine's headers that a client may see.
+
+    Which pages may read an answer is the gateway's to say; llama-server says all of them.
+    """
+    return [pair for pair in forwardable(headers) if not pair[0].startswith(_CROSS_ORIGIN)]
 
 
 async def forward(engine: Engine, scope: Scope, target: bytes, body: bytes, send: Send) -> None:
@@ -31,9 +43,9 @@ async def forward(engine: Engine, scope: Scope, target: bytes, body: bytes, send
     """
     assert engine.pool is not None
     async with await engine.pool.request(
-        scope["method"].encode(), target, engine_headers(scope), body
+        scope["method"].encode(), target, engine_headers(scope, engine.spec.api_key), body
     ) as response:
-        headers = forwardable(response.headers)
+        headers = client_headers(response.headers)
         streaming = _is_event_stream(headers)
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 
 import psutil
 
 from proxy_app.kin import start_time
 
-LISTEN = "0A"
+NETLINK_SOCK_DIAG = 4
+SOCK_DIAG_BY_FAMILY = 20
+REQUEST_AND_DUMP = 0x301
+LISTENING = 1 << 10
+"""The state TCP_LISTEN in a set of states."""
+
+HEADER = struct.Struct("=IHHII")
+"""Length, type, flags, sequence number and sender of a netlink message."""
+
+REQUEST = struct.Struct("=BBBxI 2s 46x")
+"""Family, protocol, extensions, states and local port of `struct inet_diag_req_v2`."""
+
+ANSWER = struct.Struct("=4x 4x 16s 28x 16x I")
+"""Local address and inode of `struct inet_diag_msg`."""
+
 _LOOPBACK_OR_ANY = {
-    "00000000",
-    "0100007F",
-    "0" * 32,
-    "0" * 24 + "01000000",
-    "0000000000000000FFFF00000100007F",
+    bytes(16),
+    socket.inet_pton(socket.AF_INET, "127.0.0.1") + bytes(12),
+    socket.inet_pton(socket.AF_INET6, "::1"),
+    socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1"),
 }
-"""0.0.0.0, 127.0.0.1, ::, ::1 and ::ffff:127.0.0.1 as the kernel's tables write them."""
 
 
 class Listener(Enum):
@@ -53,23 +66,37 @@ def listener_on(port: int, leader: int) -> Listener:
 
 
 def _listening(port: int) -> set[str]:
-    """The names of sockets listening on the port, as links in /proc/*/fd show them."""
-    return {
-        f"socket:[{fields[9]}]"
-        for fields in _table_rows()
-        if fields[3] == LISTEN
-        and fields[1].endswith(f":{port:04X}")
-        and fields[1].partition(":")[0] in _LOOPBACK_OR_ANY
-    }
+    """The names of sockets listening on the port, as links in /proc/*/fd show them.
 
-
-def _table_rows() -> Iterator[list[str]]:
-    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+    Empty where the kernel cannot be asked. /proc/net/tcp tells the same, but the kernel walks
+    through its table of all connections for it, which takes 6 ms and more.
+    """
+    if not hasattr(socket, "AF_NETLINK"):
+        return set()
+    found: set[str] = set()
+    for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+            found.update(_ask_kernel(family, port))
         except OSError:
             continue
-        yield from (row.split() for row in rows)
+    return found
+
+
+def _ask_kernel(family: int, port: int) -> Iterator[str]:
+    body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, LISTENING, port.to_bytes(2, "big"))
+    head = HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, REQUEST_AND_DUMP, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(head + body)
+        while True:
+            data = kernel.recv(65536)
+            while data:
+                length, kind, *_ = HEADER.unpack_from(data)
+                if kind != SOCK_DIAG_BY_FAMILY:  # NLMSG_DONE, or an error: it knows no more.
+                    return
+                address, inode = ANSWER.unpack_from(data, HEADER.size)
+                if address in _LOOPBACK_OR_ANY:
+                    yield f"socket:[{inode}]"
+                data = data[length:]
 
 
 def _held(pid: int) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -300,13 +301,16 @@ class Runner:
             raise CannotStart(served.problem)
         if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
             raise NoBinary(engine_build.NO_ENGINE_HELP)
+        key = secrets.token_urlsafe(24) if _takes_key(served.launch.argv) else ""
         return EngineSpec(
             model_id=served.entry.model_id,
             argv=served.launch.argv,
             env={
                 **engine_build.environment_of(Path(served.launch.argv[0])),
                 **dict(served.launch.env),
+                **({"LLAMA_API_KEY": key} if key else {}),
             },
+            api_key=key,
             proxy_url=served.launch.proxy,
             check_endpoint=served.launch.check_endpoint,
             start_timeout=self.lineup.start_timeout,
@@ -461,3 +465,12 @@ class Runner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("The task %r failed", task.get_name(), exc_info=error)
+
+
+def _takes_key(argv: tuple[str, ...]) -> bool:
+    """Whether the engine is a llama-server without a key of its own.
+
+    It answers any web page otherwise, on a port that is easy to guess.
+    """
+    own = any(word.startswith("--api-key") for word in argv)
+    return Path(argv[0]).name == DEFAULT_BINARY and not own

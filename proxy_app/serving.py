@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
-from models_app.models import ServerSettings
+from models_app.models import EngineBuild, ServerSettings
 from proxy_app import listing, ui_events, worker
 from proxy_app.after_load import remember_load
 from proxy_app.engine_logs import LogFollower, follow
@@ -244,6 +244,8 @@ def _look_at_machine() -> None:
     try:
         located = engine_build.locate()
         if located is None:
+            # What an engine that is gone understood must not be planned with.
+            EngineBuild.objects.filter(active=True).update(active=False)
             logger.warning(engine_build.NO_ENGINE_HELP)
         else:
             engine_build.probe(located)

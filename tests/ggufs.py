@@ -279,14 +279,17 @@ def _silent_bert(embedding: npt.NDArray[np.float32], context_length: int) -> Ten
     return tensors
 
 
-def write_projector(path: Path, projection_dim: int = WIDTH) -> Path:
-    """Write the header of a vision projector, with one tensor for show, and give back `path`."""
+def write_projector(path: Path, projection_dim: int = WIDTH, sense: str = "vision") -> Path:
+    """Write the header of a projector, with one tensor for show, and give back `path`.
+
+    Its `sense` is "vision" or "audio".
+    """
     metadata: Metadata = {
         "general.type": "mmproj",
         "general.name": "Reciter",
-        "clip.has_vision_encoder": True,
+        f"clip.has_{sense}_encoder": True,
         "clip.projector_type": "mlp",
-        "clip.vision.projection_dim": projection_dim,
+        f"clip.{sense}.projection_dim": projection_dim,
         "clip.vision.image_size": 224,
         "clip.vision.block_count": 1,
     }

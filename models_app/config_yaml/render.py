@@ -15,7 +15,7 @@ from models_app.document import DEFAULT_CHECK_ENDPOINT, ConfigDocument, GroupEnt
 HEADER: Final = """\
 # Written by the server whenever its configuration changes. The database holds the truth:
 # what you edit here is overwritten. To use an edited copy, import it:
-#   python manage.py config import FILE     or     python manage.py serve --config FILE
+#   .venv/bin/python manage.py config import FILE     or     make run ARGS="--config FILE"
 """
 
 _NEVER_FOLD: Final = 2**30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -197,3 +198,21 @@ def first_events(server: RunningServer) -> bytes:
             if b'"type":"metrics"' in received:
                 break
     return received.replace(b"\\", b"")
+
+
+def test_an_engine_answers_only_the_gateway(server: RunningServer) -> None:
+    assert chat(server, "fox").ok
+    reply = requests.get(
+        f"{server.url}/upstream/fox/props",
+        headers={"Origin": server.url},
+        timeout=30,
+    )
+    assert reply.ok
+    assert not [name for name in reply.headers if name.lower().startswith("access-control-")]
+    (port,) = {
+        int(found) for found in re.findall(r"fox is ready on port (\d+)", server.said())[-1:]
+    }
+    direct = requests.post(
+        f"http://127.0.0.1:{port}/completion", json={"prompt": "x", "n_predict": 1}, timeout=30
+    )
+    assert direct.status_code == 401

@@ -88,17 +88,22 @@ def test_flash_attention_is_a_switch_for_builds_where_it_takes_no_word() -> None
 
 
 def test_a_draft_model_uses_the_names_of_the_build() -> None:
-    options = LaunchOptions("m", draft_model="d", draft_tokens=8)
+    options = LaunchOptions(
+        "m", draft_model="d", draft_tokens=8, draft_gpu_layers=99, draft_device="CUDA0"
+    )
     new = EngineFlags(
         values={
             "--spec-draft-model": "FNAME",
             "--model-draft": "FNAME",
             "--spec-type": "none,draft-simple",
             "--spec-draft-n-max": "N",
+            "--spec-draft-ngl": "N",
+            "--spec-draft-device": "<dev1,dev2,..>",
         }
     )
     assert build_argv("b", options, new)[5:] == [
-        *("--spec-draft-model", "d", "--spec-type", "draft-simple", "--spec-draft-n-max", "8")
+        *("--spec-draft-model", "d", "--spec-type", "draft-simple", "--spec-draft-n-max", "8"),
+        *("--spec-draft-ngl", "99", "--spec-draft-device", "CUDA0"),
     ]
     old = EngineFlags(
         values={"--model-draft": "FNAME", "--draft-max": "N", "--spec-type": "[none|ngram-cache]"}

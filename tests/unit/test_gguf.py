@@ -189,12 +189,13 @@ def test_strings_of_any_length_are_stepped_over_exactly(lengths: list[int]) -> N
     assert file.bytes_read <= len(data)
 
 
-@settings(UNHURRIED, max_examples=50)
+@settings(UNHURRIED, max_examples=30)
 @given(
-    st.lists(st.one_of(st.integers(0, 40), st.integers(0, 3 * CHUNK_BYTES)), min_size=65),
+    st.lists(st.sampled_from([0, 1, 40, CHUNK_BYTES - 60, CHUNK_BYTES, 3_000_000]), max_size=4),
     st.integers(1, 5000),
 )
-def test_a_digest_takes_in_all_tokens_wherever_they_lie(lengths: list[int], before: int) -> None:
+def test_a_digest_takes_in_all_tokens_wherever_they_lie(long: list[int], before: int) -> None:
+    lengths = [*long, *range(65)]
     items = b"".join(text(bytes([n % 251]) * n) for n in lengths)
     tokens = pair(gguf.DIGESTED, 9, array(8, len(lengths), items))
     moved = parse(header_bytes(pair("before", 8, text("x" * before)), tokens, pair("z", 7, b"\1")))

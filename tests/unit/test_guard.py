@@ -168,8 +168,11 @@ def test_the_engine_inherits_neither_files_nor_deaf_ears(guard: RawGuard) -> Non
     )
     guard.run(*PYTHON, report)
     assert guard.exit() == (0, None)
+    files, ignored = guard.output().splitlines()
+    assert files == "[0, 1, 2]"
+    # 32 and 33 are the C library's own; make, which starts the tests, leaves them ignored.
     # Python itself ignores SIGPIPE (13) and SIGXFSZ (25).
-    assert guard.output() == f"[0, 1, 2]\n['{(1 << 12 | 1 << 24):016x}']\n"
+    assert int(ignored[2:-2], 16) & ~(1 << 31 | 1 << 32) == (1 << 12 | 1 << 24)
 
 
 def test_it_rotates_the_log_and_keeps_one_older_file(guard: RawGuard) -> None:

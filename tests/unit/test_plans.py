@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +97,22 @@ def test_the_projector_is_loaded_with_its_model(context: PlanContext) -> None:
     model = make_model(projector=make_file("/models/mmproj.gguf"))
     assert value_of(words(model, context), "--mmproj") == "/models/mmproj.gguf"
     assert plan_for(model, context).memory.cpu.extra == 420 * 1024**2
+
+
+def test_a_draft_model_is_loaded_where_it_is_asked_for_and_its_vocabulary_fits(
+    context: PlanContext,
+) -> None:
+    facts = replace(FACTS, tokenizer="gpt2", vocabulary_digest="aa")
+    draft = make_file("/models/small.gguf", facts)
+    model = make_model(file=make_file("/models/big.gguf", facts), draft=draft)
+    assert "--spec-draft-model" not in words(model, context)
+    model.use_draft = True
+    argv = words(model, context)
+    assert value_of(argv, "--spec-draft-model") == "/models/small.gguf"
+    assert value_of(argv, "--spec-type") == "draft-simple"
+
+    draft.facts = replace(facts, vocabulary_digest="bb").to_json()
+    assert "--spec-draft-model" not in words(model, context)
 
 
 def test_the_servers_settings_act(context: PlanContext) -> None:

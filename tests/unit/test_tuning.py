@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from models_app.buffers import Load
 from models_app.command import ALL_LAYERS
 from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.hardware import Cpu, Gpu, Machine, Ram
 from models_app.kinds import Kind
-from models_app.preferences import Candidate, Choices, Preferences
+from models_app.memory import draft_bytes
+from models_app.preferences import Candidate, Choices, Companion, Draft, Preferences
 from models_app.shape import LayerBytes, ModelShape
 from models_app.tuning import Plan, choose
 
@@ -77,6 +79,13 @@ def machine(*vram: float, ram: float = 32, **changes: object) -> Machine:
         ),
     )
     return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def load_of(plan: Plan) -> Load:
+    """How the plan loads its model, beside GPUs."""
+    options = plan.options
+    assert options.context and options.slots
+    return Load(options.context, options.slots, repack=False)
 
 
 def said(plan: Plan, topic: str) -> str:
@@ -329,3 +338,51 @@ def test_a_build_without_a_unified_cache_gives_the_context_to_one_slot() -> None
 def test_jinja_follows_the_settings(jinja: bool) -> None:
     plan = choose(candidate(), machine(), Preferences(enable_jinja=jinja))
     assert plan.options.jinja is jinja
+
+
+def with_draft(**changes: object) -> Candidate:
+    small = llama_8b(layers=16, kv_heads=(8,) * 16, layer_bytes=(LayerBytes(dense=30 * MIB),) * 16)
+    draft = Draft("/models/small.gguf", replace(small, width=2048))
+    return replace(candidate(), draft=draft, **changes)  # type: ignore[arg-type]
+
+
+def test_a_draft_model_and_its_cache_are_counted_where_they_go() -> None:
+    alone, both = choose(candidate(), machine(24)), choose(with_draft(), machine(24))
+
+    draft = draft_bytes(with_draft().draft.shape, llama_8b(), load_of(both))  # type: ignore[union-attr]
+    cache = 16 * 32768 * 8 * 256 * 2
+    assert draft > 16 * 30 * MIB + cache
+    assert both.memory.gpus[0].extra == draft
+    assert both.memory.total == alone.memory.total + draft
+    assert both.options.draft_model == "/models/small.gguf"
+    assert (both.options.draft_gpu_layers, both.options.draft_device) == (ALL_LAYERS, "CUDA0")
+    assert "checks them" in said(both, "draft")
+
+
+def test_a_draft_model_stays_in_ram_without_a_gpu() -> None:
+    plan = choose(with_draft(), machine())
+    assert plan.memory.cpu.extra > 0
+    assert (plan.options.draft_gpu_layers, plan.options.draft_device) == (0, "")
+
+
+def test_a_draft_model_that_leaves_no_room_is_left_out_and_that_is_said() -> None:
+    plan = choose(with_draft(), machine(ram=6.5))
+    assert plan.fits
+    assert plan.options.draft_model == ""
+    assert "no room" in said(plan, "draft")
+
+
+def test_a_draft_model_is_left_out_beside_a_projector() -> None:
+    plan = choose(with_draft(projector=Companion("/models/mmproj.gguf", GIB)), machine(24))
+    assert plan.options.draft_model == ""
+    assert plan.options.projector == "/models/mmproj.gguf"
+    assert "projector" in said(plan, "draft")
+
+
+def test_a_draft_model_of_an_unknown_architecture_makes_the_plan_unsure() -> None:
+    odd = with_draft()
+    assert odd.draft is not None
+    odd = replace(odd, draft=replace(odd.draft, shape=replace(odd.draft.shape, architecture="odd")))
+    assert choose(with_draft(), machine(24)).sure
+    assert not choose(odd, machine(24)).sure
+    assert "odd" in said(choose(odd, machine(24)), "fit")

@@ -11,7 +11,7 @@ from models_app import folders
 from models_app.facts import FileFacts
 from models_app.models import GgufFile, ModelFolder, ServedModel
 from models_app.scan import Progress, scan, settle
-from tests.ggufs import cut, write_gguf, write_projector, write_split
+from tests.ggufs import cut, write_gguf, write_projector, write_reciter, write_split
 from tests.integration.scan.rows import file, files, ids, read_paths, reciter
 
 pytestmark = pytest.mark.django_db
@@ -202,6 +202,58 @@ def test_the_fitting_projector_is_found_and_one_that_comes_later_too(
     (models / "seer" / "mmproj-F16.gguf").unlink()
     scan([tracked])
     assert ServedModel.objects.get().projector_file() is None
+
+
+def test_a_chat_model_with_a_projector_is_shown_as_what_it_can_take_in(
+    models: Path, tracked: ModelFolder
+) -> None:
+    reciter(models / "seer" / "seer-2b-it-q4_0.gguf")
+    reciter(models / "listener" / "listener-2b-it-q4_0.gguf")
+    write_projector(models / "seer" / "mmproj-F16.gguf")
+    ear = write_projector(models / "listener" / "mmproj-F16.gguf", sense="audio")
+    scan([tracked])
+    kinds = {row.relative_path: row.kind for row in GgufFile.objects.all()}
+    assert kinds["seer/seer-2b-it-q4_0.gguf"] == "vision"
+    assert kinds["listener/listener-2b-it-q4_0.gguf"] == "audio"
+    assert kinds["seer/mmproj-F16.gguf"] == "projector"
+    seer = ServedModel.objects.get(model_id="seer-2b-it")
+    assert seer.kind() == "vision"
+
+    # A person's choice counts for the model, not for the file.
+    seer.use_projector = False
+    assert seer.kind() == "chat"
+    seer.use_projector, seer.projector = True, file("listener/mmproj-F16.gguf")
+    assert seer.kind() == "audio"
+
+    ear.unlink()
+    scan([tracked])
+    assert file("listener/listener-2b-it-q4_0.gguf").kind == "chat"
+    assert file("seer/seer-2b-it-q4_0.gguf").kind == "vision"
+
+
+def test_the_fitting_draft_model_is_found_and_used_only_when_asked_for(
+    models: Path, tracked: ModelFolder
+) -> None:
+    write_reciter(models / "big.gguf", "Hello there.", layers=24)
+    scan([tracked])
+    assert file("big.gguf").draft is None
+
+    small = write_reciter(models / "small.gguf", "Hello there.")
+    write_reciter(models / "stranger.gguf", "Goodbye now.")
+    scan([tracked])
+    big = ServedModel.objects.get(model_id="big")
+    assert file("big.gguf").draft == file("small.gguf")
+    assert big.draft_file() is None
+    assert file("small.gguf").draft is None
+
+    big.use_draft = True
+    assert big.draft_file() == file("small.gguf")
+    big.draft = file("stranger.gguf")
+    assert big.draft_file() == file("stranger.gguf")
+
+    small.unlink()
+    scan([tracked])
+    assert file("big.gguf").draft is None
 
 
 def test_a_folder_tracked_below_another_takes_its_files_over(
