@@ -15,7 +15,7 @@ from models_app.document import ConfigDocument, ModelEntry
 from proxy_app.bodies import Rewrite
 from proxy_app.errors import ModelNotFound
 from proxy_app.eviction import Group, Groups
-from proxy_app.scheduler import Limits, Policy
+from proxy_app.seats import Limits, Policy
 
 DEFAULT_CONCURRENCY = 10
 """Requests one model serves at once unless its entry says otherwise."""

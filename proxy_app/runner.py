@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -18,8 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from models_app import engine_build
-from models_app.plans import DEFAULT_BINARY
 from proxy_app.errors import (
     GatewayError,
     ModelFailedToStart,
@@ -30,12 +26,13 @@ from proxy_app.errors import (
     ServerStopping,
 )
 from proxy_app.guards import GuardPool
+from proxy_app.launching import CannotStart, NoBinary, spec_of
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, Served
-from proxy_app.log_files import log_path
 from proxy_app.ports import PortPool
-from proxy_app.process import Engine, EngineSpec, EngineState
-from proxy_app.scheduler import Refusal, Scheduler, Ticket
+from proxy_app.process import Engine, EngineState
+from proxy_app.scheduler import Scheduler
+from proxy_app.seats import Refusal, Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +44,6 @@ OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
 
 Failure = Callable[[], GatewayError]
 """Makes the error anew for each request: a raised one keeps its request's body alive."""
-
-
-class CannotStart(Exception):
-    """There is no sense in trying; the text says why."""
-
-
-class NoBinary(CannotStart):
-    """There is no llama-server."""
 
 
 class Lease:
@@ -204,7 +193,7 @@ class Runner:
 
     def _engine(self, served: Served) -> Engine:
         return Engine(
-            self._spec(served),
+            spec_of(served, self._home, self.lineup.start_timeout),
             guards=self._guards,
             ports=self._ports,
             ledger=self._ledger,
@@ -294,29 +283,6 @@ class Runner:
         self._scheduler.on_ended(model, time.monotonic(), failed=failed)
         self._arm()
         self._notify()
-
-    def _spec(self, served: Served) -> EngineSpec:
-        """Raises CannotStart, or ValueError for an address that is none."""
-        if served.launch is None:
-            raise CannotStart(served.problem)
-        if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
-            raise NoBinary(engine_build.NO_ENGINE_HELP)
-        key = secrets.token_urlsafe(24) if _takes_key(served.launch.argv) else ""
-        return EngineSpec(
-            model_id=served.entry.model_id,
-            argv=served.launch.argv,
-            env={
-                **engine_build.environment_of(Path(served.launch.argv[0])),
-                **dict(served.launch.env),
-                **({"LLAMA_API_KEY": key} if key else {}),
-            },
-            api_key=key,
-            proxy_url=served.launch.proxy,
-            check_endpoint=served.launch.check_endpoint,
-            start_timeout=self.lineup.start_timeout,
-            log_path=log_path(self._home, served.entry.model_id),
-            working_directory=self._home,
-        )
 
     def _error(self, model: str, why: Refusal) -> GatewayError:
         match why:
@@ -465,12 +431,3 @@ class Runner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("The task %r failed", task.get_name(), exc_info=error)
-
-
-def _takes_key(argv: tuple[str, ...]) -> bool:
-    """Whether the engine is a llama-server without a key of its own.
-
-    It answers any web page otherwise, on a port that is easy to guess.
-    """
-    own = any(word.startswith("--api-key") for word in argv)
-    return Path(argv[0]).name == DEFAULT_BINARY and not own

@@ -26,107 +26,10 @@ After each event the decisions are taken in this order:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
-from proxy_app.eviction import Group, Groups, exclude_each_other, must_leave
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request's place in the queue."""
-
-    model: str
-    arrived: float
-    seat: Seat | None = None
-    """Where it is served, once granted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one model may use."""
-
-    concurrency: int = 10
-    """Requests served at once."""
-    queue: int = 256
-    """Requests that may wait."""
-    ttl: float = 0
-    """Idle seconds until it is stopped; 0 never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The whole configuration the scheduler works from."""
-
-    models: Mapping[str, Limits] = field(default_factory=dict)
-    groups: Groups = field(default_factory=Groups)
-    max_wait: float = 20
-    """Seconds after which the oldest waiter stops newer requests for what is in its way."""
-    min_residency: float = 0
-    """Seconds a model stays loaded at least before it makes room for another."""
-
-
-class Refusal(StrEnum):
-    """Why a request was not served."""
-
-    QUEUE_FULL = "queue full"
-    UNKNOWN_MODEL = "unknown model"
-    START_FAILED = "start failed"
-    UNLOADED = "unloaded"
-    STOPPING = "stopping"
-
-
-class Phase(StrEnum):
-    """Where a loaded model stands."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """One loaded model: an engine from its start to its end."""
-
-    model: str
-    limits: Limits
-    phase: Phase = Phase.STARTING
-    in_flight: int = 0
-    ready_at: float = 0
-    last_used: float = 0
-    leaving: bool = False
-    """It was told to go: no new requests, stopped when idle."""
-    yields_to: float | None = None
-    """Arrival of a request that waited too long for its place: no later ones get in."""
-
-    def __str__(self) -> str:
-        yields = self.phase is Phase.READY and self.yields_to is not None
-        note = " leaving" if self.leaving else " yielding" if yields else ""
-        return f"{self.model} {self.phase} {self.in_flight} in flight{note}"
-
-    @property
-    def expires_at(self) -> float:
-        return self.last_used + self.limits.ttl
-
-    def accepts(self, ticket: Ticket) -> bool:
-        return (
-            self.phase is Phase.READY
-            and not self.leaving
-            and self.in_flight < self.limits.concurrency
-            # No later, rather than earlier: of two models whose oldest waiters came in the same
-            # instant each would hold back the other's for ever.
-            and (self.yields_to is None or ticket.arrived <= self.yields_to)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A model that has to wait until others left."""
-
-    since: float
-    in_the_way: list[Seat]
+from proxy_app.eviction import Group, exclude_each_other, must_leave
+from proxy_app.seats import Claim, Phase, Policy, Refusal, Seat, Ticket
 
 
 class Effects(Protocol):

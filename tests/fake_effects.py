@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxy_app.eviction import Group, Groups
-from proxy_app.scheduler import Limits, Policy, Refusal, Scheduler, Ticket
+from proxy_app.scheduler import Scheduler
+from proxy_app.seats import Limits, Policy, Refusal, Ticket
 
 
 @dataclass

@@ -15,7 +15,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from proxy_app.eviction import Group, Groups, must_leave
-from proxy_app.scheduler import Limits, Policy, Refusal, Scheduler, Ticket
+from proxy_app.scheduler import Scheduler
+from proxy_app.seats import Limits, Policy, Refusal, Ticket
 
 MODELS = ("a", "b", "c", "d")
 MOVES = 100
