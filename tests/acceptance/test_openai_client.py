@@ -131,6 +131,24 @@ def test_unload_ends_the_engine_and_the_next_request_loads_it_again(
     assert ask(client, "fox") == FOX
 
 
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/v1/models/fox", "/running"])
+def test_head_says_what_get_would_say_without_the_body(server: RunningServer, path: str) -> None:
+    # One connection: a body that came along would be taken for the start of the next answer.
+    with requests.Session() as session:
+        head = session.head(f"{server.url}{path}", timeout=30)
+        whole = session.get(f"{server.url}{path}", timeout=30)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert head.headers["content-length"] == str(len(whole.content))
+
+
+def test_head_unloads_nothing(client: OpenAI, server: RunningServer) -> None:
+    assert ask(client, "fox") == FOX
+    assert requests.head(f"{server.url}/unload", timeout=60).status_code == 405
+    running = requests.get(f"{server.url}/running", timeout=30).json()["running"]
+    assert {"model": "fox", "state": "ready"} in running
+
+
 def test_a_model_can_be_loaded_and_unloaded_by_itself(server: RunningServer) -> None:
     reply = requests.post(f"{server.url}/api/models/sea/load", timeout=60)
     assert reply.json() == {"msg": "ok", "model": "sea", "state": "ready"}

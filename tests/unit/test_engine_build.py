@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
 
-from models_app.engine_build import EngineProblem, Located, environment_of, locate, probe
+from models_app.engine_build import (
+    NO_ENGINE_HELP,
+    EngineProblem,
+    Located,
+    environment_of,
+    locate,
+    probe,
+)
 from models_app.models import EngineBuild
 
 SCRIPT = """\
@@ -51,6 +59,11 @@ def test_a_setting_that_names_no_program_is_an_error(tmp_path: Path, settings: S
     (tmp_path / "gone").write_text("no program")
     with pytest.raises(EngineProblem, match="not executable"):
         locate()
+
+
+def test_the_help_names_the_pip_of_this_environment() -> None:
+    assert NO_ENGINE_HELP.startswith("No llama-server was found")
+    assert f"{sys.executable} -m pip install" in NO_ENGINE_HELP
 
 
 def test_libraries_beside_the_binary_are_found_by_it(tmp_path: Path) -> None:

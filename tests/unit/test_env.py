@@ -66,3 +66,106 @@ def test_paths_are_made_absolute(setting: Callable[[str], None], tmp_path: Path)
 def test_lists_are_split_at_commas(setting: Callable[[str], None]) -> None:
     setting("a.example , b.example,,")
     assert env.words("SAMPLE") == ["a.example", "b.example"]
+
+
+def test_a_path_of_nobody_is_refused(setting: Callable[[str], None], tmp_path: Path) -> None:
+    setting("~no-such-user/x")
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE is ~no-such-user/x"):
+        env.path("SAMPLE", tmp_path)
+
+
+def test_a_folder_is_made_for_its_owner_alone(
+    setting: Callable[[str], None], tmp_path: Path
+) -> None:
+    setting(f"{tmp_path}/a/b")
+    assert env.folder("SAMPLE", tmp_path) == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_made_names_its_variable(
+    setting: Callable[[str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        setting(f"{tmp_path}/{place}")
+        with pytest.raises(ImproperlyConfigured, match=r"CLARACORE_SAMPLE is .* cannot be made"):
+            env.folder("SAMPLE", tmp_path)
+
+
+def test_hosts_are_names_and_addresses(setting: Callable[[str], None]) -> None:
+    setting("LLM.lan, 192.168.1.2, ::1, [fe80::1], box-1")
+    assert env.hosts("SAMPLE") == ["llm.lan", "192.168.1.2", "[::1]", "[fe80::1]", "box-1"]
+
+
+@pytest.mark.parametrize(
+    "value", ["http://llm.lan", "llm.lan/", "llm.lan:80", "*", ".llm.lan", "a b", "-a", "[x]"]
+)
+def test_what_is_no_host_is_refused(setting: Callable[[str], None], value: str) -> None:
+    setting(f"good.lan,{value}")
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE must list host names"):
+        env.hosts("SAMPLE")
+
+
+@pytest.mark.parametrize(
+    ("value", "engine", "name"),
+    [
+        ("sqlite:////srv/a.db", "django.db.backends.sqlite3", "/srv/a.db"),
+        ("postgres://me:p%40ss@db:5432/clara", "django.db.backends.postgresql", "clara"),
+        ("postgresql:///clara", "django.db.backends.postgresql", "clara"),
+    ],
+)
+def test_it_reads_a_database_url(
+    setting: Callable[[str], None], value: str, engine: str, name: str
+) -> None:
+    assert env.database_url("SAMPLE") is None
+    setting(value)
+    connection = env.database_url("SAMPLE")
+    assert connection is not None
+    assert (connection["ENGINE"], connection["NAME"]) == (engine, name)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "db.sqlite3",
+        "mysql://me:hush@db/clara",
+        "postgres://",
+        "postgres://me:hush@db",
+        "postgres://me:hush@db:port/clara",
+        "postgres://me:hush[@db/clara",
+    ],
+)
+def test_a_bad_database_url_names_its_variable_and_tells_no_password(
+    setting: Callable[[str], None], value: str
+) -> None:
+    setting(value)
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE") as caught:
+        env.database_url("SAMPLE")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["redis://h:6379/0", "rediss://h", "unix:///run/redis.sock"])
+def test_it_takes_a_redis_url(setting: Callable[[str], None], value: str) -> None:
+    assert env.redis_url("SAMPLE") == ""
+    setting(value)
+    assert env.redis_url("SAMPLE") == value
+
+
+@pytest.mark.parametrize("value", ["localhost:6379", "http://:hush@h", "redis://", "redis"])
+def test_another_url_than_of_redis_is_refused(setting: Callable[[str], None], value: str) -> None:
+    setting(value)
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE must be a URL") as caught:
+        env.redis_url("SAMPLE")
+    assert "hush" not in str(caught.value)
+
+
+def test_reading_a_variable_makes_it_known() -> None:
+    assert {"CLARACORE_HOME", "CLARACORE_PORT", "CLARACORE_ALLOWED_HOSTS"} <= env.known()
+
+
+def test_an_unknown_variable_comes_with_the_name_it_was_meant_to_be() -> None:
+    environment = ["PATH", "CLARACORE_PORT", "CLARACORE_PROT", "CLARACORE_XYZZY"]
+    assert env.unknown(environment, ["CLARACORE_PORT", "CLARACORE_HOST"]) == {
+        "CLARACORE_PROT": "CLARACORE_PORT",
+        "CLARACORE_XYZZY": "",
+    }

@@ -299,7 +299,7 @@ def test_it_tells_which_layers_are_recurrent_and_what_their_state_takes() -> Non
     told = facts(state, arch="mamba")
     assert told.recurrent_layers == (True, True)
     assert told.recurrent_bytes == 2 * 4 * (3 * 1536 + 16 * 1536)
-    assert (facts().recurrent_layers, facts().recurrent_bytes) == ((), 0)
+    assert (facts().recurrent_layers, facts().recurrent_bytes) == ((), None)
 
 
 def test_it_tells_how_positions_are_scaled() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
+from pytest_django.fixtures import Settings
 
-from proxy_app.hosts import HostGuard, is_loopback_name
+from proxy_app.hosts import GuardedHandler, HostGuard, is_loopback_name
 
 
 class Inside:
@@ -111,3 +114,59 @@ async def test_errors_come_in_the_shape_of_their_path() -> None:
 async def test_options_are_answered_without_opening_anything() -> None:
     status, reached, body = await ask("OPTIONS", origin="http://evil.example")
     assert (status, reached, body) == (204, False, b"")
+
+
+async def test_what_is_no_host_at_all_is_refused() -> None:
+    for host in ("localhost/x", "localhost:x", "localhost,evil.example", "user@localhost", "::1"):
+        assert (await ask(host=host))[:2] == (403, False), host
+
+
+async def front_door(app: Any, *hosts: str) -> int:
+    """The status of `/`, which asks Django for the host and the database for nothing."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"host", host.encode()) for host in hosts],
+    }
+    requests = [{"type": "http.request", "body": b""}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not requests:
+            await asyncio.Event().wait()  # The client stays.
+        return requests.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:5800", "127.0.0.2:5800", "[::1]:5800", "x.localhost", "LLM.lan", "llm.lan."]
+)
+async def test_django_answers_to_every_name_the_guard_lets_through(
+    settings: Settings, host: str
+) -> None:
+    settings.ALLOWED_HOSTS = ["llm.lan"]
+    django: Any = GuardedHandler()
+    assert await front_door(HostGuard(django, settings.ALLOWED_HOSTS), host) == 302
+
+
+async def test_two_hosts_in_one_request_are_refused() -> None:
+    django: Any = GuardedHandler()
+    guarded = HostGuard(django, ())
+    assert await front_door(guarded, "evil.example", "x.localhost") == 403
+    assert await front_door(guarded, "localhost", "localhost") == 403
+
+
+async def test_without_the_guard_django_keeps_to_its_list(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.ALLOWED_HOSTS = ["llm.lan"]
+    assert await front_door(ASGIHandler(), "llm.lan") == 302
+    assert await front_door(ASGIHandler(), "evil.example") == 400

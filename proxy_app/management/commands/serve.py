@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -27,6 +28,9 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 class Command(BaseCommand):
     help = "Serve models: starts and stops engines on demand and streams through one port."
     requires_migrations_checks = False
+    # Of the checks only what concerns whoever starts the server: a missing engine is told of
+    # by the server itself. Those of the URLs load the pages before the first request does.
+    requires_system_checks = ("environment", Tags.urls)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -175,14 +179,20 @@ def _prepare_interpreter() -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
     if not 1 <= port <= 65535:
         raise argparse.ArgumentTypeError("must be between 1 and 65535")
     return port
 
 
 def _gibibytes(text: str) -> float:
-    amount = float(text)
+    try:
+        amount = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of GiB, not {text!r}") from None
     if not 0 < amount < 1_000_000:
         raise argparse.ArgumentTypeError("must be a number of GiB above 0")
     return amount
