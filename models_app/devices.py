@@ -60,6 +60,13 @@ class Resources:
     ram_total: int
     cores: int
     notes: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    """The engine's names of all devices it would use if nobody said otherwise."""
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether the engine has to be told which devices are meant."""
+        return bool(set(self.seen) - {gpu.name for gpu in self.gpus})
 
     def within(self, caps: Caps) -> Resources:
         """The same machine with less memory to plan with."""
@@ -95,6 +102,7 @@ def resources(machine: Machine, preferences: Preferences) -> Resources:
         ram_total=ram_total,
         cores=machine.cpu.usable_cores,
         notes=tuple(notes),
+        seen=tuple(one.name for one in machine.devices or ()),
     )
 
 

@@ -53,10 +53,17 @@ def launch_options(
         extra=choices.extra_arguments,
     )
     if not resources.gpus:
-        return replace(options, gpu_layers=choices.gpu_layers)
+        # Unless told, the engine puts layers on whatever it sees, GPUs that were ruled out too.
+        devices = NO_DEVICE if resources.leaves_out else ()
+        return replace(options, gpu_layers=choices.gpu_layers, devices=devices)
+    if resources.leaves_out:
+        options = replace(options, devices=tuple(gpu.name for gpu in resources.gpus))
     if sure or choices.gpu_layers is not None:
         return _placed(options, candidate, found, resources)
     return options
+
+
+NO_DEVICE = ("none",)
 
 
 def _placed(

@@ -202,7 +202,7 @@ def act(request: HttpRequest) -> HttpResponse:
     """Load or unload the model that the pressed button names."""
     name = request.POST.get("load") or request.POST.get("unload") or ""
     try:
-        model = SERVING.lineup.resolve(name).entry.model_id
+        model = SERVING.find(name).entry.model_id
         SERVING.call(_loading(model) if "load" in request.POST else _unloading(model))
     except ModelFailedToStart:
         pass  # The model itself shows it, with the reason.

@@ -22,14 +22,14 @@ from models_app.models import EngineBuild, ServerSettings
 from proxy_app import listing, ui_events, worker
 from proxy_app.after_load import remember_load
 from proxy_app.engine_logs import LogFollower, follow
-from proxy_app.errors import NotServing
+from proxy_app.errors import ModelNotFound, NotServing
 from proxy_app.events import EventHub, EventStream
 from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.ledger import Ledger
-from proxy_app.lineup import Lineup, QueueRules, line_up
+from proxy_app.lineup import Lineup, QueueRules, Served, line_up
 from proxy_app.logs import LogHistory, server_log
 from proxy_app.process import Engine
 from proxy_app.runner import Runner
@@ -135,6 +135,19 @@ class Serving:
     def lineup(self) -> Lineup:
         """What is served right now; empty in a process without engines."""
         return self._runner.lineup if self._runner else Lineup()
+
+    def find(self, name: str) -> Served:
+        """The model that answers to a name. Raises ModelNotFound.
+
+        A page can know of a model a moment before it is served; then this catches up first.
+        """
+        try:
+            return self.lineup.resolve(name)
+        except ModelNotFound:
+            if self._runner is None:
+                raise
+            self.call(lambda runner: self._reload())
+            return self.lineup.resolve(name)
 
     # ---- Configuration ---------------------------------------------------------------------
 

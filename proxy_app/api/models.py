@@ -33,7 +33,7 @@ class LoadModel(_RunnerView):
     """POST /api/models/<id>/load: load a model and answer when it is ready."""
 
     def post(self, request: Request, name: str) -> Response:
-        model = SERVING.lineup.resolve(name).entry.model_id
+        model = SERVING.find(name).entry.model_id
 
         async def load(runner: Runner) -> None:
             runner.load(model)
@@ -47,7 +47,7 @@ class UnloadModel(_RunnerView):
     """POST /api/models/<id>/unload: unload one model once its requests are done."""
 
     def post(self, request: Request, name: str) -> Response:
-        model = SERVING.lineup.resolve(name).entry.model_id
+        model = SERVING.find(name).entry.model_id
         SERVING.call(lambda runner: runner.unload(model, force=_truth(request, "force")))
         return Response({"msg": "ok", "model": model, "state": "stopped"})
 

@@ -232,7 +232,8 @@ def test_a11_a_model_that_comes_later_gets_its_projector_and_what_was_forced(mod
 
     argv = words(ServedModel.objects.get())
     assert argv[argv.index("--mmproj") + 1] == str(models / "mmproj-seer-2b.gguf")
-    assert "--device" not in argv and "--n-gpu-layers" not in argv
+    assert argv[argv.index("--device") + 1] == "none"
+    assert "--n-gpu-layers" not in argv
 
 
 def test_a12_ids_depend_neither_on_the_order_nor_on_the_way_a_file_is_found() -> None:

@@ -239,7 +239,12 @@ def test_a_context_set_by_hand_stays_even_where_it_does_not_fit() -> None:
 def test_the_backend_can_be_forced_to_the_cpu() -> None:
     plan = choose(candidate(), machine(24), Preferences(backend="cpu"))
     assert plan.memory.gpus == ()
+    assert plan.options.devices == ("none",)
     assert "CPU by hand" in said(plan, "machine")
+
+
+def test_a_machine_without_gpus_needs_no_word_about_devices() -> None:
+    assert choose(candidate(), machine()).options.devices == ()
 
 
 def test_forced_memory_replaces_what_was_detected() -> None:
