@@ -86,7 +86,7 @@ def test_an_unknown_path_and_a_wrong_method(server: RunningServer) -> None:
 
 
 def test_a_corrupt_file_beside_good_ones_is_named_with_its_reason(server: RunningServer) -> None:
-    assert "broken-f32.gguf" in server.said()
+    wait_until(lambda: "not served: broken-f32.gguf" in server.said(), "the word on the file")
     assert chat(server, "broken").status_code == 404
     assert chat(server, "fox").status_code == 200
 
