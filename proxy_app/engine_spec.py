@@ -35,6 +35,9 @@ class EngineSpec:
     api_key: str = ""
     """What its requests have to carry; empty: nothing. Only the gateway knows it."""
     working_directory: Path | None = None
+    may_lose_its_last_words: bool = False
+    """An end without a known reason is tried once more. llama-server writes its log in a thread
+    that its exit does not wait for: 4 of 300 failed loads ended without saying why."""
 
     def __post_init__(self) -> None:
         if not self.argv:

@@ -42,6 +42,7 @@ def spec_of(served: Served, home: Path, start_timeout: float) -> EngineSpec:
         start_timeout=start_timeout,
         log_path=log_path(home, served.entry.model_id),
         working_directory=home,
+        may_lose_its_last_words=Path(served.launch.argv[0]).name == DEFAULT_BINARY,
     )
 
 

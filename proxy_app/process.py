@@ -304,7 +304,7 @@ class Engine:
 
     def _on_gone(self, run: Run) -> None:
         self._give_back(run)
-        if self._deserves_another_port(run):
+        if self._deserves_another_attempt(run):
             self._waiters = run.losers + self._waiters
             self._attempt(run.attempt + 1)
             return
@@ -321,14 +321,15 @@ class Engine:
             self._mailbox.put_nowait(Wanted(None))
         self._move(EngineEvent.GONE)
 
-    def _deserves_another_port(self, run: Run) -> bool:
-        return (
-            self.state is EngineState.STARTING
-            and run.diagnosis is not None
-            and run.diagnosis.kind is FailureKind.PORT_TAKEN
-            and run.attempt <= PORT_RETRIES
-            and self.spec.wants_port
-        )
+    def _deserves_another_attempt(self, run: Run) -> bool:
+        if self.state is not EngineState.STARTING or run.diagnosis is None:
+            return False
+        match run.diagnosis.kind:
+            case FailureKind.PORT_TAKEN:
+                return run.attempt <= PORT_RETRIES and self.spec.wants_port
+            case FailureKind.EXITED:
+                return run.attempt == 1 and self.spec.may_lose_its_last_words
+        return False
 
     def _give_back(self, run: Run) -> None:
         if run.port is not None:

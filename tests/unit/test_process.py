@@ -384,6 +384,28 @@ async def test_an_engine_whose_port_was_taken_meanwhile_is_started_on_another(
     await engine.stop()
 
 
+async def test_an_engine_that_ended_without_its_last_words_is_asked_once_more(
+    house: House, tmp_path: Path
+) -> None:
+    been = tmp_path / "been"
+    wordless = (
+        f"if [ -e {been} ]; then echo \"unknown model architecture: 'x'\"; fi; touch {been}; exit 1"
+    )
+    spec = replace(house.spec(argv=("sh", "-c", wordless)), may_lose_its_last_words=True)
+    with pytest.raises(EngineStartFailed, match="does not support the architecture x"):
+        await house.engine_of(spec).ensure_ready()
+
+
+async def test_an_engine_that_says_nothing_twice_is_not_tried_again(
+    house: House, tmp_path: Path
+) -> None:
+    counted = f"echo started >> {tmp_path / 'starts'}; exit 3"
+    spec = replace(house.spec(argv=("sh", "-c", counted)), may_lose_its_last_words=True)
+    with pytest.raises(EngineStartFailed, match="exit code 3"):
+        await house.engine_of(spec).ensure_ready()
+    assert (tmp_path / "starts").read_text().count("started") == 2
+
+
 async def test_it_gives_up_when_port_after_port_is_taken(house: House) -> None:
     engine = house.engine("--die-loading", "port")
     with pytest.raises(EngineStartFailed, match="its port is taken"):
