@@ -37,11 +37,6 @@ View = Callable[[HttpRequest], HttpResponse]
 SETTLE_SECONDS = 2.0
 """How long a form waits for the model it loads or unloads before it shows the page again."""
 
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
 TEXTS = cache_control(max_age=600)(JavaScriptCatalog.as_view(packages=["proxy_app"]))
 """The page's language for its scripts."""
 
@@ -122,7 +117,6 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "engine_problem": _engine_problem(),
     }
     response = render(request, "ui/models.html", context, status=status)
-    response["Content-Security-Policy"] = CONTENT_POLICY
     response["Cache-Control"] = "no-store"
     return response
 
