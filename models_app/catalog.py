@@ -12,6 +12,7 @@ from models_app.document import (
     DEFAULT_CHECK_ENDPOINT,
     DEFAULT_GROUP,
     DEFAULT_PROXY,
+    TIMEOUTS,
     ConfigDocument,
     GroupEntry,
     ModelEntry,
@@ -35,12 +36,13 @@ def build() -> ConfigDocument:
     return ConfigDocument(
         models=models,
         groups=groups,
-        macros={name: str(value) for name, value in _mapping(settings.macros).items()},
+        macros=_named_texts(settings.macros),
         health_check_timeout=_within(settings.health_check_timeout, *HEALTH_CHECK_BOUNDS),
         log_level=str(settings.log_level),
         start_port=_within(settings.start_port, 1, LAST_START_PORT),
         download_dir=settings.download_dir,
         global_ttl=settings.default_ttl,
+        unload_timeout=settings.unload_timeout,
         preload=_preload(_texts(settings.preload), models),
         kept_keys=_kept(settings.kept_keys, groups),
     )
@@ -78,11 +80,20 @@ def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
         description=row.description,
         aliases=tuple(sorted(alias.alias for alias in row.aliases.all())),
         env=tuple(item for item in _texts(row.env) if "=" in item),
+        macros=_named_texts(row.macros),
         ttl=row.ttl,
+        unload_timeout=row.unload_timeout,
         unlisted=row.unlisted,
         use_model_name=row.use_model_name,
         concurrency_limit=row.concurrency_limit or 0,
         strip_params=split_words(row.strip_params),
+        set_params=_mapping(row.set_params),
+        set_params_by_id={
+            name: fields
+            for name, fields in _mapping(row.set_params_by_id).items()
+            if isinstance(fields, dict)
+        },
+        timeouts=_timeouts(row.timeouts),
         metadata=_mapping(row.metadata),
         kept_keys=row.kept_keys,
     )
@@ -139,6 +150,15 @@ def _kept(kept: Mapping[str, Any], groups: Mapping[str, GroupEntry]) -> dict[str
 def _texts(value: Any) -> tuple[str, ...]:
     """The texts of a JSON column, in which anything may stand."""
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _named_texts(value: Any) -> dict[str, str]:
+    return {name: str(text) for name, text in _mapping(value).items()}
+
+
+def _timeouts(value: Any) -> dict[str, int]:
+    found = {name: _mapping(value).get(name) for name in TIMEOUTS}
+    return {name: seconds for name, seconds in found.items() if isinstance(seconds, int)}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -14,6 +14,16 @@ DEFAULT_GROUP = "(default)"
 DEFAULT_PROXY = "http://127.0.0.1:${PORT}"
 DEFAULT_CHECK_ENDPOINT = "/health"
 
+TIMEOUTS = (
+    "connect",
+    "keepalive",
+    "responseHeader",
+    "tlsHandshake",
+    "expectContinue",
+    "idleConn",
+)
+"""What `timeouts` of a model may name, as in the file."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -28,13 +38,24 @@ class ModelEntry:
     description: str = ""
     aliases: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
+    macros: Mapping[str, str] = field(default_factory=dict)
+    """Its own ones; they win over the document's."""
     ttl: int | None = None
     """Idle seconds until it is unloaded; 0 never; None the document's default."""
+    unload_timeout: int | None = None
+    """Seconds its engine may take to stop before it is killed; None the document's."""
     unlisted: bool = False
     use_model_name: str = ""
     concurrency_limit: int = 0
     """Requests served at once; 0 means the gateway's default."""
     strip_params: tuple[str, ...] = ()
+    set_params: Mapping[str, Any] = field(default_factory=dict)
+    """Fields every request is given, whatever the client sent; JSON values."""
+    set_params_by_id: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """As `set_params`, for requests under one id only, and over it. Its ids may hold ${MODEL_ID}
+    and macros; each is an id the model answers to (`config_yaml.expand` fills them in)."""
+    timeouts: Mapping[str, int] = field(default_factory=dict)
+    """Seconds the gateway waits for the engine, by the names in TIMEOUTS; 0: without end."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     kept_keys: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the file that have no effect yet; written back as they came."""
@@ -66,5 +87,7 @@ class ConfigDocument:
     download_dir: str = ""
     global_ttl: int = 0
     """Idle seconds until a model without a ttl of its own is unloaded; 0 never."""
+    unload_timeout: int | None = None
+    """Seconds an engine may take to stop before it is killed; None the server's own measure."""
     preload: tuple[str, ...] = ()
     kept_keys: Mapping[str, Any] = field(default_factory=dict)

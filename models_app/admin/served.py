@@ -92,13 +92,31 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         ("How its engine is started now", {"fields": ("started_as", "reasons", "loads")}),
         (
             "Requests",
-            {"fields": ("ttl", "concurrency_limit", "use_model_name", "strip_params")},
+            {
+                "fields": (
+                    "ttl",
+                    "concurrency_limit",
+                    "use_model_name",
+                    "strip_params",
+                    "set_params",
+                    "set_params_by_id",
+                    "timeouts",
+                )
+            },
         ),
         (
             "A command of its own",
             {
                 "classes": ("collapse",),
-                "fields": ("cmd", "cmd_stop", "proxy", "check_endpoint", "env"),
+                "fields": (
+                    "cmd",
+                    "cmd_stop",
+                    "proxy",
+                    "check_endpoint",
+                    "env",
+                    "macros",
+                    "unload_timeout",
+                ),
             },
         ),
         ("Notes", {"classes": ("collapse",), "fields": ("metadata", "created_at")}),

@@ -9,7 +9,13 @@ from django import forms
 
 from models_app.admin.typed import ModelForm
 from models_app.config_yaml import ConfigError, expand
-from models_app.document import DEFAULT_CHECK_ENDPOINT, DEFAULT_PROXY, ConfigDocument, ModelEntry
+from models_app.document import (
+    DEFAULT_CHECK_ENDPOINT,
+    DEFAULT_PROXY,
+    TIMEOUTS,
+    ConfigDocument,
+    ModelEntry,
+)
 from models_app.drafts import may_draft
 from models_app.facts import FileFacts
 from models_app.models import ModelAlias, ServedModel, ServerSettings
@@ -55,6 +61,12 @@ class ServedModelForm(ModelForm[ServedModel]):
             "cmd_stop": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "extra_arguments": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "env": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "macros": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "set_params": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "set_params_by_id": forms.Textarea(
+                attrs={"rows": 4, "cols": 80, "spellcheck": "false"}
+            ),
+            "timeouts": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "metadata": forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
         }
 
@@ -74,9 +86,26 @@ class ServedModelForm(ModelForm[ServedModel]):
         return given
 
     def clean_metadata(self) -> dict[str, Any]:
-        given = self.cleaned_data["metadata"]
-        if not isinstance(given, dict):
-            raise forms.ValidationError('Enter names with values, such as {"team": "lab"}.')
+        return _names_with_values(self.cleaned_data["metadata"])
+
+    def clean_macros(self) -> dict[str, str]:
+        macros = _names_with_values(self.cleaned_data["macros"])
+        return {name: str(text) for name, text in macros.items()}
+
+    def clean_set_params(self) -> dict[str, Any]:
+        return _names_with_values(self.cleaned_data["set_params"])
+
+    def clean_set_params_by_id(self) -> dict[str, Any]:
+        given = _names_with_values(self.cleaned_data["set_params_by_id"])
+        return {name: _names_with_values(fields) for name, fields in given.items()}
+
+    def clean_timeouts(self) -> dict[str, int]:
+        given = _names_with_values(self.cleaned_data["timeouts"])
+        for name, seconds in given.items():
+            if name not in TIMEOUTS:
+                raise forms.ValidationError(f"Enter {', '.join(TIMEOUTS)}, not {name}.")
+            if type(seconds) is not int or seconds < 0:
+                raise forms.ValidationError(f"Enter whole seconds for {name}; 0: without end.")
         return given
 
     def clean_extra_arguments(self) -> str:
@@ -141,6 +170,9 @@ class ServedModelForm(ModelForm[ServedModel]):
             cmd_stop=values["cmd_stop"].replace("\r\n", "\n"),
             proxy=values["proxy"] or DEFAULT_PROXY,
             check_endpoint=values["check_endpoint"] or DEFAULT_CHECK_ENDPOINT,
+            macros={name: str(text) for name, text in values["macros"].items()},
+            set_params=values["set_params"],
+            set_params_by_id=values["set_params_by_id"],
         )
         settings = ServerSettings.current()
         document = ConfigDocument(
@@ -150,6 +182,12 @@ class ServedModelForm(ModelForm[ServedModel]):
             expand(entry, document, settings.start_port)
         except ConfigError as error:
             self.add_error("cmd", str(error))
+
+
+def _names_with_values(given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise forms.ValidationError('Enter names with values, such as {"team": "lab"}.')
+    return given
 
 
 def _is_variable(item: Any) -> bool:

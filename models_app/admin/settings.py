@@ -79,6 +79,7 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
                     "health_check_timeout",
                     "start_port",
                     "default_ttl",
+                    "unload_timeout",
                     "log_level",
                     "preload",
                     "macros",

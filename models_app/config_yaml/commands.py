@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from models_app.config_yaml.errors import ConfigError
 from models_app.config_yaml.macros import (
@@ -18,6 +18,7 @@ from models_app.config_yaml.macros import (
     fill_variables,
     names_in,
 )
+from models_app.config_yaml.values import filled_value, resolved_value
 from models_app.document import ConfigDocument, ModelEntry
 
 # One alternative a kind of text, tried in this order. A quoted part is one piece, so that a `#`
@@ -59,6 +60,11 @@ class ExpandedCommand:
     proxy: str
     check_endpoint: str
     strip_params: tuple[str, ...] = ()
+    set_params: Mapping[str, Any] = field(default_factory=dict)
+    """Fields to set in every request."""
+    set_params_by_id: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields to set after those, by the id the request asks for. Every id here is one that the
+    model answers to."""
 
     def stop_argv(self, pid: int) -> tuple[str, ...]:
         """The command that stops the engine with this process id; empty when it has none."""
@@ -76,13 +82,9 @@ def expand(
     `${env.NAME}` is taken from `environ`, the server's own environment by default. Raises
     ConfigError for an empty command, unknown macros, unset variables and open quotes.
     """
-    macros = Macros(document.macros)
-    texts = {
-        name: fill_variables(
-            resolved(entry, name, macros), os.environ if environ is None else environ
-        )
-        for name in _FIELDS
-    }
+    macros = macros_of(entry, document)
+    environ = os.environ if environ is None else environ
+    texts = {name: fill_variables(resolved(entry, name, macros), environ) for name in _FIELDS}
     check_port(entry, texts["cmd"], texts["proxy"])
     values = {MODEL_ID: entry.model_id, PORT: str(port)}
     return ExpandedCommand(
@@ -91,12 +93,39 @@ def expand(
         proxy=fill(texts["proxy"], values),
         check_endpoint=fill(texts["check_endpoint"], values),
         strip_params=_strip_params(entry, macros),
+        set_params=filled_value(resolved_set_params(entry, macros), values, environ),
+        set_params_by_id=filled_value(resolved_set_params_by_id(entry, macros), values, environ),
     )
+
+
+def macros_of(entry: ModelEntry, document: ConfigDocument) -> Macros:
+    """The macros a model may use: the document's and its own, which win."""
+    return Macros({**document.macros, **entry.macros} if entry.macros else document.macros)
+
+
+def resolved_set_params(entry: ModelEntry, macros: Macros) -> dict[str, Any]:
+    """`set_params` with macros filled in, ${MODEL_ID} and the like left."""
+    place = f"{entry.model_id}.filters.setParams"
+    found: dict[str, Any] = resolved_value(entry.set_params, macros, place)
+    return found
+
+
+def resolved_set_params_by_id(entry: ModelEntry, macros: Macros) -> dict[str, dict[str, Any]]:
+    """`set_params_by_id` in the same way."""
+    place = f"{entry.model_id}.filters.setParamsByID"
+    found: dict[str, dict[str, Any]] = resolved_value(entry.set_params_by_id, macros, place)
+    return found
+
+
+def variant_ids(entry: ModelEntry, macros: Macros) -> tuple[str, ...]:
+    """The ids `set_params_by_id` adds to a model, as requests name them."""
+    values = {MODEL_ID: entry.model_id}
+    return tuple(fill(name, values) for name in resolved_set_params_by_id(entry, macros))
 
 
 def words(entry: ModelEntry, document: ConfigDocument) -> tuple[str, ...]:
     """The command as `expand` would execute it, but with ${PORT} and the like left in."""
-    return tokenise(resolved(entry, "cmd", Macros(document.macros)))
+    return tokenise(resolved(entry, "cmd", macros_of(entry, document)))
 
 
 def resolved(entry: ModelEntry, name: str, macros: Macros) -> str:

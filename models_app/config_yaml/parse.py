@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
-from typing import Final
+from typing import Any, Final
 
 from models_app.config_yaml import rules
 from models_app.config_yaml.errors import ConfigError
@@ -15,6 +15,7 @@ from models_app.document import (
     DEFAULT_CHECK_ENDPOINT,
     DEFAULT_GROUP,
     DEFAULT_PROXY,
+    TIMEOUTS,
     ConfigDocument,
     GroupEntry,
     ModelEntry,
@@ -31,6 +32,7 @@ MAX_ID: Final = 255
 MAX_GROUP_NAME: Final = 128
 MAX_URL: Final = 512
 MAX_STRIP_PARAMS: Final = 1024
+MAX_UNLOAD_TIMEOUT: Final = 3600
 MAX_PATH: Final = 4096
 
 FIELDS: Final = frozenset(field.name for field in fields_of(ConfigDocument))
@@ -66,6 +68,7 @@ def parse(text: str) -> ParsedConfig:
         start_port=root.number("startPort", 1, LAST_START_PORT) or START_PORT,
         download_dir=root.text("downloadDir", limit=MAX_PATH),
         global_ttl=root.number("globalTTL") or 0,
+        unload_timeout=root.number("unloadTimeout", 0, MAX_UNLOAD_TIMEOUT) or None,
         preload=_preload(root, models),
         kept_keys=root.rest(),
     )
@@ -90,6 +93,7 @@ def _given(root: Section) -> frozenset[str]:
         "startPort": "start_port",
         "downloadDir": "download_dir",
         "globalTTL": "global_ttl",
+        "unloadTimeout": "unload_timeout",
         "hooks": "preload",
     }
     return frozenset(name for key, name in keys.items() if root.has(key)) | {"kept_keys"}
@@ -109,14 +113,36 @@ def _model(model_id: str, part: Section) -> ModelEntry:
         description=part.text("description"),
         aliases=part.texts("aliases", MAX_ID),
         env=_env(part),
+        macros={name: value for name, _, value in part.section("macros").all_texts()},
         ttl=None if ttl == -1 else ttl,
+        unload_timeout=part.number("unloadTimeout", 0, MAX_UNLOAD_TIMEOUT) or None,
         unlisted=part.flag("unlisted", False),
         use_model_name=part.text("useModelName", limit=MAX_ID),
         concurrency_limit=part.clamped("concurrencyLimit", 0, MAX_NUMBER, 0),
         strip_params=filters.words("stripParams", MAX_STRIP_PARAMS),
+        set_params=filters.values("setParams"),
+        set_params_by_id=_set_params_by_id(filters),
+        timeouts=_timeouts(part),
         metadata=part.values("metadata"),
         kept_keys=part.rest(),
     )
+
+
+def _set_params_by_id(filters: Section) -> dict[str, dict[str, Any]]:
+    found = filters.values("setParamsByID")
+    for name, values in found.items():
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f'{filters.named("setParamsByID")} gives "{name}" no mapping of request fields.',
+                filters.line,
+            )
+    return found
+
+
+def _timeouts(part: Section) -> dict[str, int]:
+    section = part.section("timeouts")
+    found = {name: section.number(name) for name in TIMEOUTS}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def _env(part: Section) -> tuple[str, ...]:

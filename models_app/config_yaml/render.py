@@ -29,6 +29,8 @@ def render(document: ConfigDocument) -> str:
         "startPort": document.start_port,
         "globalTTL": document.global_ttl,
     }
+    if document.unload_timeout is not None:
+        tree["unloadTimeout"] = document.unload_timeout
     if document.download_dir:
         tree["downloadDir"] = document.download_dir
     if document.macros:
@@ -74,17 +76,34 @@ def _model(entry: ModelEntry) -> dict[str, Any]:
         tree["aliases"] = list(entry.aliases)
     if entry.env:
         tree["env"] = list(entry.env)
+    if entry.macros:
+        tree["macros"] = {name: entry.macros[name] for name in sorted(entry.macros)}
+    if entry.unload_timeout is not None:
+        tree["unloadTimeout"] = entry.unload_timeout
     if entry.use_model_name:
         tree["useModelName"] = entry.use_model_name
     if entry.unlisted:
         tree["unlisted"] = True
     if entry.concurrency_limit:
         tree["concurrencyLimit"] = entry.concurrency_limit
-    if entry.strip_params:
-        tree["filters"] = {"stripParams": ", ".join(entry.strip_params)}
+    if filters := _filters(entry):
+        tree["filters"] = filters
+    if entry.timeouts:
+        tree["timeouts"] = {name: entry.timeouts[name] for name in sorted(entry.timeouts)}
     if entry.metadata:
         tree["metadata"] = _sorted(entry.metadata)
     _add_kept(tree, entry.kept_keys)
+    return tree
+
+
+def _filters(entry: ModelEntry) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    if entry.strip_params:
+        tree["stripParams"] = ", ".join(entry.strip_params)
+    if entry.set_params:
+        tree["setParams"] = _sorted(entry.set_params)
+    if entry.set_params_by_id:
+        tree["setParamsByID"] = _sorted(entry.set_params_by_id)
     return tree
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from models_app.config_yaml.commands import check_port, resolved, tokenise
+from models_app.config_yaml.commands import (
+    check_port,
+    macros_of,
+    resolved,
+    resolved_set_params,
+    tokenise,
+    variant_ids,
+)
 from models_app.config_yaml.errors import ConfigError
 from models_app.config_yaml.macros import Macros
+from models_app.config_yaml.values import resolved_value
 from models_app.document import ConfigDocument, ModelEntry
 
 
@@ -20,15 +28,23 @@ class Problem(NamedTuple):
 
 def broken(document: ConfigDocument) -> Iterator[Problem]:
     """Every rule the document breaks; none of them may be broken in a file that is read."""
-    yield from _aliases(document)
     macros = Macros(document.macros)
+    yield from _aliases(document)
+    yield from _variants(document)
     for name in sorted(document.macros):
         try:
             macros.check(name)
         except ConfigError as error:
             yield Problem(error.message, ("macros", name))
     for model in sorted(document.models):
-        yield from _commands(document.models[model], macros)
+        entry = document.models[model]
+        if entry.macros:
+            own = macros_of(entry, document)
+            yield from _own_macros(entry, own)
+        else:
+            own = macros
+        yield from _commands(entry, own)
+        yield from _request_fields(entry, own)
     yield from _members(document)
 
 
@@ -61,6 +77,28 @@ def _aliases(document: ConfigDocument) -> Iterator[Problem]:
             seen.add(alias)
 
 
+def _variants(document: ConfigDocument) -> Iterator[Problem]:
+    """Ids of `setParamsByID` that are another model's."""
+    owners = {alias: model for model, entry in document.models.items() for alias in entry.aliases}
+    owners.update({model: model for model in document.models})
+    for model in sorted(document.models):
+        entry = document.models[model]
+        if not entry.set_params_by_id:
+            continue
+        place = ("models", model, "filters", "setParamsByID")
+        try:
+            variants = variant_ids(entry, macros_of(entry, document))
+        except ConfigError as error:
+            yield Problem(error.message, place)
+            continue
+        for name in variants:
+            if owners.setdefault(name, model) != model:
+                yield Problem(
+                    f"setParamsByID of {model} names {name}, which is an id of {owners[name]}",
+                    place,
+                )
+
+
 def _commands(entry: ModelEntry, macros: Macros) -> Iterator[Problem]:
     texts = {}
     for name in ("cmd", "cmd_stop", "proxy", "check_endpoint"):
@@ -72,6 +110,26 @@ def _commands(entry: ModelEntry, macros: Macros) -> Iterator[Problem]:
         check_port(entry, texts.get("cmd", ""), texts.get("proxy", ""))
     except ConfigError as error:
         yield Problem(error.message, ("models", entry.model_id, "proxy"))
+
+
+def _request_fields(entry: ModelEntry, macros: Macros) -> Iterator[Problem]:
+    try:
+        resolved_set_params(entry, macros)
+    except ConfigError as error:
+        place = ("models", entry.model_id, "filters", "setParams")
+        yield Problem(error.message, place)
+    try:
+        resolved_value(entry.metadata, macros, f"{entry.model_id}.metadata")
+    except ConfigError as error:
+        yield Problem(error.message, ("models", entry.model_id, "metadata"))
+
+
+def _own_macros(entry: ModelEntry, macros: Macros) -> Iterator[Problem]:
+    for name in sorted(entry.macros):
+        try:
+            macros.check(name)
+        except ConfigError as error:
+            yield Problem(error.message, ("models", entry.model_id, "macros", name))
 
 
 def _members(document: ConfigDocument) -> Iterator[Problem]:

@@ -46,6 +46,11 @@ class Section:
         """Whether the key stands here, with a value or without."""
         return any(spelling in self._entries for spelling in spellings(key))
 
+    def named(self, key: str) -> str:
+        """How messages call a key of this mapping."""
+        named = f"`{self._prefix}{key}`"
+        return f"{named} of {self._place}" if self._place else named
+
     def warn(self, message: str, line: int | None = None) -> None:
         """Note something the person should know although the file is usable."""
         self._warnings.append((line or self.line, message))
@@ -69,12 +74,12 @@ class Section:
             return []
         if not isinstance(node, Items):
             raise ConfigError(
-                f"{self._named(key)} must be a list. Begin each line with `- `.", node.line
+                f"{self.named(key)} must be a list. Begin each line with `- `.", node.line
             )
         texts = [(self._text(part, key, limit), part.line) for part in node.nodes]
         for text, line in texts:
             if not text.strip():
-                raise ConfigError(f"{self._named(key)} holds an empty item. Remove it.", line)
+                raise ConfigError(f"{self.named(key)} holds an empty item. Remove it.", line)
         return texts
 
     def words(self, key: str, limit: int | None = None) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ class Section:
         node = self._peek(key)
         text = ",".join(self.texts(key)) if isinstance(node, Items) else self.text(key)
         if node is not None and limit is not None and len(text) > limit:
-            raise ConfigError(f"{self._named(key)} is longer than {limit} characters.", node.line)
+            raise ConfigError(f"{self.named(key)} is longer than {limit} characters.", node.line)
         return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
     def flag(self, key: str, default: bool) -> bool:
@@ -92,7 +97,7 @@ class Section:
             return default
         word = node.text.lower() if isinstance(node, Scalar) else ""
         if word not in _YES | _NO:
-            raise ConfigError(f"{self._named(key)} must be true or false{_found(node)}.", node.line)
+            raise ConfigError(f"{self.named(key)} must be true or false{_found(node)}.", node.line)
         return word in _YES
 
     def number(self, key: str, lowest: int = 0, highest: int = MAX_NUMBER) -> int | None:
@@ -103,7 +108,7 @@ class Section:
         match = _WHOLE_NUMBER.fullmatch(node.text) if isinstance(node, Scalar) else None
         if match is None or not lowest <= int(match[0]) <= highest:
             raise ConfigError(
-                f"{self._named(key)} must be a whole number from {lowest} to {highest}"
+                f"{self.named(key)} must be a whole number from {lowest} to {highest}"
                 f"{_found(node)}.",
                 node.line,
             )
@@ -118,7 +123,7 @@ class Section:
         bounded = min(max(number, lowest), highest)
         if bounded != number:
             self.warn(
-                f"{self._named(key)} is taken as {bounded}; it goes from {lowest} to {highest}.",
+                f"{self.named(key)} is taken as {bounded}; it goes from {lowest} to {highest}.",
                 node.line,
             )
         return bounded
@@ -130,7 +135,7 @@ class Section:
         if node is None or word in choices:
             return word
         self.warn(
-            f'{self._named(key)} knows {", ".join(choices)}; "{word}" is taken as {default}.',
+            f'{self.named(key)} knows {", ".join(choices)}; "{word}" is taken as {default}.',
             node.line,
         )
         return default
@@ -144,7 +149,7 @@ class Section:
             table = node
         else:
             raise ConfigError(
-                f"{self._named(key)} must be a mapping of `key: value` lines.", node.line
+                f"{self.named(key)} must be a mapping of `key: value` lines.", node.line
             )
         prefix = f"{self._prefix}{key}."
         self._children[key] = Section(table, self._warnings, self._place, prefix)
@@ -192,7 +197,7 @@ class Section:
             return {}
         if not isinstance(node, Table):
             raise ConfigError(
-                f"{self._named(key)} must be a mapping of `key: value` lines.", node.line
+                f"{self.named(key)} must be a mapping of `key: value` lines.", node.line
             )
         values: dict[str, Any] = plain(node)
         return values
@@ -204,7 +209,7 @@ class Section:
         """
         kept = {}
         for key, entry in self._emptied():
-            self.warn(f"{self._named(key)} has no effect here. It is kept.", entry.line)
+            self.warn(f"{self.named(key)} has no effect here. It is kept.", entry.line)
             kept[key] = plain(entry.node)
         for key, child in self._children.items():
             if below := child.rest():
@@ -227,15 +232,11 @@ class Section:
     def _text(self, node: Node, key: str, limit: int | None) -> str:
         if not isinstance(node, Scalar):
             raise ConfigError(
-                f"{self._named(key)} must be text, not a list or a mapping.", node.line
+                f"{self.named(key)} must be text, not a list or a mapping.", node.line
             )
         if limit is not None and len(node.text) > limit:
-            raise ConfigError(f"{self._named(key)} is longer than {limit} characters.", node.line)
+            raise ConfigError(f"{self.named(key)} is longer than {limit} characters.", node.line)
         return "" if is_null(node) else node.text
-
-    def _named(self, key: str) -> str:
-        named = f"`{self._prefix}{key}`"
-        return f"{named} of {self._place}" if self._place else named
 
 
 def _found(node: Node) -> str:

@@ -70,12 +70,42 @@ class ServedModel(models.Model):
         "environment", default=list, blank=True, help_text='A list such as ["KEY=value"].'
     )
 
+    macros = models.JSONField(
+        default=dict, blank=True, help_text="Texts its command may use as ${name}."
+    )
+    unload_timeout = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(3600)],
+        help_text="Seconds its engine may take to stop before it is killed; empty: the server's.",
+    )
+
     # How requests reach it
     use_model_name = models.CharField(
         max_length=255, blank=True, help_text="The name the engine is told; empty: as requested."
     )
     strip_params = models.CharField(
         max_length=1024, blank=True, help_text="Request fields to drop, separated by commas."
+    )
+    set_params = models.JSONField(
+        "fields to set",
+        default=dict,
+        blank=True,
+        help_text='Fields every request is given, such as {"temperature": 0.2}.',
+    )
+    set_params_by_id = models.JSONField(
+        "fields to set by id",
+        default=dict,
+        blank=True,
+        help_text=(
+            "Further ids it answers to, each with the fields requests under it are given, such as "
+            '{"${MODEL_ID}:warm": {"temperature": 1.2}}.'
+        ),
+    )
+    timeouts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Seconds to wait for its engine, such as {"connect": 5, "responseHeader": 60}.',
     )
     ttl = models.PositiveIntegerField(
         null=True, blank=True, help_text="Seconds without a request until it is unloaded; 0: never."

@@ -35,6 +35,12 @@ class ServerSettings(models.Model):
         default=300,
         help_text="Seconds without a request until a model is unloaded; 0: never.",
     )
+    unload_timeout = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(3600)],
+        help_text="Seconds an engine may take to stop before it is killed; empty: 2.",
+    )
     log_level = models.CharField(max_length=5, choices=LogLevel.choices, default=LogLevel.INFO)
     preload = models.JSONField(
         default=list, blank=True, help_text="Ids of models to load when the server starts."

@@ -27,6 +27,7 @@ healthCheckTimeout: 60
 logLevel: warn
 startPort: 9000
 globalTTL: 30
+unloadTimeout: 8
 downloadDir: /d
 macros: {base: "llama-server --port ${PORT}"}
 models:
@@ -39,7 +40,10 @@ models:
     aliases: [x, y]
     env: [A=1]
     ttl: 5
-    filters: {stripParams: "p, q", setParams: {t: 1}}
+    filters: {stripParams: "p, q", setParams: {t: 1}, setParamsByID: {"a:x": {t: 2}}, later: 1}
+    macros: {own: "1"}
+    timeouts: {connect: 5}
+    unloadTimeout: 9
     metadata: {k: 1}
   b:
     cmd: run

@@ -9,12 +9,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models_app.config_yaml import MAX_BYTES, ConfigError, parse, read, render
+from models_app.config_yaml import MAX_BYTES, ConfigError, expand, parse, read, render, words
 from models_app.config_yaml.library import Dumper, Loader
 from models_app.config_yaml.nodes import compose
 from models_app.config_yaml.render import dump
 from models_app.config_yaml.scalars import plain
-from models_app.document import ConfigDocument, GroupEntry, ModelEntry
+from models_app.document import TIMEOUTS, ConfigDocument, GroupEntry, ModelEntry
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BOTH_PARSERS = pytest.mark.parametrize(
@@ -220,7 +220,7 @@ models:
   a:
     cmd: x ${PORT}
     sendLoadingState: true
-    filters: {setParams: {top_k: 3}}
+    filters: {dropParams: {top_k: 3}}
 groups: {g: {members: [a], colour: red}}
 hooks: {on_startup: {profile: coding}}
 """
@@ -233,13 +233,13 @@ hooks: {on_startup: {profile: coding}}
     }
     assert parsed.document.models["a"].kept_keys == {
         "sendLoadingState": True,
-        "filters": {"setParams": {"top_k": 3}},
+        "filters": {"dropParams": {"top_k": 3}},
     }
     assert parsed.warnings == (
         "line 2: `logRequests` has no effect here. It is kept.",
         "line 3: `profiles` has no effect here. It is kept.",
         'line 7: `sendLoadingState` of model "a" has no effect here. It is kept.',
-        'line 8: `filters.setParams` of model "a" has no effect here. It is kept.',
+        'line 8: `filters.dropParams` of model "a" has no effect here. It is kept.',
         'line 9: `colour` of group "g" has no effect here. It is kept.',
         "line 10: `hooks.on_startup.profile` has no effect here. It is kept.",
     )
@@ -589,7 +589,7 @@ TEXT = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"])
     | st.sampled_from(list("\n\r\t \x85\u2028\ufeff'\"\\#:-{}[]&*!|>%@`~?,=<$")),
     max_size=30,
-) | st.sampled_from(AWKWARD)
+).map(lambda text: text.replace("${", "$ {")) | st.sampled_from(AWKWARD)
 NAME = TEXT.filter(lambda text: bool(text.strip()))
 WORD = st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True)
 VALUE = st.recursive(
@@ -612,7 +612,7 @@ def free_of_macros(text: str) -> str:
 def entries(draw: st.DrawFn, model_id: str, aliases: tuple[str, ...]) -> ModelEntry:
     kept = draw(KEPT)
     if draw(st.booleans()):
-        kept["filters"] = {"setParams": draw(VALUE)}
+        kept["filters"] = {"x-more": draw(VALUE)}
     return ModelEntry(
         model_id=model_id,
         cmd=draw(TEXT.map(lambda text: f"server ${{PORT}} {free_of_macros(text)}")),
@@ -622,12 +622,23 @@ def entries(draw: st.DrawFn, model_id: str, aliases: tuple[str, ...]) -> ModelEn
         name=draw(TEXT),
         description=draw(TEXT),
         aliases=aliases,
+        macros=draw(st.dictionaries(WORD, TEXT.map(free_of_macros), max_size=2)),
         env=draw(st.lists(TEXT.map(lambda text: f"K={text}"), max_size=2).map(tuple)),
         ttl=draw(st.none() | st.integers(0, 2**31 - 1)),
+        unload_timeout=draw(st.none() | st.integers(1, 3600)),
         unlisted=draw(st.booleans()),
         use_model_name=draw(TEXT),
         concurrency_limit=draw(st.integers(0, 2**31 - 1)),
         strip_params=draw(st.lists(WORD, max_size=3, unique=True).map(tuple)),
+        set_params=draw(st.dictionaries(TEXT, VALUE, max_size=2)),
+        set_params_by_id=draw(
+            st.dictionaries(
+                WORD.map(lambda word: f"{model_id}{word}:$" + "{MODEL_ID}"),
+                st.dictionaries(TEXT, VALUE, max_size=2),
+                max_size=2,
+            )
+        ),
+        timeouts=draw(st.dictionaries(st.sampled_from(TIMEOUTS), st.integers(0, 9), max_size=3)),
         metadata=draw(st.dictionaries(TEXT, VALUE, max_size=2)),
         kept_keys=kept,
     )
@@ -660,6 +671,7 @@ def documents(draw: st.DrawFn) -> ConfigDocument:
         log_level=draw(st.sampled_from(["debug", "info", "warn", "error"])),
         start_port=draw(st.integers(1, 65000)),
         download_dir=draw(TEXT),
+        unload_timeout=draw(st.none() | st.integers(1, 3600)),
         global_ttl=draw(st.integers(0, 2**31 - 1)),
         preload=tuple(draw(st.permutations(ids))[: draw(st.integers(0, 3))]),
         kept_keys=kept,
@@ -692,3 +704,98 @@ def test_no_text_makes_the_reader_fail_in_another_way(text: str) -> None:
         assert caught.message
     else:
         assert parse(render(document)).document == document
+
+
+# ---- Fields of requests, and macros of a model ---------------------------------------------------
+
+
+VARIANTS = """
+macros: {ctx: 4096, warmth: 0.5, mode: high, "on": true}
+models:
+  a:
+    macros: {ctx: 16384, own: "${mode}er"}
+    cmd: server --port ${PORT} -c ${ctx}
+    timeouts: {connect: 5, responseHeader: 0}
+    unloadTimeout: 20
+    filters:
+      stripParams: "${mode}"
+      setParams: {temperature: "${warmth}", top_k: 3, note: "at ${warmth}", keep: "${on}"}
+      setParamsByID:
+        "${MODEL_ID}:${mode}": {chat: {effort: ["${own}"]}}
+        plain: {}
+  b: {cmd: "server --port ${PORT} -c ${ctx}"}
+"""
+
+
+def test_it_reads_what_requests_are_given() -> None:
+    entry = parse(VARIANTS).document.models["a"]
+    assert entry.macros == {"ctx": "16384", "own": "${mode}er"}
+    assert entry.set_params["temperature"] == "${warmth}"
+    assert entry.set_params_by_id["plain"] == {}
+    assert entry.timeouts == {"connect": 5, "responseHeader": 0}
+    assert entry.unload_timeout == 20
+    assert parse(VARIANTS).warnings == ()
+    assert parse("unloadTimeout: 0").document.unload_timeout is None
+    assert parse("unloadTimeout: 7").document.unload_timeout == 7
+
+
+def test_macros_in_request_fields_are_filled_in_and_keep_their_type() -> None:
+    document = parse(VARIANTS).document
+    found = expand(document.models["a"], document, 1, {})
+    assert found.set_params == {"temperature": 0.5, "top_k": 3, "note": "at 0.5", "keep": True}
+    assert found.set_params_by_id == {"a:high": {"chat": {"effort": ["higher"]}}, "plain": {}}
+    assert found.strip_params == ("high",)
+
+
+def test_an_id_that_looks_like_a_number_stays_text() -> None:
+    document = parse(
+        'models: {7: {cmd: "x ${PORT}", filters: {setParams: {a: "${MODEL_ID}", b: "${PORT}"}}}}'
+    ).document
+    assert expand(document.models["7"], document, 80).set_params == {"a": "7", "b": 80}
+
+
+def test_request_fields_may_come_from_the_environment() -> None:
+    document = parse(
+        'models: {a: {cmd: "x ${PORT}", filters: {setParams: {user: "${env.WHO}"}}}}'
+    ).document
+    assert expand(document.models["a"], document, 1, {"WHO": "me"}).set_params == {"user": "me"}
+    with pytest.raises(ConfigError, match="The environment variable WHO is not set"):
+        expand(document.models["a"], document, 1, {})
+
+
+def test_a_models_macros_win_over_the_documents_for_that_model_alone() -> None:
+    document = parse(VARIANTS).document
+    assert expand(document.models["a"], document, 1, {}).argv[-1] == "16384"
+    assert expand(document.models["b"], document, 1, {}).argv[-1] == "4096"
+
+
+def test_a_documents_macro_uses_what_the_model_says() -> None:
+    document = parse(
+        'macros: {c: 1, args: "-c ${c}"}\n'
+        'models: {a: {macros: {c: 2}, cmd: "x ${PORT} ${args}"}, b: {cmd: "x ${PORT} ${args}"}}'
+    ).document
+    assert words(document.models["a"], document)[-1] == "2"
+    assert words(document.models["b"], document)[-1] == "1"
+
+
+@pytest.mark.parametrize(
+    ("model_text", "reason"),
+    [
+        ("filters: {setParams: {a: '${none}'}}", "macro '${none}' found in a.filters.setParams"),
+        ("filters: {setParamsByID: {'${x}': {}}}", "'${x}' found in a.filters.setParamsByID"),
+        ("filters: {setParamsByID: {b: 1}}", 'gives "b" no mapping of request fields'),
+        ("filters: {setParamsByID: {other: {}}}", "setParamsByID of a names other, which is an id"),
+        ("filters: {setParams: [1]}", "must be a mapping"),
+        ("metadata: {k: ['${none}']}", "macro '${none}' found in a.metadata"),
+        ("macros: {PORT: 1}", "macro name 'PORT' is reserved"),
+        ("macros: {x: '${x}'}", "use each other in a circle"),
+        ("macros: {x: [1]}", '`macros.x` of model "a" must be text'),
+        ("timeouts: {connect: soon}", '`timeouts.connect` of model "a" must be a whole number'),
+        ("unloadTimeout: -1", "must be a whole number from 0"),
+    ],
+)
+def test_it_refuses_bad_request_fields_with_line_and_reason(model_text: str, reason: str) -> None:
+    text = f"models:\n  a:\n    cmd: x ${{PORT}}\n    {model_text}\n  b: {{aliases: [other]}}\n"
+    caught = error(text)
+    assert reason in caught.message
+    assert caught.line == 4
