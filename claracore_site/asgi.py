@@ -19,6 +19,7 @@ from claracore_site.lifespan import Lifespan  # noqa: E402
 from proxy_app import gateway  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
+from proxy_app.key_guard import KeyGuard  # noqa: E402
 from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
 
@@ -46,4 +47,4 @@ router: Any = ProtocolTypeRouter(
     }
 )
 
-application = HostGuard(router, settings.ALLOWED_HOSTS)
+application = HostGuard(KeyGuard(router, SERVING.keys), settings.ALLOWED_HOSTS)

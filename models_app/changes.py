@@ -19,6 +19,7 @@ from django.db.models import Model
 from models_app.models import ChangeClock
 
 NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
+    "ApiKey": frozenset({"created_at", "last_used_at", "name", "prefix"}),
     "EngineBuild": frozenset({"probed_at"}),
     "GgufFile": frozenset(
         {"first_seen_at", "introduced", "last_seen_at", "mtime_ns", "problem", "relative_path"}
@@ -82,13 +83,13 @@ def after_migrate(using: str, apps: Any = current_apps, **kwargs: Any) -> None:
     connection = connections[using]
     models = [
         apps.get_model("models_app", name)
-        for name in (*NOT_CONFIGURATION, "ChangeClock")
+        for name in NOT_CONFIGURATION
         if name.lower() in apps.all_models["models_app"]
     ]
-    if len(models) <= len(NOT_CONFIGURATION):
+    if "changeclock" not in apps.all_models["models_app"]:
         return  # migrated back to before there was a registry
     with connection.cursor() as cursor:
-        for statement in _statements(connection, models[:-1]):
+        for statement in _statements(connection, models):
             cursor.execute(statement)
 
 

@@ -123,6 +123,24 @@ class ForeignPage(GatewayError):
         super().__init__("Pages of other sites may not use this server.")
 
 
+class KeyRequired(GatewayError):
+    """The request needs an API key and brought none that is valid."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "API key required or invalid",
+            details="Send a valid key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'.",
+        )
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"www-authenticate", b"Bearer")]
+
+
 class NotServing(GatewayError):
     """The process that was asked owns no engines."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from proxy_app.errors import AnswerCut, GatewayError, openai_body
-from proxy_app.incoming import Scope, Send
+from proxy_app.errors import AnswerCut, GatewayError, api_body, openai_body
+from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.process import Engine
 from proxy_app.upstream import forwardable
 
@@ -91,6 +91,18 @@ async def answer(
 async def answer_json(send: Send, value: Any, status: int = 200) -> None:
     """One JSON response of our own, compact."""
     await answer(send, status, json.dumps(value, separators=(",", ":")).encode())
+
+
+async def answer_refusal(scope: Scope, receive: Receive, send: Send, error: GatewayError) -> None:
+    """Turn a request away before it is routed, in the shape its path speaks."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4000 + error.status})
+    elif scope["path"].startswith("/api/"):
+        body = json.dumps(api_body(error), separators=(",", ":")).encode()
+        await answer(send, error.status, body, extra=error.headers)
+    else:
+        await answer_error(send, error)
 
 
 async def answer_error(send: Send, error: GatewayError) -> None:

@@ -8,13 +8,13 @@ about where a request comes from must be one of our own pages.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Awaitable, Callable, Iterable
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port
 
-from proxy_app.errors import ForeignPage, GatewayError, UnknownHost, api_body, openai_body
+from proxy_app.errors import ForeignPage, GatewayError, UnknownHost
+from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
 
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -63,7 +63,7 @@ class HostGuard:
         try:
             self._check(scope)
         except GatewayError as error:
-            await _refuse(scope, receive, send, error)
+            await answer_refusal(scope, receive, send, error)
             return
         if kind == "http" and scope["method"] == "OPTIONS":
             await _answer(send, 204, b"", [(b"allow", b"GET, POST, PUT, PATCH, DELETE, OPTIONS")])
@@ -132,18 +132,6 @@ def _opens_a_page(scope: Scope, mode: bytes) -> bool:
 
 def _same_origin(origin: bytes, host: bytes) -> bool:
     return origin.partition(b"://")[2].lower() == host.lower()
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, error: GatewayError) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 4403})
-        return
-    if scope["path"].startswith("/api/"):
-        body = json.dumps(api_body(error)).encode()
-    else:
-        body = openai_body(error)
-    await _answer(send, error.status, body, [(b"content-type", b"application/json")])
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

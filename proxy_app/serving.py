@@ -28,6 +28,7 @@ from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
 from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.keys import KeyRing, Keys, note_use, read_ring
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, QueueRules, Served, line_up
 from proxy_app.logs import LogHistory, server_log
@@ -64,6 +65,7 @@ class Serving:
         self._ready = asyncio.Event()
         self.runs_worker = True
         self.hub = EventHub()
+        self.keys = Keys()
         self.engine_log = LogHistory()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
         self.events = EventStream(self.hub, self._first_messages)
@@ -165,7 +167,7 @@ class Serving:
                 logger.exception("The configuration could not be read; the old one stays.")
 
     async def _reload(self) -> None:
-        lineup = await self._in_database(_read_configuration)
+        lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
         if lineup != self._runner.lineup:
             self._runner.apply(lineup)
@@ -187,6 +189,8 @@ class Serving:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self._in_database(scan_runs.sweep)
+                if used := self.keys.take_used():
+                    await self._in_database(partial(note_use, used))
             except Exception:
                 logger.exception("Jobs of dead workers could not be looked for.")
 
@@ -267,11 +271,13 @@ def _look_at_machine() -> None:
     hardware.store(hardware.detect(located))
 
 
-def _read_configuration() -> Lineup:
+def _read_configuration() -> tuple[Lineup, KeyRing]:
+    ring = read_ring()
     document = catalog.build()
     export.publish(document)
     row = ServerSettings.current()
-    return line_up(document, QueueRules(row.max_wait, row.min_residency, row.queue_length))
+    rules = QueueRules(row.max_wait, row.min_residency, row.queue_length)
+    return line_up(document, rules), ring
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

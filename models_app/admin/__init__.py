@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 
 from models_app.admin import (
+    api_keys,
     engines,
     files,
     folders,
@@ -19,6 +20,7 @@ from models_app.admin import (
 )
 
 __all__ = [
+    "api_keys",
     "engines",
     "files",
     "folders",

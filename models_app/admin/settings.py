@@ -7,11 +7,12 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Q
 
+from models_app import origins
 from models_app.admin.base import SingleRowAdmin
 from models_app.admin.typed import ModelForm
 from models_app.config_yaml.errors import ConfigError
 from models_app.config_yaml.macros import Macros
-from models_app.models import ServedModel, ServerSettings
+from models_app.models import ApiKey, ServedModel, ServerSettings
 
 
 class SettingsForm(ModelForm[ServerSettings]):
@@ -30,6 +31,7 @@ class SettingsForm(ModelForm[ServerSettings]):
             "min_context": "Least context",
         }
         widgets = {  # noqa: RUF012
+            "allowed_origins": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "preload": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "macros": forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
         }
@@ -54,6 +56,18 @@ class SettingsForm(ModelForm[ServerSettings]):
         except ConfigError as error:
             raise forms.ValidationError(f"{str(error).capitalize()}.") from error
         return macros
+
+    def clean_allowed_origins(self) -> list[str]:
+        try:
+            return origins.checked(self.cleaned_data["allowed_origins"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_require_api_key(self) -> bool:
+        on: bool = self.cleaned_data["require_api_key"]
+        if on and not ApiKey.objects.filter(revoked_at=None).exists():
+            raise forms.ValidationError("Make an API key first; nobody could use the API.")
+        return on
 
     def clean_download_dir(self) -> str:
         path: str = self.cleaned_data["download_dir"]
@@ -87,6 +101,20 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
             },
         ),
         ("Queue", {"fields": ("max_wait", "min_residency", "queue_length")}),
+        (
+            "Clients",
+            {
+                "fields": (
+                    "require_api_key",
+                    "allowed_origins",
+                    "max_body_mib",
+                    "loading_heartbeat",
+                    "connect_timeout",
+                    "first_token_timeout",
+                    "next_token_timeout",
+                )
+            },
+        ),
         (
             "Choosing settings for models",
             {

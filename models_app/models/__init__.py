@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from models_app.models.api_keys import ApiKey
 from models_app.models.engine_build import EngineBuild
 from models_app.models.files import GgufFile
 from models_app.models.folders import ModelFolder
@@ -12,6 +13,7 @@ from models_app.models.served import ModelAlias, ServedModel
 from models_app.models.settings import ServerSettings
 
 __all__ = [
+    "ApiKey",
     "ChangeClock",
     "EngineBuild",
     "GgufFile",

@@ -64,6 +64,40 @@ class ServerSettings(models.Model):
         help_text="Requests that may wait for one model; more are refused with 429.",
     )
 
+    # Clients
+    require_api_key = models.BooleanField(
+        default=False, help_text="Clients must bring a key; /health, /ui/ and /admin/ need none."
+    )
+    allowed_origins = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Sites whose pages may use the API, such as ["https://chat.example"].',
+    )
+    max_body_mib = models.PositiveIntegerField(
+        default=128,
+        validators=[MinValueValidator(1), MaxValueValidator(16384)],
+        help_text="Longest request body, in MiB.",
+    )
+    loading_heartbeat = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(3600)],
+        help_text="Seconds between signs of life to streaming clients that wait for a model to "
+        "load; 0: none. The answer then begins with status 200 before the model is ready.",
+    )
+    connect_timeout = models.PositiveIntegerField(
+        default=5,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="Seconds until an engine must accept a connection.",
+    )
+    first_token_timeout = models.PositiveIntegerField(
+        default=0,
+        help_text="Seconds until an engine's answer must begin; 0: no limit. Reading a long "
+        "prompt is in here.",
+    )
+    next_token_timeout = models.PositiveIntegerField(
+        default=0, help_text="Seconds an engine may be silent within an answer; 0: no limit."
+    )
+
     # Tuning
     backend = models.CharField(
         max_length=8, choices=Backend.choices, blank=True, help_text="Empty: detected."

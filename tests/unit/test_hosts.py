@@ -106,7 +106,7 @@ async def test_a_link_on_another_site_may_lead_to_our_pages() -> None:
 
 async def test_errors_come_in_the_shape_of_their_path() -> None:
     _, _, body = await ask(path="/api/events", host="evil.example")
-    assert body.startswith(b'{"error": "This server')
+    assert body.startswith(b'{"error":"This server')
     _, _, body = await ask(path="/v1/models", host="evil.example")
     assert body.startswith(b'{"error": {"message"')
 

@@ -1,0 +1,162 @@
+"""Who a client is: keys are looked up in memory, once a request.
+
+The ring of valid keys is read again whenever the configuration changes (see `serving`), which is
+within a second after a key was revoked, in whatever process.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from django.db.models import Q
+from django.utils import timezone
+
+from models_app import api_keys
+from models_app.models import ApiKey, ServerSettings
+from proxy_app.errors import KeyRequired
+from proxy_app.incoming import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, resolved once and handed along with it."""
+
+    name: str = ""
+    """For people: the key's name. Empty: nobody in particular."""
+    key_id: int | None = None
+    """The key's row; None without a key."""
+
+    @property
+    def share(self) -> str:
+        """Whose share of the engines a request counts against."""
+        return "" if self.key_id is None else f"key {self.key_id}"
+
+
+ANYBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A valid key. `expires_at` is in seconds since 1970; None never."""
+
+    digest: bytes
+    caller: Caller
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """All valid keys, and whether one is needed."""
+
+    required: bool = False
+    keys: Mapping[bytes, Key] = field(default_factory=dict)
+    """By digest."""
+
+    @classmethod
+    def of(cls, required: bool, keys: Iterable[Key]) -> KeyRing:
+        return cls(required, {key.digest: key for key in keys})
+
+
+class Keys:
+    """The ring in use, and which of its keys were used lately."""
+
+    def __init__(self) -> None:
+        self.ring: KeyRing | None = None
+        """None until something keeps it fresh; then whoever asks reads the database."""
+        self._used: set[int] = set()
+        self._mac = api_keys.digester()
+
+    def caller_of(self, scope: Scope, ring: KeyRing, *, from_query: bool = False) -> Caller:
+        """Who sent this request. Raises KeyRequired when it lacks a key that is needed.
+
+        While no key is needed, one that is unknown is no harm: many clients send some text.
+        """
+        presented = presented_key(scope, from_query=from_query)
+        key = self._find(presented, ring.keys) if presented else None
+        if key is not None:
+            return key.caller
+        if ring.required:
+            raise KeyRequired
+        return ANYBODY
+
+    def _find(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
+        if not keys:
+            return None
+        mac = self._mac.copy()
+        mac.update(presented)
+        digest = mac.digest()
+        key = keys.get(digest)
+        # What is compared is a digest under a secret: how long a mismatch takes tells nothing
+        # about a key. The last word has a comparison that takes always as long.
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            return None
+        if key.expires_at is not None and key.expires_at <= time.time():
+            return None
+        if key.caller.key_id is not None:
+            self._used.add(key.caller.key_id)
+        return key
+
+    def take_used(self) -> set[int]:
+        """The keys used since the last call."""
+        used, self._used = self._used, set()
+        return used
+
+
+def presented_key(scope: Scope, *, from_query: bool = False) -> bytes:
+    """The key a request brings: `Authorization`, else `X-API-Key`, else, if allowed, its query."""
+    other = b""
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value:
+            stripped: bytes = value.strip()
+            if stripped[:7].lower() == b"bearer ":
+                return stripped[7:].strip()
+            return stripped
+        if name == b"x-api-key":
+            other = value
+    if other or not from_query:
+        return other.strip()
+    for pair in scope["query_string"].split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if name == b"api_key":
+            return unquote_to_bytes(value.replace(b"+", b" "))
+    return b""
+
+
+def without_key(query: bytes) -> bytes:
+    """A query string without a key, which no engine may see."""
+    if b"api_key" not in query:
+        return query
+    return b"&".join(
+        pair
+        for pair in query.split(b"&")
+        if unquote_to_bytes(pair.partition(b"=")[0]) not in (b"api_key", b"apikey")
+    )
+
+
+def read_ring() -> KeyRing:
+    """The ring as the database has it."""
+    rows = ApiKey.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None
+    )
+    return KeyRing.of(
+        ServerSettings.current().require_api_key,
+        (
+            Key(
+                bytes.fromhex(row.digest),
+                Caller(row.name, row.pk),
+                row.expires_at.timestamp() if row.expires_at else None,
+            )
+            for row in rows
+        ),
+    )
+
+
+def note_use(key_ids: Iterable[int]) -> None:
+    """Write down that these keys were used about now."""
+    ids = list(key_ids)
+    if ids:
+        ApiKey.objects.filter(pk__in=ids).update(last_used_at=timezone.now())
