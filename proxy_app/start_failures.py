@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from proxy_app.guard_channel import signal_name
 
+SIGILL = 4
 SIGABRT = 6
 SIGKILL = 9
 
@@ -133,6 +134,9 @@ def _by_status(code: int | None, signal: int | None) -> Diagnosis:
     if signal == SIGKILL:
         killed = "the engine was killed by SIGKILL, perhaps because memory ran out"
         return Diagnosis(FailureKind.KILLED, killed)
+    if signal == SIGILL:
+        wrong = "this llama-server was built for another processor (SIGILL); use a build for this"
+        return Diagnosis(FailureKind.KILLED, f"{wrong} one")
     if signal == SIGABRT:
         return Diagnosis(FailureKind.KILLED, "the engine gave up by itself (SIGABRT)")
     if signal is not None:

@@ -101,6 +101,7 @@ def test_it_names_the_part_that_did_not_fit_rather_than_the_allocator() -> None:
         (None, 9, FailureKind.KILLED, "killed by SIGKILL, perhaps because memory ran out"),
         (None, 11, FailureKind.KILLED, "killed by SIGSEGV"),
         (None, 6, FailureKind.KILLED, "SIGABRT"),
+        (None, 4, FailureKind.KILLED, "built for another processor"),
         (None, 99, FailureKind.KILLED, "killed by signal 99"),
         (None, None, FailureKind.KILLED, "guard was killed"),
         (3, None, FailureKind.EXITED, "ended by itself with exit code 3"),
