@@ -86,6 +86,9 @@ def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
         unlisted=row.unlisted,
         use_model_name=row.use_model_name,
         concurrency_limit=row.concurrency_limit or 0,
+        queue_length=row.queue_length,
+        priority=row.priority,
+        pinned=row.pinned,
         strip_params=split_words(row.strip_params),
         set_params=_mapping(row.set_params),
         set_params_by_id={

@@ -48,6 +48,12 @@ class ModelEntry:
     use_model_name: str = ""
     concurrency_limit: int = 0
     """Requests served at once; 0 means the gateway's default."""
+    queue_length: int | None = None
+    """Requests that may wait; None the server's setting."""
+    priority: int = 0
+    """Waiting requests for models with a higher number go first."""
+    pinned: bool = False
+    """Loaded at start and kept loaded."""
     strip_params: tuple[str, ...] = ()
     set_params: Mapping[str, Any] = field(default_factory=dict)
     """Fields every request is given, whatever the client sent; JSON values."""

@@ -96,7 +96,7 @@ def line_up(document: ConfigDocument, rules: QueueRules | None = None) -> Lineup
         ),
         start_timeout=document.health_check_timeout,
         start_port=document.start_port,
-        preload=document.preload,
+        preload=_preload(document),
     )
 
 
@@ -124,9 +124,17 @@ def _variable(item: str) -> tuple[str, str]:
 def _limits(entry: ModelEntry, document: ConfigDocument, rules: QueueRules) -> Limits:
     return Limits(
         concurrency=entry.concurrency_limit or DEFAULT_CONCURRENCY,
-        queue=rules.length,
-        ttl=document.global_ttl if entry.ttl is None else entry.ttl,
+        queue=entry.queue_length or rules.length,
+        ttl=0 if entry.pinned else document.global_ttl if entry.ttl is None else entry.ttl,
+        priority=entry.priority,
+        pinned=entry.pinned,
     )
+
+
+def _preload(document: ConfigDocument) -> tuple[str, ...]:
+    """Pinned models first: they are the ones that stay."""
+    pinned = [model for model, entry in document.models.items() if entry.pinned]
+    return tuple(dict.fromkeys((*pinned, *document.preload)))
 
 
 def _groups(document: ConfigDocument) -> Groups:

@@ -119,13 +119,14 @@ class Runner:
 
     # ---- Requests ------------------------------------------------------------------------
 
-    async def acquire(self, model: str) -> Lease:
+    async def acquire(self, model: str, caller: str = "", priority: int | None = None) -> Lease:
         """A place at the model's engine, waiting for its turn and loading it if need be.
 
+        Callers who wait take turns. A higher priority goes first; None is the model's own.
         Raises QueueFull, ModelFailedToStart, ServerStopping or ModelNotFound.
         """
         while True:
-            ticket = Ticket(model, time.monotonic())
+            ticket = Ticket(model, time.monotonic(), caller, priority)
             self._arriving, self._refused = ticket, None
             self._scheduler.on_request(ticket, ticket.arrived)
             self._arriving = None

@@ -15,6 +15,10 @@ class Ticket:
 
     model: str
     arrived: float
+    caller: str = ""
+    """Who asks; requests of several callers take turns."""
+    priority: int | None = None
+    """Higher goes first; None the model's."""
     seat: Seat | None = None
     """Where it is served, once granted."""
 
@@ -29,6 +33,10 @@ class Limits:
     """Requests that may wait."""
     ttl: float = 0
     """Idle seconds until it is stopped; 0 never."""
+    priority: int = 0
+    """Its waiting requests go before those of models with a lower number."""
+    pinned: bool = False
+    """It stays loaded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,11 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
             "Requests",
             {
                 "fields": (
+                    "pinned",
                     "ttl",
                     "concurrency_limit",
+                    "queue_length",
+                    "priority",
                     "use_model_name",
                     "strip_params",
                     "set_params",

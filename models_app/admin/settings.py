@@ -28,6 +28,7 @@ class SettingsForm(ModelForm[ServerSettings]):
             "health_check_timeout": "Load timeout",
             "max_wait": "Longest wait",
             "min_residency": "Shortest stay",
+            "memory_wait": "Longest wait for memory",
             "min_context": "Least context",
         }
         widgets = {  # noqa: RUF012
@@ -100,7 +101,18 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
                 )
             },
         ),
-        ("Queue", {"fields": ("max_wait", "min_residency", "queue_length")}),
+        (
+            "Queue and memory",
+            {
+                "fields": (
+                    "side_by_side",
+                    "max_wait",
+                    "min_residency",
+                    "queue_length",
+                    "memory_wait",
+                )
+            },
+        ),
         (
             "Clients",
             {

@@ -34,6 +34,7 @@ MAX_URL: Final = 512
 MAX_STRIP_PARAMS: Final = 1024
 MAX_UNLOAD_TIMEOUT: Final = 3600
 MAX_PATH: Final = 4096
+MAX_PRIORITY: Final = 100
 
 FIELDS: Final = frozenset(field.name for field in fields_of(ConfigDocument))
 
@@ -119,6 +120,9 @@ def _model(model_id: str, part: Section) -> ModelEntry:
         unlisted=part.flag("unlisted", False),
         use_model_name=part.text("useModelName", limit=MAX_ID),
         concurrency_limit=part.clamped("concurrencyLimit", 0, MAX_NUMBER, 0),
+        queue_length=part.number("queueLength", lowest=1),
+        priority=part.clamped("priority", -MAX_PRIORITY, MAX_PRIORITY, 0),
+        pinned=part.flag("pinned", False),
         strip_params=filters.words("stripParams", MAX_STRIP_PARAMS),
         set_params=filters.values("setParams"),
         set_params_by_id=_set_params_by_id(filters),

@@ -86,6 +86,12 @@ def _model(entry: ModelEntry) -> dict[str, Any]:
         tree["unlisted"] = True
     if entry.concurrency_limit:
         tree["concurrencyLimit"] = entry.concurrency_limit
+    if entry.queue_length is not None:
+        tree["queueLength"] = entry.queue_length
+    if entry.priority:
+        tree["priority"] = entry.priority
+    if entry.pinned:
+        tree["pinned"] = True
     if filters := _filters(entry):
         tree["filters"] = filters
     if entry.timeouts:

@@ -9,6 +9,8 @@ from models_app.models.groups import ModelGroup
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
+LARGEST_PRIORITY = 100
+
 
 class ServedModel(models.Model):
     """A model that clients can ask for by its id.
@@ -112,6 +114,21 @@ class ServedModel(models.Model):
     )
     concurrency_limit = models.PositiveIntegerField(
         null=True, blank=True, help_text="Requests served at once; more of them wait."
+    )
+    queue_length = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Requests that may wait for it; empty: the server's setting.",
+    )
+    priority = models.SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(-LARGEST_PRIORITY), MaxValueValidator(LARGEST_PRIORITY)],
+        help_text="Waiting requests for models with a higher number go first.",
+    )
+    pinned = models.BooleanField(
+        default=False,
+        help_text="Loaded at start and kept loaded, beside any other model while memory allows.",
     )
 
     # Tuning: empty means automatic

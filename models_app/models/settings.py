@@ -64,6 +64,16 @@ class ServerSettings(models.Model):
         help_text="Requests that may wait for one model; more are refused with 429.",
     )
 
+    side_by_side = models.BooleanField(
+        default=False,
+        help_text="Models in no group stay loaded beside each other while they fit in memory.",
+    )
+    memory_wait = models.PositiveIntegerField(
+        default=5,
+        validators=[MaxValueValidator(600)],
+        help_text="Seconds a load waits at most for memory that an unloaded model gives back.",
+    )
+
     # Clients
     require_api_key = models.BooleanField(
         default=False, help_text="Clients must bring a key; /health, /ui/ and /admin/ need none."

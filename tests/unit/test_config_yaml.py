@@ -72,6 +72,9 @@ ttl: 60
 unlisted: true
 useModelName: org/a
 concurrencyLimit: 4
+queueLength: 20
+priority: -3
+pinned: true
 filters:
   stripParams: "temperature, top_p , temperature"
 metadata: {context: 4096, tags: [x], ratio: 0.5, none: ~}
@@ -91,6 +94,9 @@ metadata: {context: 4096, tags: [x], ratio: 0.5, none: ~}
         unlisted=True,
         use_model_name="org/a",
         concurrency_limit=4,
+        queue_length=20,
+        priority=-3,
+        pinned=True,
         strip_params=("temperature", "top_p"),
         metadata={"context": 4096, "tags": ["x"], "ratio": 0.5, "none": None},
     )
@@ -629,6 +635,9 @@ def entries(draw: st.DrawFn, model_id: str, aliases: tuple[str, ...]) -> ModelEn
         unlisted=draw(st.booleans()),
         use_model_name=draw(TEXT),
         concurrency_limit=draw(st.integers(0, 2**31 - 1)),
+        queue_length=draw(st.none() | st.integers(1, 2**31 - 1)),
+        priority=draw(st.integers(-100, 100)),
+        pinned=draw(st.booleans()),
         strip_params=draw(st.lists(WORD, max_size=3, unique=True).map(tuple)),
         set_params=draw(st.dictionaries(TEXT, VALUE, max_size=2)),
         set_params_by_id=draw(

@@ -67,3 +67,16 @@ def test_only_a_changed_launch_makes_two_lineups_differ_in_it() -> None:
     before = lineup(engine("a", name="A")).resolve("a")
     assert before.launch == lineup(engine("a", name="renamed")).resolve("a").launch
     assert before.launch != lineup(engine("a", env=("X=1",))).resolve("a").launch
+
+
+def test_a_pinned_model_is_loaded_first_and_never_unloaded_for_being_idle() -> None:
+    line = lineup(engine("a", ttl=9), engine("b", ttl=9, pinned=True), preload=("a", "b"))
+    assert line.preload == ("b", "a")
+    assert line.policy.models["b"].pinned
+    assert line.policy.models["b"].ttl == 0
+
+
+def test_a_model_may_have_a_queue_length_and_a_priority_of_its_own() -> None:
+    line = lineup(engine("a", queue_length=2, priority=5), engine("b"))
+    assert [line.policy.models[model].queue for model in "ab"] == [2, 7]
+    assert [line.policy.models[model].priority for model in "ab"] == [5, 0]
