@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core import checks
+
+
+class ClaraCoreAdminConfig(AdminConfig):
+    default_site = "claracore_site.admin_site.ClaraCoreAdmin"
 
 
 class SiteConfig(AppConfig):

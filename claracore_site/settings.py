@@ -33,7 +33,7 @@ INSTALLED_APPS = [
     # daphne is not listed: loading Twisted would cost every start half a second. The
     # `runserver` of proxy_app loads it when it is wanted, and so comes before staticfiles'.
     "proxy_app.apps.ProxyConfig",
-    "django.contrib.admin",
+    "claracore_site.apps.ClaraCoreAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

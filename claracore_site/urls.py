@@ -8,10 +8,6 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from models_app.api.errors import not_found
 from proxy_app import pages
 
-admin.site.site_header = "ClaraCore"
-admin.site.site_title = "ClaraCore"
-admin.site.index_title = "What is served, and how"
-
 
 def front_door(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/ui/")

@@ -1,0 +1,67 @@
+"""The admin as ClaraCore's: its name, and its tables under headings that say what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.urls import reverse
+
+SECTIONS: Final = {
+    "Serving": ("ServedModel", "ModelGroup", "ServerSettings"),
+    "Files": ("ModelFolder", "GgufFile", "ScanRun"),
+    "Configuration": ("Revision",),
+    "This machine": ("MachineReport", "EngineBuild", "LoadRecord"),
+    "People": ("User",),
+}
+"""Headings, each with its tables in order. What is named nowhere stays under its app."""
+
+
+class ClaraCoreAdmin(AdminSite):
+    site_header = "ClaraCore"
+    site_title = "ClaraCore"
+    index_title = "Admin"
+    site_url = "/ui/"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """What the index and the side list: sections instead of apps."""
+        apps = super().get_app_list(request, app_label)
+        if app_label is not None:
+            return apps
+        tables = {table["object_name"]: table for app in apps for table in app["models"]}
+        sections = [
+            _section(name, [tables[table] for table in names if table in tables])
+            for name, names in SECTIONS.items()
+        ]
+        placed = {name for names in SECTIONS.values() for name in names}
+        for app in apps:
+            rest = [table for table in app["models"] if table["object_name"] not in placed]
+            sections.append({**app, "models": rest})
+        for section in sections:
+            section["models"] = list(self._with_pages(section["models"]))
+        return [section for section in sections if section["models"]]
+
+    def _with_pages(self, tables: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Each table, and after it the further pages that its admin has."""
+        for table in tables:
+            yield table
+            for title, address in getattr(self._registry[table["model"]], "further_pages", ()):
+                yield {
+                    "name": title,
+                    "object_name": address.rpartition("_")[2],
+                    "admin_url": reverse(address),
+                    "add_url": None,
+                    "view_only": True,
+                }
+
+
+def _section(name: str, tables: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "app_label": name.lower().replace(" ", "-"),
+        "app_url": "",
+        "has_module_perms": True,
+        "models": tables,
+    }

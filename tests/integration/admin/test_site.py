@@ -1,0 +1,39 @@
+"""The admin as a whole: what it lists, and that no page needs more than the policy allows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from models_app.models import ModelFolder, ServedModel
+from tests.integration.admin.pages import list_of, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+def test_tables_stand_under_headings_that_say_what_they_are_for(admin_client: Client) -> None:
+    page = text_of(admin_client.get("/admin/"))
+
+    headings = re.findall(r'<h2 id="nav-[^"]*">([^<]*)</h2>', page)
+    assert headings[:4] == ["Serving", "Files", "Configuration", "This machine"]
+    assert "ClaraCore" in page and "Django" not in page
+
+
+def test_a_list_names_the_column_of_every_value(
+    admin_client: Client, registry: ModelFolder
+) -> None:
+    page = text_of(admin_client.get(list_of(ServedModel)))
+
+    assert re.search(r'<td data-label="Kind" class="field-kind">', page)
+    assert page.count('data-label="Kind"') == ServedModel.objects.count()
+
+
+def test_somebody_without_rights_sees_no_tables(client: Client, django_user_model: type) -> None:
+    user = django_user_model.objects.create(username="guest", is_staff=True)  # type: ignore[attr-defined]
+    client.force_login(user)
+
+    page = text_of(client.get("/admin/"))
+    assert "You have no right to see anything" in page
+    assert "/admin/models_app/" not in page
