@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from models_app.api import docs
 from models_app.api.errors import not_found
 from proxy_app import pages
 
@@ -23,7 +24,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ui/texts.js", pages.TEXTS, name="ui-texts"),
     path("ui/events/", include(django_eventstream.urls), {"channels": ["ui"]}),
     path("admin/", admin.site.urls),
+    # A trailing slash is taken off before these are looked up.
+    path("api/schema", docs.as_json),
+    path("api/schema.yaml", docs.as_yaml),
+    path("api/docs", docs.page),
     path("api/", include("models_app.api.urls")),
     path("api/", include("proxy_app.api.urls")),
-    re_path(r"^api/", not_found),
+    re_path(r"^api(/|$)", not_found),
 ]

@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+import logging
+from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
+from rest_framework.views import exception_handler, set_rollback
+
+logger = logging.getLogger(__name__)
+
+SERVER_ERROR = "The server made a mistake. Its log tells what went wrong."
 
 
 class ApiError(exceptions.APIException):
     """An error a client can act on. `error` says what is wrong and what to do about it."""
 
     def __init__(
-        self, error: str, *, status: int = 400, code: str = "BAD_REQUEST", details: str = ""
+        self,
+        error: str,
+        *,
+        status: int = 400,
+        code: str = "BAD_REQUEST",
+        details: str | list[str] = "",
+        **more: Any,
     ) -> None:
+        """`more` are further keys of the answer, such as the id of what is in the way."""
         super().__init__(error, code)
         self.status_code = status
-        self.body = {"error": error, "details": details, "code": code}
+        self.body = {"error": error, "details": details, "code": code, **more}
 
 
-def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Django REST framework's errors in our shape; anything unknown stays a server error."""
-    response = exception_handler(error, context)
-    if response is None:
-        return None
-    if isinstance(error, ApiError):
-        response.data = error.body
-        return response
+def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """Every error of a REST view in our shape; what nobody foresaw is logged and answers 500."""
     if isinstance(error, Http404):
         error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    response = exception_handler(error, context)
+    if response is None:
+        set_rollback()
+        request = context.get("request")
+        logger.error("%s failed", _named(request), exc_info=error)
+        return Response(body_of(500, SERVER_ERROR), status=500)
     assert isinstance(error, exceptions.APIException)
-    response.data = {
+    response.data = error.body if isinstance(error, ApiError) else _body(error)
+    return response
+
+
+def _body(error: exceptions.APIException) -> dict[str, Any]:
+    """The body for an error of Django REST framework's own."""
+    plain = isinstance(error.detail, str)
+    return {
         "error": _first_sentence(error.detail),
-        "details": "" if isinstance(error.detail, str) else str(error.detail),
+        "details": "" if plain else str(error.detail),
         "code": str(error.default_code).upper(),
     }
-    return response
 
 
 def _first_sentence(detail: Any) -> str:
@@ -49,13 +71,16 @@ def _first_sentence(detail: Any) -> str:
     return str(detail)
 
 
+def _named(request: Any) -> str:
+    return f"{request.method} {request.path}" if request is not None else "A request"
+
+
+def body_of(status: int, error: str = "") -> dict[str, Any]:
+    """The body for an error that has nothing but its status to tell."""
+    known = HTTPStatus(status)
+    return {"error": error or f"{known.phrase}.", "details": "", "code": known.name}
+
+
 def not_found(request: HttpRequest, *_: Any, **__: Any) -> JsonResponse:
     """An unknown path under /api."""
-    return JsonResponse(
-        {
-            "error": f"There is nothing at {request.path}.",
-            "details": "",
-            "code": "NOT_FOUND",
-        },
-        status=404,
-    )
+    return JsonResponse(body_of(404, f"There is nothing at {request.path}."), status=404)

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_app.api.errors import ApiError
+from models_app.api.schema import described
 from models_app.plans import PlanContext, describe, find_model, plan_for
-from models_app.what_if import BadWish, read_wishes
+from models_app.what_if import NAMES, BadWish, read_wishes
 
 
+class DeviceUse(serializers.Serializer[Any]):
+    """Bytes on one device; further keys tell what for."""
+
+    device = serializers.CharField()
+    room = serializers.IntegerField(help_text="What may be planned with.")
+    total = serializers.IntegerField()
+    measured = serializers.IntegerField(allow_null=True)
+
+
+class Reason(serializers.Serializer[Any]):
+    topic = serializers.CharField()
+    text = serializers.CharField()
+
+
+class PlanAnswer(serializers.Serializer[Any]):
+    """How a model would be started. Sizes are in bytes."""
+
+    model = serializers.CharField()
+    fits = serializers.BooleanField()
+    sure = serializers.BooleanField()
+    contextPerRequest = serializers.IntegerField()
+    command = serializers.CharField()
+    memory = DeviceUse(many=True)
+    totalBytes = serializers.IntegerField()
+    predicted = serializers.IntegerField()
+    measured = serializers.IntegerField(allow_null=True)
+    error = serializers.FloatField(allow_null=True)
+    measuredAt = serializers.DateTimeField(allow_null=True)
+    loadSeconds = serializers.FloatField(allow_null=True)
+    reasons = Reason(many=True)
+
+
+@described(
+    "plan_model",
+    "How a model would be started, and why",
+    tag="models",
+    answers=PlanAnswer,
+    errors=(400, 404, 409),
+    query=[
+        OpenApiParameter(name, OpenApiTypes.STR, description="Stands in for what is set.")
+        for name in NAMES
+    ],
+)
 @api_view(["GET"])
 def plan(request: Request, name: str) -> Response:
     """The plan for a model; parameters in the query stand in for what is set."""

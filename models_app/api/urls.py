@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path
 
 from models_app.api import plans, system
 
+# Ids may hold slashes, so they are matched as paths. A trailing slash is taken off before.
 urlpatterns: list[URLPattern] = [
-    re_path(r"^system/specs/?$", system.specs),
-    re_path(r"^system/detection/?$", system.detect),
-    # Ids may hold slashes, so the id is whatever stands before the verb.
-    re_path(r"^models/(?P<name>.+)/plan/?$", plans.plan),
+    path("system/specs", system.specs),
+    path("system/detection", system.detect),
+    path("models/<path:name>/plan", plans.plan),
 ]
