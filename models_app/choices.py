@@ -15,6 +15,8 @@ TUNING: Final = (
     "cache_type",
     "batch_size",
     "slots",
+    "chat_template",
+    "load_mode",
     "extra_arguments",
     "projector",
     "use_projector",

@@ -56,6 +56,7 @@ class LaunchOptions:
     pooling: str = ""
     jinja: bool | None = None
     chat_template: str = ""
+    """A built-in one's name, or a file's path."""
 
     fit: bool | None = None
     repack: bool | None = None
@@ -85,6 +86,10 @@ class _Line:
     def __init__(self, flags: EngineFlags) -> None:
         self._flags = flags
         self.words: list[str] = []
+
+    def knows(self, name: str) -> bool:
+        """Whether the build lists the option."""
+        return name in self._flags
 
     def value(self, value: str | int | None, *names: str) -> None:
         """The first of `names` that is known, followed by `value`; nothing for None and ""."""
@@ -154,10 +159,29 @@ def _add_placement(line: _Line, options: LaunchOptions) -> None:
     line.value(options.cpu_expert_layers, "--n-cpu-moe")
     line.value(options.threads, "--threads")
     line.value(options.threads_batch, "--threads-batch")
-    line.value(options.load_mode, "--load-mode")
+    _add_load_mode(line, options.load_mode)
     line.switch(options.repack, "--repack", "--no-repack")
     if options.fit is not None:
         line.word_or_switch("on" if options.fit else "off", "--fit")
+
+
+# Before --load-mode there was a switch for each.
+_LOAD_SWITCHES = {
+    "mlock": ("--no-mmap", "--mlock"),
+    "mmap+mlock": ("--mlock",),
+    "none": ("--no-mmap",),
+    "dio": ("--direct-io",),
+}
+
+
+def _add_load_mode(line: _Line, mode: str) -> None:
+    if not mode:
+        return
+    if line.knows("--load-mode"):
+        line.value(mode, "--load-mode")
+        return
+    for switch in _LOAD_SWITCHES.get(mode, ()):
+        line.switch(True, switch)
 
 
 def _add_behaviour(line: _Line, options: LaunchOptions) -> None:
@@ -165,7 +189,9 @@ def _add_behaviour(line: _Line, options: LaunchOptions) -> None:
     line.switch(options.reranking or None, "--reranking")
     line.value(options.pooling, "--pooling")
     line.switch(options.jinja, "--jinja", "--no-jinja")
-    line.value(options.chat_template, "--chat-template")
+    # A name that the build does not have would be taken for the template's own text.
+    at = "--chat-template-file" if "/" in options.chat_template else "--chat-template"
+    line.value(options.chat_template, at)
     line.switch(options.metrics or None, "--metrics")
 
 

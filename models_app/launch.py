@@ -46,6 +46,8 @@ def launch_options(
         reranking=candidate.kind is Kind.RERANKER,
         pooling=_pooling(candidate),
         jinja=None if candidate.is_embedding else preferences.enable_jinja,
+        chat_template="" if candidate.is_embedding else choices.chat_template,
+        load_mode=choices.load_mode,
         fit=False if sure else None,
         repack=None if load.repack or _all_on_gpus(candidate, found) else False,
         cache_ram_mib=_prompt_cache(candidate, found, resources),

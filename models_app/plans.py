@@ -228,6 +228,8 @@ def choices_of(model: ServedModel) -> Choices:
         cache_type=model.cache_type,
         batch_size=model.batch_size,
         slots=model.slots,
+        chat_template=model.chat_template,
+        load_mode=model.load_mode,
         extra_arguments=_words(model.extra_arguments),
     )
 

@@ -32,6 +32,9 @@ class Choices:
     cache_type: str = ""
     batch_size: int | None = None
     slots: int | None = None
+    chat_template: str = ""
+    """The name of one that the engine has built in, or the path of a file."""
+    load_mode: str = ""
     extra_arguments: tuple[str, ...] = ()
 
 

@@ -40,9 +40,14 @@ _NOTHING_YET = (
 
 
 def announce_scan_when_done(say: Callable[[str], None]) -> None:
-    """Say what the newest scan found, once it ended, from a thread of its own."""
+    """Say what the newest scan found, once it ended, from a thread of its own.
+
+    Without a scan, say what is known already.
+    """
     run = ScanRun.objects.first()
     if run is None or run.status not in (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING):
+        if ServedModel.objects.exists():
+            say(found("Serving"))
         return
     if ModelFolder.objects.exists():
         threading.Thread(
@@ -65,14 +70,14 @@ def _announce(run_id: int, say: Callable[[str], None]) -> None:
         connection.close()
 
 
-def found() -> str:
+def found(verb: str = "Found") -> str:
     """The models that are served, and the files that cannot be."""
     served = list(
         ServedModel.objects.filter(enabled=True, file__state=GgufFile.State.OK).select_related(
             "file"
         )
     )
-    lines = [f"Found {len(served)} model{'' if len(served) == 1 else 's'}:"]
+    lines = [f"{verb} {len(served)} model{'' if len(served) == 1 else 's'}:"]
     for model in served[:LISTED]:
         assert model.file is not None
         lines.append(f"  {model.model_id}  ({model.file.quantization}, {_size(model.file.size)})")

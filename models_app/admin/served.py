@@ -85,6 +85,8 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                     "use_projector",
                     "draft",
                     "use_draft",
+                    "chat_template",
+                    "load_mode",
                     "extra_arguments",
                 ),
             },

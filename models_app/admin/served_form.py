@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any, Final
 
 from django import forms
 
+from models_app import engine_build
 from models_app.admin.typed import ModelForm
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
@@ -108,6 +110,21 @@ class ServedModelForm(ModelForm[ServedModel]):
                 raise forms.ValidationError(f"Enter whole seconds for {name}; 0: without end.")
         return given
 
+    def clean_chat_template(self) -> str:
+        given: str = self.cleaned_data["chat_template"].strip()
+        if "/" in given:
+            if not Path(given).is_file():
+                raise forms.ValidationError(f"There is no file {given}.")
+            return given
+        # The engine would take a name it does not know for the text of a template.
+        names = _chat_templates() if given else ()
+        if names and given not in names:
+            raise forms.ValidationError(
+                f"The engine has no template {given}. Enter a file's path, or one of: "
+                f"{', '.join(names)}."
+            )
+        return given
+
     def clean_extra_arguments(self) -> str:
         text: str = self.cleaned_data["extra_arguments"]
         try:
@@ -192,3 +209,12 @@ def _names_with_values(given: Any) -> dict[str, Any]:
 
 def _is_variable(item: Any) -> bool:
     return isinstance(item, str) and not item.startswith("=") and "=" in item
+
+
+def _chat_templates() -> tuple[str, ...]:
+    """What the engine has built in; nothing while there is no engine to ask."""
+    try:
+        located = engine_build.locate()
+        return engine_build.chat_templates(located) if located else ()
+    except engine_build.EngineProblem:
+        return ()

@@ -7,6 +7,7 @@ from models_app.kinds import Kind, with_projector, without_projector
 from models_app.models.files import GgufFile
 from models_app.models.groups import ModelGroup
 
+LOAD_MODES = ("mmap", "mlock", "mmap+mlock", "none", "dio")
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
 LARGEST_PRIORITY = 100
@@ -150,6 +151,19 @@ class ServedModel(models.Model):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(256)],
         help_text="Requests the engine works on at once.",
+    )
+    chat_template = models.CharField(
+        max_length=4096,
+        blank=True,
+        help_text="A built-in one's name, such as chatml, or a template file's path. "
+        "Empty: the model's own.",
+    )
+    load_mode = models.CharField(
+        max_length=16,
+        blank=True,
+        choices=[(name, name) for name in LOAD_MODES],
+        help_text="How the weights come into memory: mapped from the file, locked in RAM, or read "
+        "past the cache. Empty: the engine's choice.",
     )
     extra_arguments = models.TextField(
         blank=True, help_text="Further llama-server arguments, added as they are."

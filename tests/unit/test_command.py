@@ -5,7 +5,13 @@ import shlex
 from models_app.command import LaunchOptions, build_argv, command_line
 from models_app.config_yaml import expand
 from models_app.document import ConfigDocument, ModelEntry
-from models_app.engine_help import EngineFlags, parse_devices, parse_help, parse_version
+from models_app.engine_help import (
+    EngineFlags,
+    parse_chat_templates,
+    parse_devices,
+    parse_help,
+    parse_version,
+)
 
 ANY_BUILD = EngineFlags(known=False)
 
@@ -115,6 +121,38 @@ def test_jinja_is_switched_off_in_words() -> None:
     assert "--no-jinja" in build_argv("b", LaunchOptions("m", jinja=False), ANY_BUILD)
     assert "--jinja" in build_argv("b", LaunchOptions("m", jinja=True), ANY_BUILD)
     assert not {"--jinja", "--no-jinja"} & set(build_argv("b", LaunchOptions("m"), ANY_BUILD))
+
+
+def test_a_template_is_a_name_or_a_file() -> None:
+    named = build_argv("b", LaunchOptions("m", chat_template="chatml"), ANY_BUILD)
+    assert named[-2:] == ["--chat-template", "chatml"]
+    filed = build_argv("b", LaunchOptions("m", chat_template="/t/mine.jinja"), ANY_BUILD)
+    assert filed[-2:] == ["--chat-template-file", "/t/mine.jinja"]
+
+
+def test_it_reads_the_built_in_templates() -> None:
+    help_text = """\
+                                        list of built-in templates:
+                                        chatml, llama3,
+                                        mistral-v3-tekken, zephyr
+                                        (env: LLAMA_ARG_CHAT_TEMPLATE)
+"""
+    assert parse_chat_templates(help_text) == ("chatml", "llama3", "mistral-v3-tekken", "zephyr")
+    assert parse_chat_templates("nothing") == ()
+
+
+def test_builds_without_load_modes_get_their_switches() -> None:
+    old = EngineFlags({"--mlock": "", "--no-mmap": "", "--direct-io": ""})
+    for mode, switches in (
+        ("mlock", ["--no-mmap", "--mlock"]),
+        ("mmap+mlock", ["--mlock"]),
+        ("none", ["--no-mmap"]),
+        ("dio", ["--direct-io"]),
+        ("mmap", []),
+    ):
+        assert build_argv("b", LaunchOptions("m", load_mode=mode), old)[5:] == switches
+    new = build_argv("b", LaunchOptions("m", load_mode="mlock"), ANY_BUILD)
+    assert new[-2:] == ["--load-mode", "mlock"]
 
 
 def test_further_arguments_come_last_so_that_they_win() -> None:

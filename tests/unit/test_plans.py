@@ -89,6 +89,12 @@ def test_choices_on_the_row_are_used(context: PlanContext) -> None:
     assert argv[-2:] == ["--temp", "0.5"]
 
 
+def test_a_chosen_template_and_load_mode_reach_the_command(context: PlanContext) -> None:
+    argv = words(make_model(chat_template="chatml", load_mode="mlock"), context)
+    assert value_of(argv, "--chat-template") == "chatml"
+    assert value_of(argv, "--load-mode") == "mlock"
+
+
 def test_further_arguments_with_an_open_quote_break_nothing(context: PlanContext) -> None:
     assert words(make_model(extra_arguments="--system it's"), context)[-2:] == ["--system", "it's"]
 

@@ -89,6 +89,11 @@ def test_saving_an_unchanged_form_changes_nothing(
         ("metadata", "[1]", "Enter names with values"),
         ("extra_arguments", "--temp 'x", "quotation mark is left open"),
         ("extra_arguments", "--port=1", "--port=1 is given by the server"),
+        ("chat_template", "/no/such.jinja", "There is no file /no/such.jinja"),
+        pytest.param(
+            *("chat_template", "chattml", "no template chattml"), marks=pytest.mark.engine
+        ),
+        ("load_mode", "fast", "not one of the available choices"),
         ("proxy", "127.0.0.1:80", "Enter an address such as"),
         ("check_endpoint", "health", "Enter a path such as"),
         ("cmd", "serve ${NOTHING}", "unknown macro"),
@@ -113,6 +118,9 @@ def test_a_model_that_cannot_be_says_what_to_do(
         ("env", '["A=b=c", "D="]'),
         ("metadata", '{"team": {"lab": 1}}'),
         ("extra_arguments", "--temp 0.5 --no-mmap"),
+        ("chat_template", "chatml"),
+        ("chat_template", __file__),
+        ("load_mode", "mmap+mlock"),
         ("cmd", "serve --port ${PORT} # fast"),
         ("check_endpoint", "none"),
     ],
