@@ -1,0 +1,142 @@
+"""What an engine says of its work at the end of an answer: tokens and times (pure).
+
+An answer is never kept whole for this. Its first and its last pieces are enough: event streams end
+with the figures, and a long JSON answer has them before or after its data. On the request's way
+the figures are only cut out, without a word of what the model wrote; reading them comes later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_END = 32 * 1024
+"""Bytes of an answer's beginning and end that are searched."""
+
+_DECODER = json.JSONDecoder()
+
+# An object and the objects directly in it, as "usage" has its details.
+_OBJECT = re.compile(rb"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One answer's figures. None: the engine did not say."""
+
+    tokens_in: int | None = None
+    """Tokens of the prompt, those taken from the prompt cache included."""
+    tokens_cached: int | None = None
+    tokens_out: int | None = None
+    prompt_ms: float | None = None
+    generation_ms: float | None = None
+    prompt_per_second: float | None = None
+    tokens_per_second: float | None = None
+
+    @property
+    def tokens_processed(self) -> int | None:
+        """Tokens of the prompt that the engine worked on."""
+        if self.tokens_in is None:
+            return None
+        return max(0, self.tokens_in - (self.tokens_cached or 0))
+
+
+NOTHING = Figures()
+
+
+def cut(head: bytes, tail: bytes) -> bytes:
+    """The text of the figures in the first and last pieces of an answer; empty without any.
+
+    `usage` counts what the client is told (OpenAI's and Anthropic's names), `timings` is
+    llama-server's own and has the times. Inside a JSON text a quote is escaped, so that nothing a
+    model writes looks like a key.
+    """
+    found = []
+    end = tail[-LONGEST_END:]
+    for key in (b'"usage"', b'"timings"'):
+        if tail is not head and (piece := _piece(head[:LONGEST_END], key)):
+            found.append(piece)
+        if piece := _piece(end, key):
+            found.append(piece)
+    return b"\n".join(found)
+
+
+def _piece(text: bytes, key: bytes) -> bytes:
+    at = text.rfind(key)
+    if at < 0:
+        return b""
+    match = _OBJECT.match(text, at + len(key))
+    return text[at : match.end()] if match else b""
+
+
+def read_figures(text: str) -> Figures:
+    """The figures in what `cut` found."""
+    if not text:
+        return NOTHING
+    usage: dict[str, Any] = {}
+    for found in _objects(text, "usage"):
+        usage.update(found)  # Anthropic counts in two messages.
+    timings: dict[str, Any] = {}
+    for found in _objects(text, "timings"):
+        timings = found
+    return _figures(usage, timings)
+
+
+def _figures(usage: Mapping[str, Any], timings: Mapping[str, Any]) -> Figures:
+    tokens_in = _count(usage, "prompt_tokens", "input_tokens")
+    cached = _cached(usage)
+    if cached is None:
+        cached = _count(timings, "cache_n")
+    if tokens_in is None and (new := _count(timings, "prompt_n")) is not None:
+        tokens_in = new + (cached or 0)
+    tokens_out = _count(usage, "completion_tokens", "output_tokens")
+    return Figures(
+        tokens_in=tokens_in,
+        tokens_cached=cached,
+        tokens_out=_count(timings, "predicted_n") if tokens_out is None else tokens_out,
+        prompt_ms=_number(timings, "prompt_ms"),
+        generation_ms=_number(timings, "predicted_ms"),
+        prompt_per_second=_number(timings, "prompt_per_second"),
+        tokens_per_second=_number(timings, "predicted_per_second"),
+    )
+
+
+def _cached(usage: Mapping[str, Any]) -> int | None:
+    for name in ("prompt_tokens_details", "input_tokens_details"):
+        details = usage.get(name)
+        if isinstance(details, dict) and (count := _count(details, "cached_tokens")) is not None:
+            return count
+    return _count(usage, "cache_read_input_tokens")
+
+
+def _objects(text: str, name: str) -> Iterable[dict[str, Any]]:
+    """The JSON objects that follow a key of that name."""
+    key = f'"{name}"'
+    at = text.find(key)
+    while at >= 0:
+        start = text.find("{", at + len(key))
+        if start >= 0 and text[at + len(key) : start].strip() == ":":
+            try:
+                found, _ = _DECODER.raw_decode(text, start)
+            except ValueError:
+                found = None
+            if isinstance(found, dict):
+                yield found
+        at = text.find(key, at + len(key))
+
+
+def _count(values: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    return None

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from django.db import models
+
+
+class UsageRow(models.Model):
+    """One request that an engine was asked for, as it went. Written once, from the spool.
+
+    It names people and models by number and by id, not by relation: they may be gone when the row
+    is still counted. 0 stands for nobody.
+    """
+
+    at = models.DateTimeField("when", help_text="When the request had come.")
+    model = models.CharField(max_length=255)
+    path = models.CharField(max_length=255)
+    key_id = models.BigIntegerField(default=0)
+    person_id = models.BigIntegerField(default=0)
+    status = models.PositiveSmallIntegerField(
+        default=0, help_text="HTTP status; 499 when the client left before the end."
+    )
+    error = models.CharField(max_length=255, blank=True)
+    streamed = models.BooleanField(default=False)
+
+    tokens_in = models.PositiveIntegerField(null=True)
+    tokens_cached = models.PositiveIntegerField(null=True)
+    tokens_out = models.PositiveIntegerField(null=True)
+    prompt_per_second = models.FloatField(null=True)
+    tokens_per_second = models.FloatField(null=True)
+
+    queue_ms = models.FloatField(default=0)
+    load_ms = models.FloatField(default=0)
+    first_ms = models.FloatField(
+        "time to first token", null=True, help_text="From the request to the answer's first piece."
+    )
+    prompt_ms = models.FloatField(null=True)
+    generation_ms = models.FloatField(null=True)
+    total_ms = models.FloatField(default=0)
+    engine_seconds = models.FloatField(
+        default=0, help_text="The request's share of its engine's time."
+    )
+    gpu_seconds = models.FloatField(default=0, help_text="The same, times the GPUs it used.")
+
+    class Meta:
+        ordering = ("-at", "-pk")
+        verbose_name = "request"
+        indexes = (
+            models.Index(fields=("at",), name="usage_by_time"),
+            models.Index(fields=("model", "at"), name="usage_by_model"),
+            models.Index(fields=("key_id", "at"), name="usage_by_key"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class UsageSum(models.Model):
+    """The requests of one model and key within a while, added up as they were written."""
+
+    model = models.CharField(max_length=255)
+    key_id = models.BigIntegerField(default=0)
+    person_id = models.BigIntegerField(default=0)
+
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    tokens_in = models.BigIntegerField(default=0)
+    tokens_cached = models.BigIntegerField(default=0)
+    tokens_out = models.BigIntegerField(default=0)
+    total_ms = models.FloatField(default=0)
+    engine_seconds = models.FloatField(default=0)
+    gpu_seconds = models.FloatField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(UsageSum):
+    """One hour's sum."""
+
+    start = models.DateTimeField(help_text="When the hour began.")
+
+    class Meta:
+        ordering = ("-start", "model")
+        verbose_name = "usage in an hour"
+        verbose_name_plural = "usage by hour"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("start", "model", "key_id", "person_id"), name="one_sum_an_hour"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} from {self.start:%Y-%m-%d %H:%M}"
+
+
+class UsageDay(UsageSum):
+    """One day's sum (UTC)."""
+
+    start = models.DateTimeField(help_text="When the day began.")
+
+    class Meta:
+        ordering = ("-start", "model")
+        verbose_name = "usage in a day"
+        verbose_name_plural = "usage by day"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("start", "model", "key_id", "person_id"), name="one_sum_a_day"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.start:%Y-%m-%d}"
+
+
+class SpoolMark(models.Model):
+    """How far one file of the spool has been taken over: in the same transaction as its rows."""
+
+    segment = models.CharField(max_length=255, unique=True)
+    offset = models.BigIntegerField(default=0, help_text="Bytes.")
+
+    def __str__(self) -> str:
+        return f"{self.segment} to {self.offset}"

@@ -1,0 +1,187 @@
+"""The story of one request: when it came, waited, was answered and ended.
+
+A record is filled on the request's way, so everything here is an assignment. What it means is
+worked out afterwards, elsewhere (`entries.py`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from proxy_app.figures import cut
+
+CLIENT_LEFT = 499
+"""The status of a request whose client left before the end, as nginx writes it."""
+
+PIECES_KEPT = 8
+"""The newest pieces of an answer that are kept, for the figures at its end."""
+
+_now = time.monotonic
+
+
+class Record:
+    """One request. Times are monotonic seconds; None: not reached."""
+
+    __slots__ = (
+        "_pieces",
+        "arrived",
+        "asked_for",
+        "at",
+        "caller",
+        "cancel",
+        "client",
+        "ended",
+        "engine_mark",
+        "engine_seconds",
+        "error",
+        "first",
+        "gpus",
+        "granted",
+        "head",
+        "id",
+        "key_id",
+        "loading",
+        "model",
+        "path",
+        "person_id",
+        "pieces",
+        "size",
+        "status",
+        "streamed",
+    )
+
+    def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
+        self.id = number
+        self.at = time.time()
+        self.arrived = _now()
+        self.path = path
+        self.asked_for = asked_for
+        self.model = model
+        self.client = client
+        self.caller = ""
+        self.key_id = 0
+        self.person_id = 0
+        self.cancel: Callable[[], Any] | None = None
+        self.granted: float | None = None
+        self.loading = 0.0
+        self.engine_mark: float | None = None
+        self.engine_seconds = 0.0
+        self.gpus = 0
+        self.first: float | None = None
+        self.ended: float | None = None
+        self.status = 0
+        self.error = ""
+        self.streamed = False
+        self.size = 0
+        self.pieces = 0
+        self.head = b""
+        self._pieces: deque[bytes] = deque(maxlen=PIECES_KEPT)
+
+    def answered(self, status: int, *, streamed: bool) -> None:
+        """The head of the answer has come."""
+        self.status = status
+        self.streamed = streamed
+
+    def piece(self, data: bytes) -> None:
+        """A piece of the answer has come."""
+        if self.first is None:
+            if not data:
+                return
+            self.first = _now()
+            self.head = data
+        self.size += len(data)
+        self.pieces += 1
+        self._pieces.append(data)
+
+    @property
+    def tail(self) -> bytes:
+        """The end of the answer."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    @property
+    def phase(self) -> str:
+        """Where it is now: waiting, working (no answer yet), answering or ended."""
+        if self.ended is not None:
+            return "ended"
+        if self.first is not None:
+            return "answering"
+        return "waiting" if self.granted is None else "working"
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """An ended request as it is written down at once, with nothing worked out yet.
+
+    Times are in seconds since the request came, but `at`: seconds since 1970.
+    """
+
+    at: float
+    number: int
+    model: str
+    path: str
+    key_id: int
+    person_id: int
+    status: int
+    error: str
+    streamed: bool
+    granted: float
+    """When it was let through, or when it ended without."""
+    loading: float
+    """How much of that was its model being loaded."""
+    first: float | None
+    total: float
+    engine_seconds: float
+    gpus: int
+    figures: str
+    """What the engine said of its work, as it came (`figures.py`)."""
+
+
+def line_of(record: Record) -> Line:
+    """What is written down of an ended record."""
+    ended = record.ended if record.ended is not None else record.arrived
+    arrived = record.arrived
+    return Line(
+        record.at,
+        record.id,
+        record.model,
+        record.path,
+        record.key_id,
+        record.person_id,
+        record.status,
+        record.error,
+        record.streamed,
+        (ended if record.granted is None else record.granted) - arrived,
+        record.loading,
+        None if record.first is None else record.first - arrived,
+        ended - arrived,
+        record.engine_seconds,
+        record.gpus,
+        cut(record.head, record.tail).decode(errors="replace"),
+    )
+
+
+class Records:
+    """The requests under way, and who is told when one ended."""
+
+    def __init__(self, on_end: Callable[[Record], None]) -> None:
+        self._numbers = itertools.count()
+        self._on_end = on_end
+        self.live: dict[int, Record] = {}
+
+    def begin(self, path: str, asked_for: str, model: str, client: str = "") -> Record:
+        """A request for a model has come."""
+        record = Record(next(self._numbers), path, asked_for, model, client)
+        self.live[record.id] = record
+        return record
+
+    def end(self, record: Record) -> None:
+        """It ended, however."""
+        record.ended = _now()
+        record.cancel = None
+        self.live.pop(record.id, None)
+        self._on_end(record)

@@ -1,0 +1,190 @@
+"""Usage in the database: rows taken over from the spool, and their sums."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from proxy_app.entries import Entry, entry_of
+from proxy_app.models import SpoolMark, UsageDay, UsageHour, UsageRow
+from proxy_app.spool import read_from, segments
+
+logger = logging.getLogger(__name__)
+
+_AS_THEY_ARE: Final = (
+    "model",
+    "path",
+    "key_id",
+    "person_id",
+    "status",
+    "error",
+    "streamed",
+    "tokens_in",
+    "tokens_cached",
+    "tokens_out",
+    "prompt_per_second",
+    "tokens_per_second",
+    "queue_ms",
+    "load_ms",
+    "first_ms",
+    "prompt_ms",
+    "generation_ms",
+    "total_ms",
+    "engine_seconds",
+    "gpu_seconds",
+)
+_SUMMED: Final = (
+    "requests",
+    "errors",
+    "tokens_in",
+    "tokens_cached",
+    "tokens_out",
+    "total_ms",
+    "engine_seconds",
+    "gpu_seconds",
+)
+
+_Key = tuple[datetime, str, int, int]
+"""Beginning, model, key and person of a sum."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    requests: int = 0
+    errors: int = 0
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    total_ms: float = 0
+    engine_seconds: float = 0
+    gpu_seconds: float = 0
+
+    def add(self, entry: Entry) -> None:
+        self.requests += 1
+        self.errors += entry.failed
+        self.tokens_in += entry.tokens_in or 0
+        self.tokens_cached += entry.tokens_cached or 0
+        self.tokens_out += entry.tokens_out or 0
+        self.total_ms += entry.total_ms
+        self.engine_seconds += entry.engine_seconds
+        self.gpu_seconds += entry.gpu_seconds
+
+
+def drain(folder: Path) -> int:
+    """Take over what the spool holds, and remove segments that are done; how many rows came.
+
+    Raises what the database raises; then nothing is lost, and the next call goes on at the same
+    place. Of two drains at once each line is taken by one.
+    """
+    marks = dict(SpoolMark.objects.values_list("segment", "offset"))
+    present = segments(folder)
+    taken = 0
+    for segment in present:
+        offset = marks.pop(segment.name, 0)
+        while True:
+            lines, end = read_from(segment, offset)
+            if end == offset:
+                break
+            entries = [entry_of(line) for line in lines]
+            if not take_over(entries, segment.name, offset, end):
+                return taken
+            taken += len(entries)
+            offset = end
+        if segment != present[-1]:  # The newest may still grow.
+            _remove(segment, offset)
+    SpoolMark.objects.filter(segment__in=list(marks)).delete()
+    return taken
+
+
+def take_over(entries: Sequence[Entry], segment: str, start: int, end: int) -> bool:
+    """Rows and sums of `entries`, which reach from `start` to `end` of a segment.
+
+    False, with nothing done, when another drain took them first.
+    """
+    with transaction.atomic():
+        if not _advance(segment, start, end):
+            return False
+        _insert_rows(entries)
+        for model, begins in ((UsageHour, _hour_of), (UsageDay, _day_of)):
+            sums: defaultdict[_Key, _Sum] = defaultdict(_Sum)
+            for entry in entries:
+                key = (begins(entry.at), entry.model, entry.key_id, entry.person_id)
+                sums[key].add(entry)
+            _add_sums(model, sums)
+    return True
+
+
+def _advance(segment: str, start: int, end: int) -> bool:
+    if start == 0:
+        SpoolMark.objects.get_or_create(segment=segment)
+    moved = SpoolMark.objects.filter(segment=segment, offset=start).update(offset=end)
+    return moved == 1
+
+
+def forget(rows_days: int, hours_days: int) -> int:
+    """Drop rows and hourly sums older than this many days; daily sums stay. How many went."""
+    now = timezone.now()
+    gone, _ = UsageRow.objects.filter(at__lt=now - timedelta(days=rows_days)).delete()
+    UsageHour.objects.filter(start__lt=now - timedelta(days=hours_days)).delete()
+    return gone
+
+
+def _remove(segment: Path, offset: int) -> None:
+    """The file first: a mark without its file is forgotten at the next drain."""
+    if (size := segment.stat().st_size) > offset:
+        logger.warning("%s ends in half a line (%d bytes).", segment.name, size - offset)
+    segment.unlink()
+
+
+def _insert_rows(entries: Sequence[Entry]) -> None:
+    columns = ("at", *_AS_THEY_ARE)
+    marks = ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {UsageRow._meta.db_table} ({', '.join(columns)}) VALUES ({marks})",
+            [
+                (_time(entry.at), *(getattr(entry, name) for name in _AS_THEY_ARE))
+                for entry in entries
+            ],
+        )
+
+
+def _add_sums(model: type[Model], sums: Mapping[_Key, _Sum]) -> None:
+    table = model._meta.db_table
+    keys = ("start", "model", "key_id", "person_id")
+    columns = (*keys, *_SUMMED)
+    marks = ", ".join(["%s"] * len(columns))
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _SUMMED)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "
+            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {added}",
+            # In one order everywhere, so that two writers cannot wait for each other.
+            [(_adapted(key[0]), *key[1:], *astuple(sums[key])) for key in sorted(sums)],
+        )
+
+
+def _hour_of(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _day_of(at: float) -> datetime:
+    return _hour_of(at).replace(hour=0)
+
+
+def _time(at: float) -> Any:
+    return _adapted(datetime.fromtimestamp(at, UTC))
+
+
+def _adapted(when: datetime) -> Any:
+    """As the database's driver takes it; Django does the same for its own queries."""
+    return connection.ops.adapt_datetimefield_value(when)
