@@ -78,16 +78,13 @@ def arguments(load: Load) -> list[str]:
 
 def measure(binary: Path, model: Path, load: Load, log: Path, *options: str) -> Buffers:
     """Load `model`, with further `options`, and read what was allocated. Raises `EngineFailed`."""
-    # Needs Django's settings, which this module's importers may not have read yet.
-    from models_app.engine_build import environment_of
-
     command = [
         *("nice", "-n", "10", str(binary), "--model", str(model), *arguments(load)),
         *("--host", "127.0.0.1", "--port", str(_free_port()), "--fit", "off", "--no-warmup"),
         # Without this the kernel would fill in every page of the empty file first.
         *("--numa", "distribute", "--verbosity", "4", *options),
     ]
-    environment = {**os.environ, **environment_of(binary)}
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(binary.parent)}
     with log.open("wb") as output:
         engine = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output

