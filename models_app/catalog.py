@@ -54,7 +54,7 @@ def rows_with_relations() -> Iterable[ServedModel]:
         ServedModel.objects.select_related(
             "file__folder", "file__projector", "file__draft", "projector", "draft", "group"
         )
-        .prefetch_related("aliases")
+        .prefetch_related("aliases", "file__later_parts")
         .order_by("model_id")
     )
 

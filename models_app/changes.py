@@ -28,7 +28,7 @@ NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
     "ModelAlias": frozenset(),
     "ModelFolder": frozenset({"added_at", "last_scanned_at", "problem"}),
     "ModelGroup": frozenset(),
-    "ServedModel": frozenset({"created_at"}),
+    "ServedModel": frozenset({"created_at", "last_used_at"}),
     "ServerSettings": frozenset(),
 }
 """The tables that are watched, each with the columns that may change without effect."""

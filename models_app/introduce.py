@@ -21,7 +21,9 @@ SERVED_KINDS: Final = frozenset(
     {Kind.CHAT, Kind.VISION, Kind.AUDIO, Kind.BASE, Kind.EMBEDDING, Kind.RERANKER}
 )
 
-_NOT_CHOICES: Final = frozenset({"id", "model_id", "name", "description", "file", "created_at"})
+_NOT_CHOICES: Final = frozenset(
+    {"id", "model_id", "name", "description", "file", "created_at", "last_used_at"}
+)
 
 
 def is_servable(row: GgufFile) -> bool:

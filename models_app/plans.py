@@ -199,7 +199,9 @@ def _shape(file: GgufFile, facts: FileFacts) -> ModelShape:
     first = ModelShape.from_json(facts.shape)
     if facts.split_count == 1:
         return first
-    parts = [part.facts.get("shape") for part in file.later_parts.order_by("split_no")]
+    # Sorted here: an order of the database's would ignore parts that were read for all models.
+    later = sorted(file.later_parts.all(), key=lambda part: part.split_no or 0)
+    parts = [part.facts.get("shape") for part in later]
     return join([first, *(ModelShape.from_json(part) for part in parts if part)])
 
 

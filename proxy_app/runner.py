@@ -26,6 +26,7 @@ from proxy_app.errors import (
     ServerStopping,
 )
 from proxy_app.guards import GuardPool
+from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, Served
@@ -102,6 +103,7 @@ class Runner:
         self._descend = descend
         self._on_ready = on_ready
         self.lineup = Lineup()
+        self.uses = LastUse()
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
         self._engines: dict[str, Engine] = {}
@@ -162,6 +164,7 @@ class Runner:
     def release(self, ticket: Ticket) -> None:
         """A granted request ended."""
         now = time.monotonic()
+        self.uses.note(ticket.model)
         self._scheduler.on_done(ticket, now)
         limits = self.lineup.policy.models.get(ticket.model)
         ttl = limits.ttl if limits else 0

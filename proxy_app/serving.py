@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
 from models_app.models import EngineBuild, ServerSettings
-from proxy_app import listing, ui_events, worker
+from proxy_app import last_use, listing, ui_events, worker
 from proxy_app.after_load import remember_load
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import ModelNotFound, NotServing
@@ -103,6 +104,8 @@ class Serving:
         self.begin_stop()
         if self._runner is not None:
             await self._runner.close(DRAIN_SECONDS)
+            with suppress(DatabaseError):
+                await self._save_last_uses()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -191,8 +194,14 @@ class Serving:
                 await self._in_database(scan_runs.sweep)
                 if used := self.keys.take_used():
                     await self._in_database(partial(note_use, used))
+                await self._save_last_uses()
             except Exception:
                 logger.exception("Jobs of dead workers could not be looked for.")
+
+    async def _save_last_uses(self) -> None:
+        assert self._runner is not None
+        if used := self._runner.uses.take_unsaved():
+            await self._in_database(partial(last_use.save, used))
 
     def _preload(self) -> None:
         assert self._runner is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django.contrib.auth.admin  # noqa: F401 - registers what is taken away below
 from django.contrib import admin
 from django.contrib.auth.models import Group
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from django.contrib.auth import get_permission_codename
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,6 +17,14 @@ M = TypeVar("M", bound=Model)
 
 class RegistryAdmin(ModelAdmin[M]):
     """Rows under the heading of what they are."""
+
+    further_pages: tuple[tuple[str, str], ...] = ()
+    """Titles and addresses' names of pages of its own, listed after its rows."""
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may do the list's acts, also on rows that only the server writes."""
+        permission = get_permission_codename("change", self.opts)
+        return request.user.has_perm(f"{self.opts.app_label}.{permission}")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}

@@ -180,7 +180,7 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
 
     # ---- Actions -----------------------------------------------------------------------------
 
-    @admin.action(description="Serve: make a model of each that has none")
+    @admin.action(description="Serve: make a model of each that has none", permissions=["act"])
     def make_models(self, request: HttpRequest, queryset: QuerySet[GgufFile]) -> None:
         made = introduce.introduce_again(queryset)
         self.message_user(
@@ -189,12 +189,12 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
             messages.SUCCESS if made else messages.WARNING,
         )
 
-    @admin.action(description="Scan their folders again")
+    @admin.action(description="Scan their folders again", permissions=["act"])
     def scan_folders(self, request: HttpRequest, queryset: QuerySet[GgufFile]) -> None:
         keys = queryset.order_by().values_list("folder", flat=True).distinct()
         ask_for_scan(self, request, ModelFolder.objects.filter(pk__in=list(keys)))
 
-    @admin.action(description="Forget those that are no longer on disk")
+    @admin.action(description="Forget those that are no longer on disk", permissions=["act"])
     def forget(self, request: HttpRequest, queryset: QuerySet[GgufFile]) -> None:
         gone = queryset.filter(state=State.VANISHED).values_list("pk", flat=True)
         count, _ = GgufFile.objects.filter(pk__in=list(gone)).delete()

@@ -127,17 +127,17 @@ class FolderAdmin(RegistryAdmin[ModelFolder]):
 
     # ---- Actions -----------------------------------------------------------------------------
 
-    @admin.action(description="Scan now")
+    @admin.action(description="Scan now", permissions=["act"])
     def scan_now(self, request: HttpRequest, queryset: QuerySet[ModelFolder]) -> None:
         ask_for_scan(self, request, list(queryset))
 
-    @admin.action(description="Enable: scan and serve them")
+    @admin.action(description="Enable: scan and serve them", permissions=["act"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ModelFolder]) -> None:
         chosen = list(queryset)
         ModelFolder.objects.filter(pk__in=[folder.pk for folder in chosen]).update(enabled=True)
         ask_for_scan(self, request, chosen)
 
-    @admin.action(description="Disable: neither scan nor serve them")
+    @admin.action(description="Disable: neither scan nor serve them", permissions=["act"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ModelFolder]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
         ModelFolder.objects.filter(pk__in=keys).update(enabled=False)

@@ -85,7 +85,7 @@ class ScanAdmin(ReadOnlyAdmin[ScanRun]):
     def outcome(self, run: ScanRun) -> SafeString | str:
         return display.table({folder["folder"]: _counts(folder) for folder in run.summary})
 
-    @admin.action(description="Scan the same folders again")
+    @admin.action(description="Scan the same folders again", permissions=["act"])
     def again(self, request: HttpRequest, queryset: QuerySet[ScanRun]) -> None:
         wanted = [list(run.folders.all()) for run in queryset]
         everywhere = not all(wanted)

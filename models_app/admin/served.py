@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from models_app import choices, plans
-from models_app.admin import display
+from models_app import choices
+from models_app.admin import display, live, served_actions
 from models_app.admin.base import RegistryAdmin
+from models_app.admin.reasons import why_not_served
+from models_app.admin.served_filters import (
+    ArchitectureFilter,
+    ByHandFilter,
+    KindFilter,
+    QuantizationFilter,
+    StateFilter,
+)
 from models_app.admin.served_form import AliasForm, ServedModelForm
+from models_app.admin.served_plans import PARTS, Planner
 from models_app.admin.typed import TabularInline
 from models_app.models import GgufFile, LoadRecord, ModelAlias, ServedModel
 
@@ -36,27 +47,36 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         "model_id",
         "kind",
         "quantization",
-        "context_shown",
         "size",
         "group",
         "enabled",
         "note",
     )
     list_filter = (
+        StateFilter,
         "enabled",
-        "unlisted",
-        "file__kind",
-        "file__architecture",
-        "file__quantization",
-        "file__state",
+        KindFilter,
+        QuantizationFilter,
+        ArchitectureFilter,
+        ByHandFilter,
         "group",
+        "file__state",
+        "unlisted",
         "file__folder",
     )
-    list_select_related = ("file__folder", "file__projector", "projector", "group")
+    list_per_page = 50
+    list_select_related = (
+        "file__folder",
+        "file__projector",
+        "file__draft",
+        "projector",
+        "draft",
+        "group",
+    )
     search_fields = ("model_id", "name", "aliases__alias", "file__path")
     search_help_text = "Part of an id, a name, an alias or the file's path"
     autocomplete_fields = ("file", "projector", "draft", "group")
-    actions = ("enable", "disable", "back_to_automatic")
+    actions = served_actions.ALL
     readonly_fields = (
         "kind",
         "facts",
@@ -65,11 +85,28 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         "started_as",
         "reasons",
         "loads",
+        "state_now",
+        "used",
+        "memory",
         "created_at",
     )
     save_on_top = True
     fieldsets = (
-        (None, {"fields": ("model_id", "name", "description", "enabled", "unlisted", "group")}),
+        (
+            None,
+            {
+                "fields": (
+                    "state_now",
+                    "used",
+                    "model_id",
+                    "name",
+                    "description",
+                    "enabled",
+                    "unlisted",
+                    "group",
+                )
+            },
+        ),
         ("File", {"fields": ("file", "facts", "fitting_projector", "fitting_draft")}),
         (
             "Tuning",
@@ -91,7 +128,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                 ),
             },
         ),
-        ("How its engine is started now", {"fields": ("started_as", "reasons", "loads")}),
+        ("How its engine is started now", {"fields": ("memory", "started_as", "reasons", "loads")}),
         (
             "Requests",
             {
@@ -136,7 +173,41 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
             .values("total")
         )
         rows = super().get_queryset(request).annotate(later_size=Subquery(later_parts))
-        return rows.defer("file__facts", "file__projector__facts", "projector__facts")
+        return rows.prefetch_related(PARTS)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """With those that the part that serves added."""
+        actions = super().get_actions(request)
+        if self.has_act_permission(request):
+            for action in live.SERVING.actions:
+                name = action.__name__
+                actions.setdefault(name, (action, name, getattr(action, "short_description", name)))
+        return actions
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns, with those that are worked out for this page at once."""
+        now = cache(live.SERVING.snapshot)
+        planner = Planner()
+        worked_out = {
+            "model_id": [
+                _column("state", lambda model: live.badge(now().of(model), model.model_id))
+            ],
+            "quantization": [
+                _column("context", planner.tokens, ordering="file__context_length"),
+                _column("memory plan", planner.memory),
+                _column(
+                    "last use",
+                    lambda model: live.last_use(now().of(model), model),
+                    ordering="last_used_at",
+                ),
+            ],
+        }
+        names = super().get_list_display(request)
+        return [column for name in names for column in (name, *worked_out.get(str(name), ()))]
+
+    def save_model(self, request: HttpRequest, obj: ServedModel, form: Any, change: bool) -> None:
+        """Write what was changed only: the server writes other columns meanwhile."""
+        obj.save(update_fields=form.changed_data if change else None)
 
     # ---- Columns -----------------------------------------------------------------------------
 
@@ -151,13 +222,6 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
     @admin.display(ordering="file__parameters")
     def parameters(self, model: ServedModel) -> str:
         return display.short(model.file.parameters if model.file else None)
-
-    @admin.display(description="context", ordering="file__context_length")
-    def context_shown(self, model: ServedModel) -> str:
-        if model.context:
-            return f"{model.context:,}"
-        trained = model.file.context_length if model.file else None
-        return f"up to {trained:,}" if trained else "automatic"
 
     @admin.display(ordering="file__size")
     def size(self, model: Any) -> str:
@@ -197,17 +261,32 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
     def fitting_draft(self, model: ServedModel) -> SafeString | str:
         return display.link(model.file.draft if model.file else None)
 
+    @admin.display(description="state")
+    def state_now(self, model: ServedModel) -> SafeString | str:
+        if not model.pk:
+            return display.NOTHING
+        now = live.SERVING.snapshot().of(model)
+        reason = why_not_served(model) or now.problem
+        shown = live.badge(now, model.model_id)
+        return format_html("{} {}", shown, reason) if reason else shown
+
+    @admin.display(description="last use")
+    def used(self, model: ServedModel) -> str:
+        return live.last_use(live.SERVING.snapshot().of(model), model)
+
+    @admin.display(description="memory plan")
+    def memory(self, model: ServedModel) -> SafeString | str:
+        return Planner().memory(model)
+
     @admin.display(description="command")
     def started_as(self, model: ServedModel) -> SafeString | str:
         if model.cmd.strip():
             return "By the command of its own, below."
-        plan = _plan(model)
-        return display.text_block(plan[0]) if plan else display.NOTHING
+        return display.text_block(Planner().command(model))
 
     @admin.display(description="why")
     def reasons(self, model: ServedModel) -> SafeString | str:
-        plan = None if model.cmd.strip() else _plan(model)
-        return display.text_block(plan[1]) if plan else display.NOTHING
+        return display.text_block(Planner().reasons(model))
 
     @admin.display(description="newest loads")
     def loads(self, model: ServedModel) -> SafeString | str:
@@ -216,37 +295,18 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         lines = format_html_join(SafeString("<br>"), "{}: {}", map(_load_line, rows))
         return lines or "It was not loaded yet."
 
-    # ---- Actions -----------------------------------------------------------------------------
 
-    @admin.action(description="Enable")
-    def enable(self, request: HttpRequest, queryset: QuerySet[ServedModel]) -> None:
-        count = _plain(queryset).update(enabled=True)
-        self.message_user(request, f"Enabled {count} models.", messages.SUCCESS)
+def _column(
+    name: str, text: Callable[[ServedModel], Any], ordering: str | None = None
+) -> Callable[[ServedModel], Any]:
+    """A column of the list, made for one page."""
 
-    @admin.action(description="Disable")
-    def disable(self, request: HttpRequest, queryset: QuerySet[ServedModel]) -> None:
-        count = _plain(queryset).update(enabled=False)
-        self.message_user(request, f"Disabled {count} models.", messages.SUCCESS)
+    @admin.display(description=name, ordering=ordering)
+    def column(model: ServedModel) -> Any:
+        return text(model)
 
-    @admin.action(description="Tuning back to automatic")
-    def back_to_automatic(self, request: HttpRequest, queryset: QuerySet[ServedModel]) -> None:
-        count = choices.back_to_automatic(_plain(queryset))
-        self.message_user(
-            request, f"The tuning of {count} models is automatic again.", messages.SUCCESS
-        )
-
-
-def why_not_served(model: ServedModel) -> str:
-    """Why requests for the model are refused, "" when they are not."""
-    if not model.enabled:
-        return "Disabled."
-    if model.file is None:
-        return "" if model.cmd.strip() else "It has no file."
-    if not model.file.folder.enabled:
-        return "Its folder is disabled."
-    if model.file.state == GgufFile.State.OK or model.cmd.strip():
-        return ""
-    return model.file.problem
+    column.__name__ = name.replace(" ", "_")
+    return column
 
 
 def _load_line(load: LoadRecord) -> tuple[SafeString | str, str]:
@@ -256,24 +316,6 @@ def _load_line(load: LoadRecord) -> tuple[SafeString | str, str]:
         return display.link(load, when), took
     off = display.signed_percent(load.error)
     return display.link(load, when), f"{took}; predicted {display.size(load.predicted)} ({off})"
-
-
-def _plan(model: ServedModel) -> tuple[str, str] | None:
-    """The command worked out for the model, and the reasons; None when there is none."""
-    if not model.pk or model.file is None or not model.file.facts:
-        return None
-    context = plans.PlanContext.load()
-    try:
-        plan = plans.plan_for(model, context)
-        reasons = "\n".join(f"{reason.topic}: {reason.text}" for reason in plan.reasons)
-        return plans.command_text(model, context), reasons
-    except ValueError as error:
-        return "", f"None can be made: {error}."
-
-
-def _plain(queryset: QuerySet[ServedModel]) -> QuerySet[ServedModel]:
-    """The same rows without the annotations of the list, which an update cannot have."""
-    return ServedModel.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))
 
 
 admin.site.register(ServedModel, ServedModelAdmin)

@@ -184,6 +184,9 @@ class ServedModel(models.Model):
         help_text="Keys of an imported config.yaml that are kept but do not act.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When a request for it last ended."
+    )
 
     class Meta:
         ordering = ("model_id",)

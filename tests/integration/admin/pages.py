@@ -21,9 +21,14 @@ def text_of(response: Any) -> str:
     return str(response.content.decode())
 
 
-def act(client: Client, action: str, *rows: Any) -> str:
-    """Do an action on rows as the list's form does, and give back the page that follows."""
-    data = {"action": action, "_selected_action": [row.pk for row in rows]}
+def act(client: Client, action: str, *rows: Any, **answers: Any) -> str:
+    """Do an action on rows as the list's form does, and give back the page that follows.
+
+    `answers` are what a page that asks first is told.
+    """
+    data = {"action": action, "_selected_action": [row.pk for row in rows], **answers}
+    if answers:
+        data["confirmed"] = "yes"
     return text_of(client.post(list_of(type(rows[0])), data, follow=True))
 
 

@@ -50,7 +50,7 @@ def test_models_are_enabled_disabled_and_set_back_to_automatic(
     assert not ServedModel.objects.get(pk=fox.pk).enabled
     act(admin_client, "enable", fox)
     assert "By hand: context, use projector" in text_of(admin_client.get(list_of(ServedModel)))
-    act(admin_client, "back_to_automatic", fox)
+    act(admin_client, "back_to_automatic", fox, fields_to_empty=["context", "use_projector"])
 
     fox.refresh_from_db()
     assert (fox.enabled, fox.context, fox.use_projector, fox.ttl) == (True, None, True, 7)
