@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from proxy_app import usage
+from proxy_app.models import SpoolMark, UsageDay, UsageHour, UsageRow
+from proxy_app.spool import Spool, segments
+from tests.unit.test_records import line
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+def test_lines_become_rows(tmp_path: Path) -> None:
+    Spool(tmp_path).append([line(number=1), line(number=2, figures="")])
+    assert usage.drain(tmp_path) == 2
+    row = UsageRow.objects.get(tokens_in=4)
+    assert row.at == datetime.fromtimestamp(1_700_000_000.25, UTC)
+    assert (row.model, row.tokens_out, row.streamed, row.total_ms) == ("fox-q8", 10, True, 3000)
+    assert UsageRow.objects.get(tokens_in=None).tokens_per_second is None
+
+
+def test_no_line_comes_twice(tmp_path: Path) -> None:
+    writer = Spool(tmp_path)
+    writer.append([line()])
+    assert (usage.drain(tmp_path), usage.drain(tmp_path)) == (1, 0)
+    writer.append([line()])
+    assert usage.drain(tmp_path) == 1
+    assert UsageRow.objects.count() == 2
+
+
+def test_of_two_drains_one_takes_a_line(tmp_path: Path) -> None:
+    Spool(tmp_path).append([line()])
+    [segment] = segments(tmp_path)
+    end = segment.stat().st_size
+    assert usage.take_over([], segment.name, 0, end)
+    assert not usage.take_over([], segment.name, 0, end)
+
+
+def test_a_segment_goes_when_it_is_done_and_another_follows(tmp_path: Path) -> None:
+    first = Spool(tmp_path)
+    first.append([line()])
+    usage.drain(tmp_path)
+    assert len(segments(tmp_path)) == 1  # It may still grow.
+    Spool(tmp_path).append([line()])
+    usage.drain(tmp_path)
+    assert len(segments(tmp_path)) == 1
+    assert UsageRow.objects.count() == 2
+    usage.drain(tmp_path)
+    assert SpoolMark.objects.count() == 1
+
+
+def test_nothing_is_lost_when_the_database_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spool(tmp_path).append([line()])
+
+    def fail(*_: object) -> None:
+        raise OSError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(usage, "_add_sums", fail)
+        with pytest.raises(OSError, match="away"):
+            usage.drain(tmp_path)
+    assert UsageRow.objects.count() == 0
+    assert usage.drain(tmp_path) == 1
+
+
+def test_hours_and_days_are_summed_as_rows_come(tmp_path: Path) -> None:
+    writer = Spool(tmp_path)
+    writer.append([line(at=NOON), line(at=NOON + 60, status=502, figures="")])
+    usage.drain(tmp_path)
+    writer.append([line(at=NOON + 3600), line(at=NOON, model="other"), line(at=NOON, key_id=5)])
+    usage.drain(tmp_path)
+    hours = UsageHour.objects.filter(model="fox-q8", key_id=0).order_by("start")
+    assert [(hour.start.hour, hour.requests, hour.errors) for hour in hours] == [
+        (12, 2, 1),
+        (13, 1, 0),
+    ]
+    day = UsageDay.objects.get(model="fox-q8", key_id=0)
+    assert (day.requests, day.tokens_in, day.tokens_out, day.gpu_seconds) == (3, 8, 20, 15.0)
+    assert UsageDay.objects.count() == 3
+
+
+def test_old_rows_go_and_daily_sums_stay(tmp_path: Path) -> None:
+    now = timezone.now()
+    ages = [timedelta(days=1), timedelta(days=40), timedelta(days=400)]
+    Spool(tmp_path).append([line(at=(now - age).timestamp()) for age in ages])
+    usage.drain(tmp_path)
+    assert usage.forget(rows_days=30, hours_days=365) == 2
+    assert (UsageRow.objects.count(), UsageHour.objects.count()) == (1, 2)
+    assert UsageDay.objects.count() == 3

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy_app.figures import NOTHING, Figures, cut, read_figures
+
+USAGE = {
+    "completion_tokens": 7,
+    "prompt_tokens": 12,
+    "total_tokens": 19,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+TIMINGS = {
+    "cache_n": 4,
+    "prompt_n": 8,
+    "prompt_ms": 20.5,
+    "prompt_per_second": 390.2,
+    "predicted_n": 7,
+    "predicted_ms": 70.0,
+    "predicted_per_second": 100.0,
+}
+WHOLE = Figures(12, 4, 7, 20.5, 70.0, 390.2, 100.0)
+
+
+def read(*pieces: bytes) -> Figures:
+    return read_figures(cut(pieces[0], b"".join(pieces)).decode())
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+
+def test_it_reads_a_whole_answer() -> None:
+    body = json.dumps({"choices": [{"text": "Hi"}], "usage": USAGE, "timings": TIMINGS}).encode()
+    assert read_figures(cut(body, body).decode()) == WHOLE
+
+
+def test_it_reads_the_end_of_a_stream() -> None:
+    first = event({"choices": [{"delta": {"content": "Hi"}}]})
+    assert read(first, event({"usage": USAGE, "timings": TIMINGS}), b"data: [DONE]\n\n") == WHOLE
+
+
+def test_it_takes_the_newest_of_figures_that_come_with_every_piece() -> None:
+    early = event({"timings": {**TIMINGS, "predicted_n": 1, "predicted_ms": 10.0}})
+    assert read(early, event({"timings": TIMINGS})) == WHOLE
+
+
+def test_it_adds_what_was_cached_where_only_timings_are_told() -> None:
+    assert read(event({"timings": TIMINGS})).tokens_in == 12
+
+
+def test_it_reads_what_stands_before_the_data() -> None:
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
+    head = json.dumps({"usage": usage, "data": []}).encode()[:-2]
+    pieces = [head, b"[0.25, 0.5]," * 9000, b"[0.5]]}"]
+    assert read(*pieces) == Figures(tokens_in=5)
+
+
+def test_it_reads_both_messages_of_anthropics_stream() -> None:
+    start = event({"type": "message_start", "message": {"usage": {"input_tokens": 12}}})
+    end = event({"type": "message_delta", "usage": {"output_tokens": 7}})
+    assert read(start, event({"delta": "Hi"}), end) == Figures(tokens_in=12, tokens_out=7)
+
+
+def test_it_is_not_fooled_by_what_a_model_writes() -> None:
+    said = json.dumps({"usage": {"prompt_tokens": 99}})
+    body = json.dumps({"choices": [{"text": said}]}).encode()
+    assert cut(body, body) == b""
+
+
+def test_it_cuts_out_nothing_of_what_a_model_wrote() -> None:
+    body = json.dumps({"usage": USAGE, "text": "a secret", "timings": TIMINGS}).encode()
+    assert b"secret" not in cut(body, body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"usage": {"prompt_tokens": "many"}',
+        '"usage": {"prompt_tokens": -1}',
+        '"usage": {"prompt_tokens": true}',
+        '"usage": null',
+        '"usage": {"prompt_tokens": 1',
+        '"usage": [1, 2]',
+        '"usage": {]}',
+        '"timings": {"prompt_ms": "soon"}',
+        '"usage"',
+    ],
+)
+def test_what_it_cannot_read_counts_as_untold(text: str) -> None:
+    body = text.encode()
+    assert read_figures(cut(body, body).decode()) == NOTHING
+    assert read_figures(text) == NOTHING
