@@ -1,4 +1,4 @@
-"""Usage in the database: rows taken over from the spool, and their sums."""
+"""Usage in the database: rows taken over from the journal, and their sums."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from proxy_app.entries import Entry, entry_of
-from proxy_app.models import SpoolMark, UsageDay, UsageHour, UsageRow
-from proxy_app.spool import read_from, segments
+from proxy_app.journal import read_from, segments
+from proxy_app.models import JournalMark, UsageDay, UsageHour, UsageRow
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +80,12 @@ class _Sum:
 
 
 def drain(folder: Path) -> int:
-    """Take over what the spool holds, and remove segments that are done; how many rows came.
+    """Take over what the journal holds, and remove segments that are done; how many rows came.
 
     Raises what the database raises; then nothing is lost, and the next call goes on at the same
     place. Of two drains at once each line is taken by one.
     """
-    marks = dict(SpoolMark.objects.values_list("segment", "offset"))
+    marks = dict(JournalMark.objects.values_list("segment", "offset"))
     present = segments(folder)
     taken = 0
     for segment in present:
@@ -101,7 +101,7 @@ def drain(folder: Path) -> int:
             offset = end
         if segment != present[-1]:  # The newest may still grow.
             _remove(segment, offset)
-    SpoolMark.objects.filter(segment__in=list(marks)).delete()
+    JournalMark.objects.filter(segment__in=list(marks)).delete()
     return taken
 
 
@@ -125,8 +125,8 @@ def take_over(entries: Sequence[Entry], segment: str, start: int, end: int) -> b
 
 def _advance(segment: str, start: int, end: int) -> bool:
     if start == 0:
-        SpoolMark.objects.get_or_create(segment=segment)
-    moved = SpoolMark.objects.filter(segment=segment, offset=start).update(offset=end)
+        JournalMark.objects.get_or_create(segment=segment)
+    moved = JournalMark.objects.filter(segment=segment, offset=start).update(offset=end)
     return moved == 1
 
 

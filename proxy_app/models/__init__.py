@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from proxy_app.models.usage import SpoolMark, UsageDay, UsageHour, UsageRow
+from proxy_app.models.usage import JournalMark, UsageDay, UsageHour, UsageRow
 
-__all__ = ["SpoolMark", "UsageDay", "UsageHour", "UsageRow"]
+__all__ = ["JournalMark", "UsageDay", "UsageHour", "UsageRow"]

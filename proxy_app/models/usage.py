@@ -4,7 +4,7 @@ from django.db import models
 
 
 class UsageRow(models.Model):
-    """One request that an engine was asked for, as it went. Written once, from the spool.
+    """One request that an engine was asked for, as it went. Written once, from the journal.
 
     It names people and models by number and by id, not by relation: they may be gone when the row
     is still counted. 0 stands for nobody.
@@ -111,8 +111,8 @@ class UsageDay(UsageSum):
         return f"{self.model} on {self.start:%Y-%m-%d}"
 
 
-class SpoolMark(models.Model):
-    """How far one file of the spool has been taken over: in the same transaction as its rows."""
+class JournalMark(models.Model):
+    """How far one file of the journal has been taken over: in the same transaction as its rows."""
 
     segment = models.CharField(max_length=255, unique=True)
     offset = models.BigIntegerField(default=0, help_text="Bytes.")

@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from proxy_app import usage
-from proxy_app.models import SpoolMark, UsageDay, UsageHour, UsageRow
-from proxy_app.spool import Spool, segments
+from proxy_app.journal import Journal, segments
+from proxy_app.models import JournalMark, UsageDay, UsageHour, UsageRow
 from tests.unit.test_records import line
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +17,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
 
 def test_lines_become_rows(tmp_path: Path) -> None:
-    Spool(tmp_path).append([line(number=1), line(number=2, figures="")])
+    Journal(tmp_path).append([line(number=1), line(number=2, figures="")])
     assert usage.drain(tmp_path) == 2
     row = UsageRow.objects.get(tokens_in=4)
     assert row.at == datetime.fromtimestamp(1_700_000_000.25, UTC)
@@ -26,7 +26,7 @@ def test_lines_become_rows(tmp_path: Path) -> None:
 
 
 def test_no_line_comes_twice(tmp_path: Path) -> None:
-    writer = Spool(tmp_path)
+    writer = Journal(tmp_path)
     writer.append([line()])
     assert (usage.drain(tmp_path), usage.drain(tmp_path)) == (1, 0)
     writer.append([line()])
@@ -35,7 +35,7 @@ def test_no_line_comes_twice(tmp_path: Path) -> None:
 
 
 def test_of_two_drains_one_takes_a_line(tmp_path: Path) -> None:
-    Spool(tmp_path).append([line()])
+    Journal(tmp_path).append([line()])
     [segment] = segments(tmp_path)
     end = segment.stat().st_size
     assert usage.take_over([], segment.name, 0, end)
@@ -43,22 +43,22 @@ def test_of_two_drains_one_takes_a_line(tmp_path: Path) -> None:
 
 
 def test_a_segment_goes_when_it_is_done_and_another_follows(tmp_path: Path) -> None:
-    first = Spool(tmp_path)
+    first = Journal(tmp_path)
     first.append([line()])
     usage.drain(tmp_path)
     assert len(segments(tmp_path)) == 1  # It may still grow.
-    Spool(tmp_path).append([line()])
+    Journal(tmp_path).append([line()])
     usage.drain(tmp_path)
     assert len(segments(tmp_path)) == 1
     assert UsageRow.objects.count() == 2
     usage.drain(tmp_path)
-    assert SpoolMark.objects.count() == 1
+    assert JournalMark.objects.count() == 1
 
 
 def test_nothing_is_lost_when_the_database_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Spool(tmp_path).append([line()])
+    Journal(tmp_path).append([line()])
 
     def fail(*_: object) -> None:
         raise OSError("the database is away")
@@ -72,7 +72,7 @@ def test_nothing_is_lost_when_the_database_fails(
 
 
 def test_hours_and_days_are_summed_as_rows_come(tmp_path: Path) -> None:
-    writer = Spool(tmp_path)
+    writer = Journal(tmp_path)
     writer.append([line(at=NOON), line(at=NOON + 60, status=502, figures="")])
     usage.drain(tmp_path)
     writer.append([line(at=NOON + 3600), line(at=NOON, model="other"), line(at=NOON, key_id=5)])
@@ -90,7 +90,7 @@ def test_hours_and_days_are_summed_as_rows_come(tmp_path: Path) -> None:
 def test_old_rows_go_and_daily_sums_stay(tmp_path: Path) -> None:
     now = timezone.now()
     ages = [timedelta(days=1), timedelta(days=40), timedelta(days=400)]
-    Spool(tmp_path).append([line(at=(now - age).timestamp()) for age in ages])
+    Journal(tmp_path).append([line(at=(now - age).timestamp()) for age in ages])
     usage.drain(tmp_path)
     assert usage.forget(rows_days=30, hours_days=365) == 2
     assert (UsageRow.objects.count(), UsageHour.objects.count()) == (1, 2)

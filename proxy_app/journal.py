@@ -31,7 +31,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
 
 
-class Spool:
+class Journal:
     """The one writer of a folder of segments."""
 
     def __init__(self, folder: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from proxy_app import spool
-from proxy_app.spool import Spool, read_from, segments
+from proxy_app import journal
+from proxy_app.journal import Journal, read_from, segments
 from tests.unit.test_records import line
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
-    writer = Spool(tmp_path / "spool")
+    writer = Journal(tmp_path / "journal")
     writer.append([line(number=1), line(number=2)])
-    [segment] = segments(tmp_path / "spool")
+    [segment] = segments(tmp_path / "journal")
     lines, end = read_from(segment, 0)
     assert [item.number for item in lines] == [1, 2]
     assert end == segment.stat().st_size
@@ -25,7 +25,7 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
 def test_it_is_there_when_the_process_is_gone_at_once(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
-        Spool(tmp_path).append([line(number=7)])
+        Journal(tmp_path).append([line(number=7)])
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
     [segment] = segments(tmp_path)
@@ -33,7 +33,7 @@ def test_it_is_there_when_the_process_is_gone_at_once(tmp_path: Path) -> None:
 
 
 def test_half_a_line_waits_for_its_other_half(tmp_path: Path) -> None:
-    writer = Spool(tmp_path)
+    writer = Journal(tmp_path)
     writer.append([line(number=1), line(number=2)])
     [segment] = segments(tmp_path)
     data = segment.read_bytes()
@@ -47,7 +47,7 @@ def test_half_a_line_waits_for_its_other_half(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_read_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = Spool(tmp_path)
+    writer = Journal(tmp_path)
     writer.append([line(number=1)])
     [segment] = segments(tmp_path)
     with segment.open("ab") as file:
@@ -60,8 +60,8 @@ def test_a_line_that_cannot_be_read_is_left_out_and_said(
 def test_a_full_segment_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "SEGMENT_BYTES", 100)
-    writer = Spool(tmp_path)
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 100)
+    writer = Journal(tmp_path)
     for number in range(3):
         writer.append([line(number=number)])
     assert len(segments(tmp_path)) == 3
@@ -69,7 +69,7 @@ def test_a_full_segment_is_followed_by_another(
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
-    Spool(tmp_path / "spool").append([line()])
-    [segment] = segments(tmp_path / "spool")
+    Journal(tmp_path / "journal").append([line()])
+    [segment] = segments(tmp_path / "journal")
     assert stat.S_IMODE(segment.stat().st_mode) == 0o600
-    assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o700
