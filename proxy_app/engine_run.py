@@ -38,9 +38,24 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepAsked:
+    """How long it is to outlive the server has changed."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     waiter: asyncio.Future[None]
     grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A ready engine of an earlier server is this one's from now on."""
+
+    entry: Entry
+    process: GuardedProcess
 
 
 # Reports about a run
@@ -74,4 +89,4 @@ class Gone:
     run: Run
 
 
-Message = Wanted | StopAsked | Launched | Healthy | Failed | Exited | Gone
+Message = Wanted | KeepAsked | StopAsked | Adopted | Launched | Healthy | Failed | Exited | Gone

@@ -35,6 +35,12 @@ class EngineSpec:
     api_key: str = ""
     """What its requests have to carry; empty: nothing. Only the gateway knows it."""
     working_directory: Path | None = None
+    stop_argv: tuple[str, ...] = ()
+    """Executed in place of the first SIGTERM, with its process id for ${PID}; empty: nothing."""
+    adopt_wait: float = 0.0
+    """Seconds it lives on, once ready, for another server when this one is suddenly gone."""
+    fingerprint: str = ""
+    """The same for two specs whose engines are the same program, started the same way."""
     may_lose_its_last_words: bool = False
     """An end without a known reason is tried once more. llama-server writes its log in a thread
     that its exit does not wait for: 4 of 300 failed loads ended without saying why."""
@@ -53,6 +59,9 @@ class EngineSpec:
 
     def argv_on(self, port: int | None) -> tuple[str, ...]:
         return tuple(_fill(text, port) for text in self.argv)
+
+    def stop_argv_on(self, port: int | None) -> tuple[str, ...]:
+        return tuple(_fill(text, port) for text in self.stop_argv)
 
     def env_on(self, port: int | None) -> dict[str, str]:
         return {name: _fill(value, port) for name, value in self.env.items()}

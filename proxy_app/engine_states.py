@@ -20,6 +20,8 @@ class EngineEvent(StrEnum):
 
     START = "start"
     HEALTHY = "healthy"
+    ADOPT = "adopt"
+    """It was started by an earlier server and is ready."""
     STOP = "stop"
     EXITED = "exited"
     """The process ended by itself; its children may still live."""
@@ -29,6 +31,7 @@ class EngineEvent(StrEnum):
 
 ENGINE_TRANSITIONS: dict[tuple[EngineState, EngineEvent], EngineState] = {
     (EngineState.STOPPED, EngineEvent.START): EngineState.STARTING,
+    (EngineState.STOPPED, EngineEvent.ADOPT): EngineState.READY,
     (EngineState.STARTING, EngineEvent.HEALTHY): EngineState.READY,
     (EngineState.STARTING, EngineEvent.STOP): EngineState.STOPPING,
     (EngineState.STARTING, EngineEvent.GONE): EngineState.STOPPED,

@@ -1,19 +1,29 @@
 """The small parent that each engine has, so that no engine outlives the server.
 
-Run as `python -I -S -B guard.py FD`; FD is one end of a socket pair to the server, the control
-channel. It carries one JSON object a line. The server sends
+Run as `python -I -S -B -OO guard.py FD ROOT`; ROOT is where `proxy_app` lies, FD one end of a
+socket pair to the server, the control channel. It carries one JSON object a line. The server sends
 
-    {"argv": [...], "env": {...}, "cwd": path or null, "log": path, "log_bytes": n, "grace": s}
+    {"argv": [...], "env": {...}, "cwd": path or null, "log": path, "log_bytes": n, "grace": s,
+     "stop_argv": [...], "folder": path, "token": text}
     {"stop": {"grace": s}}
+    {"keep": {"wait": s}}
 
-the first once, the second as often as it likes. The guard answers
+the first once, the others as often as it likes. `stop_argv`, when it is not empty, is executed in
+place of the first SIGTERM, with the engine's pid for ${PID}. The guard answers
 
     {"started": {"pid": n, "start_time": n or null}}
     {"failed": {"errno": n, "step": "log" or "cwd" or "exec"}}     instead of "started"
     {"exited": {"code": n or null, "signal": n or null, "tail": "the newest output"}}
 
 and closes the channel when nothing of the engine is alive any more. When the server closes the
-channel, however it ended, the guard stops the engine by itself and goes.
+channel, however it ended, the guard stops the engine by itself and goes, unless it was told to
+`keep` it: then it waits so many seconds for another server to come to the socket `token`.sock in
+`folder` and to say
+
+    {"adopt": {"token": text}}
+
+which it answers with "started" as before; that connection is its channel from then on. How an
+engine ended that no server could be told of lies in `token`.exit, as "exited" tells it.
 
 A guard waits for its first message as long as it takes, so one can be started ahead of time.
 One of these runs for every engine and its memory counts: it has a single thread, imports nothing
@@ -30,27 +40,19 @@ import select
 import sys
 import time
 
-TAIL_BYTES = 8 * 1024
-"""How much of the newest output is told when the engine has exited."""
+if __name__ == "__main__":
+    sys.path.append(sys.argv[2])
 
-READ_BYTES = 64 * 1024
+from proxy_app.guarded_engine import READ_BYTES, Engine, Linux, Refused, start_time
+
 LEFTOVER_SECONDS = 0.5
 """How long children that the engine left behind have between SIGTERM and SIGKILL."""
 
-KILL_AGAIN_SECONDS = 0.05
-"""SIGKILL is repeated so often until all are gone: one may have forked meanwhile."""
-
 DEFAULT_GRACE = 2.0
-RESET = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGXFSZ")
-"""What the guard, or Python, ignores; a program inherits that, so each is set back for it."""
-
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 TYPE_CHECKING = False  # `typing` itself would cost another megabyte.
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
 
 class Decoding:
@@ -78,86 +80,6 @@ def prepare(channel: int) -> None:
         _signal.signal(number, _signal.SIG_IGN)
 
 
-class Linux:
-    """What only this kernel offers, or nothing at all elsewhere."""
-
-    def __init__(self) -> None:
-        self.adopts = False
-        """Orphans below us become our children, so none gets lost and all are reaped."""
-        if sys.platform == "linux":
-            import ctypes
-
-            self._prctl = ctypes.CDLL(None).prctl
-            self.adopts = self._prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-
-    def die_with(self, parent: int) -> None:
-        """Be killed when our parent ends; end now if it has already."""
-        if sys.platform == "linux":
-            self._prctl(PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(127)
-
-
-def children() -> list[int] | None:
-    """Our direct children, or None where the kernel does not list them."""
-    pid = os.getpid()
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as listing:
-            return [int(child) for child in listing.read().split()]
-    except OSError:
-        return None
-
-
-def start_time(pid: int) -> int | None:
-    """The kernel's start time of a process, in clock ticks since boot; None if it has no /proc."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stat:
-            return int(stat.read().rpartition(b")")[2].split()[19])
-    except OSError:
-        return None
-
-
-class Refused(Exception):
-    """The engine could not be started; `step` is "log", "cwd" or "exec"."""
-
-    def __init__(self, number: int | None, step: str) -> None:
-        super().__init__(number, step)
-        self.number = number or 0
-        self.step = step
-
-
-class Log:
-    """The engine's output on disk: one file and one older one, each about `limit` bytes."""
-
-    def __init__(self, path: str, limit: int) -> None:
-        self._path = path
-        self._limit = limit
-        self._file = self._open()
-        self._size = os.fstat(self._file).st_size
-        self.tail = b""
-
-    def _open(self, flags: int = 0) -> int:
-        flags |= os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        return os.open(self._path, flags, 0o600)
-
-    def write(self, data: bytes) -> None:
-        """Append; a full disk loses output, but does not take the engine down."""
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
-        try:
-            if self._size and self._size + len(data) > self._limit:
-                self._rotate()
-            self._size += os.write(self._file, data)
-        except OSError:
-            return
-
-    def _rotate(self) -> None:
-        if os.path.exists(self._path):  # Somebody may have removed it.
-            os.replace(self._path, self._path + ".1")
-        fresh = self._open(os.O_TRUNC)
-        os.close(self._file)
-        self._file, self._size = fresh, 0
-
-
 class Channel:
     """The control channel: JSON objects, one a line."""
 
@@ -176,6 +98,9 @@ class Channel:
         *lines, self._received = (self._received + data).split(b"\n")
         return [decode(line.decode(), 0)[0] for line in lines]
 
+    def close(self) -> None:
+        os.close(self.descriptor)
+
     def send(self, message: str) -> None:
         """Tell the server; if it is gone, the next read says so."""
         data = message.encode() + b"\n"
@@ -186,162 +111,45 @@ class Channel:
             return
 
 
-class Engine:
-    """One engine's process group: its start, its output, its end and that of what it left."""
+class Door:
+    """Where another server can come in after the first is gone: a socket of the owner alone."""
 
-    def __init__(self, order: dict[str, Any], linux: Linux) -> None:
-        """Start it. Raises Refused."""
-        self._linux = linux
+    def __init__(self, folder: str, name: str) -> None:
+        # Here, since most guards never need it.
+        import _socket
+
+        self._socket: Any = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._path = os.path.join(folder, name)
+        os.chdir(folder)  # The address of a socket takes no more than 107 bytes.
+        before = os.umask(0o177)
         try:
-            self.log = Log(order["log"], order["log_bytes"])
-        except OSError as error:
-            raise Refused(error.errno, "log") from error
-        self.output, ours = os.pipe()
-        os.set_blocking(self.output, False)
-        try:
-            self.pid = self._spawn(order, ours)
+            self._socket.bind(name)
         finally:
-            os.close(ours)
-        self.status: int | None = None
-        self.gone = False
-        self._steps: list[tuple[float, int]] = []
+            os.umask(before)
+        self._socket.listen(4)
+        self.descriptor: int = self._socket.fileno()
 
-    def _spawn(self, order: dict[str, Any], output: int) -> int:
-        told, tell = os.pipe()
-        guard = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become(order, guard, output, tell)
-        os.close(tell)
-        trouble = os.read(told, 100)  # Ends without a byte when the program was executed.
-        os.close(told)
-        if trouble:
-            os.waitpid(pid, 0)
-            number, step = trouble.decode().split()
-            raise Refused(int(number), step)
-        return pid
+    def accept(self) -> Channel:
+        descriptor, _ = self._socket._accept()
+        return Channel(descriptor)
 
-    def _become(self, order: dict[str, Any], guard: int, output: int, tell: int) -> NoReturn:
-        step = "cwd"
-        try:
-            os.setsid()
-            self._linux.die_with(guard)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            for name in RESET:
-                _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
-            if order["cwd"] is not None:
-                os.chdir(order["cwd"])
-            step = "exec"
-            os.execvpe(order["argv"][0], order["argv"], order["env"])
-        except OSError as error:
-            os.write(tell, f"{error.errno} {step}".encode())
-        finally:
-            os._exit(127)
-
-    def read_output(self) -> bool:
-        """Move waiting output to the log; False when no more will come."""
-        try:
-            data = os.read(self.output, READ_BYTES)
-        except BlockingIOError:
-            return True
-        self.log.write(data)
-        return bool(data)
-
-    def drain(self) -> None:
-        """Take what the pipe held when the engine ended, not what a child goes on writing."""
-        for _ in range(16):
-            if not self.read_output():
-                return
-
-    def reap(self) -> bool:
-        """Collect who has ended; True if the engine itself is among them."""
-        before = self.status
-        try:
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    break
-                if pid == self.pid:
-                    self.status = status
-        except ChildProcessError:
-            self.gone = self._linux.adopts or not self._group_alive()
-        return before is None and self.status is not None
-
-    def _group_alive(self) -> bool:
-        try:
-            os.killpg(self.pid, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-
-    def stop(self, grace: float) -> None:
-        """SIGTERM, after half the grace again, then SIGKILL. The sooner of two stops counts."""
-        now = time.monotonic()
-        if self._steps and self._steps[-1][0] <= now + grace:
-            return
-        again = [(now + grace / 2, _signal.SIGTERM), (now + grace, _signal.SIGKILL)]
-        first = [] if self._steps else [(now, _signal.SIGTERM)]
-        self._steps = first + again if grace > 0 else [(now, _signal.SIGKILL)]
-        self.step()
-
-    def step(self) -> None:
-        """Send what is due."""
-        now = time.monotonic()
-        while self._steps and self._steps[0][0] <= now:
-            _, number = self._steps.pop(0)
-            self._signal(number)
-            if not self._steps:
-                self._steps = [(now + KILL_AGAIN_SECONDS, _signal.SIGKILL)]
-
-    def wait_milliseconds(self) -> float | None:
-        """How long until something is due; None if nothing is."""
-        if not self._steps:
-            return None
-        return max(0.0, self._steps[0][0] - time.monotonic()) * 1000 + 1
-
-    def _signal(self, number: int) -> None:
-        """To the whole group, and to any child that left the group.
-
-        Once the engine is reaped its number may belong to a stranger, unless a member of the
-        group still holds it.
-        """
-        ours = children()
-        strays = []
-        held = self.status is None or ours is None
-        for child in ours or ():
-            if group_of(child) == self.pid:
-                held = True
-            else:
-                strays.append(child)
-        if held:
-            send(os.killpg, self.pid, number)
-        for child in strays:
-            send(os.kill, child, number)
-
-
-def group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def send(kill: Callable[[int, int], None], target: int, number: int) -> None:
-    try:
-        kill(target, number)
-    except (ProcessLookupError, PermissionError):
-        return  # It has just ended, or runs as somebody else by its own doing.
+    def close(self) -> None:
+        os.unlink(self._path)
+        self._socket.close()
 
 
 class Guard:
     """Ties one engine to the control channel."""
 
-    def __init__(self, channel: Channel, engine: Engine, grace: float) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, engine: Engine, order: dict[str, Any]) -> None:
+        self._channel: Channel | None = channel
+        self._door: Door | None = None
         self._engine = engine
-        self._grace = grace
+        self._order = order
+        self._grace = order.get("grace", DEFAULT_GRACE)
+        self._wait = 0.0
+        self._until: float | None = None
+        """When the engine is ended unless a server has come by then."""
         self._poll = select.poll()
         self._poll.register(channel.descriptor, select.POLLIN)
         self._poll.register(engine.output, select.POLLIN)
@@ -356,25 +164,86 @@ class Guard:
         """Until nothing of the engine is alive."""
         self._reap()
         while not self._engine.gone:
-            for descriptor, _ in self._poll.poll(self._engine.wait_milliseconds()):
-                if descriptor == self._channel.descriptor:
-                    self._listen()
-                elif descriptor == self._engine.output:
-                    self._copy()
-                else:
-                    os.read(self._wakeup, 4096)
+            for descriptor, _ in self._poll.poll(self._milliseconds()):
+                self._attend(descriptor)
             self._reap()
+            self._end_if_nobody_came()
             self._engine.step()
         self._engine.drain()
+        if self._door is not None:
+            self._door.close()
 
-    def _listen(self) -> None:
-        messages = self._channel.read()
+    def _milliseconds(self) -> float | None:
+        engine = self._engine.wait_milliseconds()
+        if self._until is None:
+            return engine
+        ours = max(0.0, self._until - time.monotonic()) * 1000 + 1
+        return ours if engine is None else min(ours, engine)
+
+    def _attend(self, descriptor: int) -> None:
+        if self._channel is not None and descriptor == self._channel.descriptor:
+            self._listen(self._channel)
+        elif self._door is not None and descriptor == self._door.descriptor:
+            self._let_in(self._door)
+        elif descriptor == self._engine.output:
+            self._copy()
+        elif descriptor == self._wakeup:
+            os.read(self._wakeup, 4096)
+
+    def _listen(self, channel: Channel) -> None:
+        messages = channel.read()
         if messages is None:
-            self._poll.unregister(self._channel.descriptor)
-            self._engine.stop(self._grace)
+            self._lose(channel)
             return
         for message in messages:
+            self.obey(message)
+
+    def obey(self, message: dict[str, Any]) -> None:
+        if "stop" in message:
             self._engine.stop(message["stop"]["grace"])
+        elif "keep" in message:
+            self._wait = message["keep"]["wait"]
+        elif message.get("adopt", {}).get("token") == self._order["token"]:
+            self._adopted()
+
+    def _lose(self, channel: Channel) -> None:
+        self._poll.unregister(channel.descriptor)
+        channel.close()
+        self._channel = None
+        if self._engine.stopping or self._wait <= 0:
+            self._engine.stop(self._grace)
+            return
+        if self._until is None:
+            self._until = time.monotonic() + self._wait
+        try:
+            self._door = self._door or Door(self._order["folder"], self._order["token"] + ".sock")
+            self._poll.register(self._door.descriptor, select.POLLIN)
+        except OSError:  # Nobody could come in.
+            self._engine.stop(self._grace)
+
+    def _let_in(self, door: Door) -> None:
+        """Whoever comes in is alone with us; the door is watched again when they leave."""
+        try:
+            self._channel = door.accept()
+        except OSError:
+            return
+        self._poll.unregister(door.descriptor)
+        self._poll.register(self._channel.descriptor, select.POLLIN)
+
+    def _adopted(self) -> None:
+        assert self._channel is not None
+        self._until = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+        self._channel.send(started(self._engine))
+        if self._engine.status is not None:
+            self._channel.send(exited(self._engine))
+
+    def _end_if_nobody_came(self) -> None:
+        if self._until is not None and time.monotonic() >= self._until:
+            self._until = None
+            self._engine.stop(self._grace)
 
     def _copy(self) -> None:
         if not self._engine.read_output():
@@ -384,8 +253,30 @@ class Guard:
         if not self._engine.reap():
             return
         self._engine.drain()
-        self._channel.send(exited(self._engine))
+        if self._channel is not None:
+            self._channel.send(exited(self._engine))
+        else:
+            self._record(exited(self._engine))
+        self._until = None
         self._engine.stop(LEFTOVER_SECONDS)
+
+    def _record(self, message: str) -> None:
+        """For the next server; without it the engine would just have vanished."""
+        if "folder" not in self._order:
+            return
+        path = os.path.join(self._order["folder"], self._order["token"] + ".exit")
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.write(file, message.encode())
+            os.close(file)
+        except OSError:
+            return
+
+
+def started(engine: Engine) -> str:
+    since = start_time(engine.pid)
+    known = "null" if since is None else since
+    return f'{{"started": {{"pid": {engine.pid}, "start_time": {known}}}}}'
 
 
 def exited(engine: Engine) -> str:
@@ -410,12 +301,10 @@ def main(descriptor: int) -> None:
     except Refused as refused:
         channel.send(f'{{"failed": {{"errno": {refused.number}, "step": "{refused.step}"}}}}')
         return
-    since = start_time(engine.pid)
-    known = "null" if since is None else since
-    channel.send(f'{{"started": {{"pid": {engine.pid}, "start_time": {known}}}}}')
-    guard = Guard(channel, engine, order.get("grace", DEFAULT_GRACE))
+    channel.send(started(engine))
+    guard = Guard(channel, engine, order)
     for message in messages[1:]:
-        engine.stop(message["stop"]["grace"])
+        guard.obey(message)
     guard.run()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import logging
 import os
@@ -21,7 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from proxy_app import kin
+import psutil
+
+from proxy_app import doors, kin
 from proxy_app.environment import engine_environment
 from proxy_app.guard_channel import Channel, Exit, explain
 
@@ -49,23 +52,39 @@ def guard_program() -> Path:
     A script is compiled at each start, which takes 6 ms and leaves a megabyte behind.
     """
     source = Path(__file__).with_name("guard.py")
-    compiled = importlib.util.cache_from_source(str(source), optimization=2)
     try:
-        py_compile.compile(str(source), cfile=compiled, doraise=True, optimize=2)
+        _compiled(source.with_name("guarded_engine.py"))
+        return _compiled(source)
     except OSError:
         return source
+
+
+def _compiled(source: Path) -> Path:
+    compiled = importlib.util.cache_from_source(str(source), optimization=2)
+    py_compile.compile(str(source), cfile=compiled, doraise=True, optimize=2)
     return Path(compiled)
+
+
+def guard_command(channel: int) -> list[str]:
+    """What starts a guard that talks over this inherited descriptor."""
+    root = Path(__file__).parent.parent
+    options = ("-I", "-S", "-B", "-OO", "-X", "utf8")
+    return [sys.executable, *options, str(guard_program()), str(channel), str(root)]
 
 
 @dataclass(eq=False, slots=True)
 class Guard:
     """One guard process, waiting for its order or busy with it."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | psutil.Process
+    """The latter when an earlier server started it."""
     channel: Channel
 
-    async def wait(self) -> int:
-        """Its exit status. It closes its channel by ending, so no thread is held for long."""
+    async def wait(self) -> int | None:
+        """Its exit status, None if that is another's to know.
+
+        It closes its channel by ending, so no thread is held for long.
+        """
         await self.channel.lost.wait()
         return await asyncio.to_thread(self.process.wait)
 
@@ -105,6 +124,14 @@ class GuardedProcess:
         """
         self._guard.channel.send({"stop": {"grace": grace}})
 
+    def keep(self, wait: float) -> None:
+        """Have it live on for `wait` seconds when this server is suddenly gone; 0: not at all."""
+        self._guard.channel.send({"keep": {"wait": wait}})
+
+    def let_go(self) -> None:
+        """Leave it to another server, as if this one had ended."""
+        self._guard.channel.transport.close()
+
     async def stop(self, grace: float = GRACE_SECONDS) -> Exit:
         """`request_stop`, then wait until nothing of it is alive."""
         self.request_stop(grace)
@@ -118,8 +145,10 @@ class GuardedProcess:
         if channel.exit is not None:
             self._exit = channel.exit
             self._exited.set()
-        if await self._guard.wait() != 0 or channel.exit is None:
+        status = await self._guard.wait()
+        if channel.exit is None or status not in (0, None):
             logger.warning("The guard of process %d was killed", self.pid)
+        if channel.exit is None or status != 0:
             await asyncio.to_thread(kin.end, self._identity, 0)
         self._exited.set()
         self._closed.set()
@@ -153,10 +182,14 @@ class GuardPool:
         log: Path,
         log_bytes: int = LOG_BYTES,
         grace: float = GRACE_SECONDS,
+        stop_argv: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> GuardedProcess:
         """Execute a program with exactly this environment, its output appended to `log`.
 
-        `grace` is what it gets, in seconds, when this server is suddenly gone. Raises LaunchFailed.
+        `grace` is what it gets, in seconds, when this server is suddenly gone. `stop_argv` is
+        executed in place of the first SIGTERM. With a `folder` the child can be kept for another
+        server. Raises LaunchFailed.
         """
         token = secrets.token_hex(16)
         order = {
@@ -166,7 +199,13 @@ class GuardPool:
             "log": str(log),
             "log_bytes": log_bytes,
             "grace": grace,
+            "stop_argv": list(stop_argv),
+            "token": token,
         }
+        if folder is not None:
+            order["folder"] = str(folder)
+            with contextlib.suppress(OSError):  # Then it cannot be kept, and ends with us.
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             guard = await self._order(order, token)
@@ -174,25 +213,70 @@ class GuardPool:
             raise LaunchFailed(str(error)) from error
         finally:
             self._warm()
-        return self._adopt(guard, tuple(argv), token)
+        assert guard.channel.started is not None
+        pid = guard.channel.started["pid"]
+        assert pid is not None
+        since = guard.channel.started["start_time"] or kin.start_time(pid) or 0
+        return self._child(guard, kin.Identity(pid, since, tuple(argv), token))
+
+    async def adopt(
+        self, identity: kin.Identity, guard_pid: int, folder: Path
+    ) -> GuardedProcess | None:
+        """Take over a child of an earlier server; None when its guard does not let us in."""
+        try:
+            process = psutil.Process(guard_pid)
+            ours = await doors.knock(folder / f"{identity.token}.sock", process)
+        except (OSError, psutil.Error):
+            return None
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(Channel, sock=ours)
+        channel.send({"adopt": {"token": identity.token}})
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await channel.answered.wait()
+        except TimeoutError:
+            channel.transport.abort()
+        if channel.started is None or channel.started["pid"] != identity.pid:
+            channel.transport.abort()
+            return None
+        guard = Guard(process, channel)
+        self._guards.add(guard)
+        self._keep(self._reap(guard), f"guard {guard_pid}")
+        return self._child(guard, identity)
+
+    async def let_go(self) -> None:
+        """Leave what still lives to another server; guards without a child end."""
+        self._closing = True
+        for child in self._live:
+            child.let_go()
+        await self._dismiss_idle()
+        children = {f"guarded process {child.pid}" for child in self._live}
+        children |= {f"guard {child.guard_pid}" for child in self._live}
+        for task in self._tasks:
+            if task.get_name() in children:
+                task.cancel()
+        await self._all_reaped()
 
     async def aclose(self, grace: float = GRACE_SECONDS) -> None:
         """End every child and every guard, and wait until they are reaped."""
         self._closing = True
         for child in self._live:
             child.request_stop(grace)
-        await asyncio.gather(*self._spares, return_exceptions=True)
-        self._spares.clear()
-        busy = {child.guard_pid for child in self._live}
-        for guard in self._guards:
-            if guard.process.pid not in busy:
-                guard.channel.transport.abort()
+        await self._dismiss_idle()
         try:
             async with asyncio.timeout(grace + CLOSING_SECONDS):
                 await self._all_reaped()
         except TimeoutError:
             self._kill_guards()
             await self._all_reaped()
+
+    async def _dismiss_idle(self) -> None:
+        await asyncio.gather(*self._spares, return_exceptions=True)
+        self._spares.clear()
+        busy = {child.guard_pid for child in self._live}
+        for guard in self._guards:
+            if guard.process.pid not in busy:
+                guard.channel.transport.abort()
 
     async def _all_reaped(self) -> None:
         while self._tasks:
@@ -221,16 +305,12 @@ class GuardPool:
             await asyncio.to_thread(kin.end, kin.Identity(0, 0, ("",), token), 0)
         raise LaunchFailed("its guard was killed")
 
-    def _adopt(self, guard: Guard, argv: tuple[str, ...], token: str) -> GuardedProcess:
-        assert guard.channel.started is not None
-        pid = guard.channel.started["pid"]
-        assert pid is not None
-        since = guard.channel.started["start_time"] or kin.start_time(pid) or 0
-        child = GuardedProcess(guard, kin.Identity(pid, since, argv, token))
+    def _child(self, guard: Guard, identity: kin.Identity) -> GuardedProcess:
+        child = GuardedProcess(guard, identity)
         if self._closing:
             child.request_stop()
         self._live.add(child)
-        self._keep(self._follow(child), f"guarded process {pid}")
+        self._keep(self._follow(child), f"guarded process {child.pid}")
         return child
 
     async def _follow(self, child: GuardedProcess) -> None:
@@ -279,7 +359,7 @@ class GuardPool:
         # be large and held the loop up for 9 to 36 ms. This one uses vfork and takes 0.5 ms. It
         # also closes every other descriptor, as uvloop does not.
         process = subprocess.Popen(
-            [sys.executable, *("-I", "-S", "-B", "-X", "utf8"), str(guard_program()), str(theirs)],
+            guard_command(theirs),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(theirs,),

@@ -8,9 +8,14 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from proxy_app import kin
 
 logger = logging.getLogger(__name__)
+
+REAP_SECONDS = 2.0
+"""How long a guard may take to end after its engine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,11 @@ class Entry:
     port: int | None
     guard_pid: int
     token: str
+    ready: bool = False
+    """It came up, and its guard keeps it for another server."""
+    fingerprint: str = ""
+    """Of what it was started with; see `EngineSpec.fingerprint`."""
+    api_key: str = ""
 
     @property
     def identity(self) -> kin.Identity:
@@ -34,14 +44,14 @@ class Ledger:
     """The folder of entries. Readable by its owner alone, since commands may hold keys."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def record(self, entry: Entry) -> None:
         """Write an entry, whole or not at all. Raises OSError.
 
         It is not flushed to the disk: a loss of power ends the engine as well.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(entry)
         unfinished = path.with_suffix(".part")
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -50,15 +60,16 @@ class Ledger:
         unfinished.replace(path)
 
     def forget(self, entry: Entry) -> None:
-        """Remove the entry of an engine that has ended."""
-        self._path(entry).unlink(missing_ok=True)
+        """Remove the entry of an engine that has ended, and what its guard left beside it."""
+        for suffix in (".json", ".exit", ".sock"):
+            self._path(entry).with_suffix(suffix).unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:
         """Every readable entry; files that hold none are removed."""
-        for unfinished in self._folder.glob("*.part"):
+        for unfinished in self.folder.glob("*.part"):
             unfinished.unlink(missing_ok=True)
         found = []
-        for path in sorted(self._folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.json")):
             try:
                 found.append(_read(path))
             except (OSError, ValueError, TypeError, KeyError) as error:
@@ -76,24 +87,51 @@ class Ledger:
             if kin.processes(entry.identity):
                 alive.append(entry)
             else:
+                self._tell_end(entry)
                 self.forget(entry)
         return alive
 
     def end_survivors(self, timeout: float = 2.0) -> int:
-        """End what an earlier server left behind and tell how many engines that were.
-
-        Each gets SIGTERM and, after `timeout` seconds, SIGKILL. Blocks; a process that does not
-        match its entry is never touched.
-        """
+        """End what an earlier server left behind and tell how many engines that were."""
         survivors = self.survivors()
         for entry in survivors:
-            logger.info("Ending the engine of %s, process %d", entry.model_id, entry.pid)
-            kin.end(entry.identity, timeout)
-            self.forget(entry)
+            self.end(entry, timeout)
         return len(survivors)
 
+    def end(self, entry: Entry, timeout: float = 2.0) -> None:
+        """End an engine of an earlier server: SIGTERM and, after `timeout` seconds, SIGKILL.
+
+        Blocks; a process that does not match the entry is never touched.
+        """
+        logger.info("Ending the engine of %s, process %d", entry.model_id, entry.pid)
+        kin.end(entry.identity, timeout)
+        _reap(entry.guard_pid)
+        self.forget(entry)
+
+    def _tell_end(self, entry: Entry) -> None:
+        """Log how an engine ended that nobody could be told of at the time."""
+        record = self._path(entry).with_suffix(".exit")
+        try:
+            exited = json.loads(record.read_text(encoding="utf-8"))["exited"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        by = f"signal {exited['signal']}" if exited.get("signal") else f"code {exited.get('code')}"
+        logger.warning(
+            "The engine of %s ended while no server was running (%s).", entry.model_id, by
+        )
+
     def _path(self, entry: Entry) -> Path:
-        return self._folder / f"{entry.token}.json"
+        return self.folder / f"{entry.token}.json"
+
+
+def _reap(guard: int) -> None:
+    """Collect a guard that is our child because this process was the earlier server as well."""
+    try:
+        process = psutil.Process(guard)
+        if process.ppid() == os.getpid():
+            process.wait(REAP_SECONDS)
+    except psutil.Error:
+        return
 
 
 def _read(path: Path) -> Entry:

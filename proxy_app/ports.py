@@ -46,6 +46,11 @@ class PortPool:
                 )
         raise NoFreePort(f"no free port for an engine from {self.start_port} to {HIGHEST}")
 
+    def hold(self, port: int) -> None:
+        """Take a port that an engine of an earlier server listens on."""
+        self._held.add(port)
+        self._once_ours.add(port)
+
     def release(self, port: int) -> None:
         """Give a port back; it rests before it is used again."""
         self._held.discard(port)

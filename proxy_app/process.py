@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 
+from proxy_app.engine_launch import Launcher
 from proxy_app.engine_run import (
+    Adopted,
     Exited,
     Failed,
     Gone,
     Healthy,
+    KeepAsked,
     Launched,
     Message,
     Run,
@@ -33,7 +35,6 @@ from proxy_app.engine_states import (
     NoSuchTransition,
     next_state,
 )
-from proxy_app.environment import engine_environment
 from proxy_app.guard_channel import Exit
 from proxy_app.guards import GuardedProcess, GuardPool, LaunchFailed
 from proxy_app.ledger import Entry, Ledger
@@ -93,9 +94,8 @@ class Engine:
         self.pool: EnginePool | None = None
         self.failure: EngineFailure | None = None
         """Why the newest run ended by itself; None if it did not."""
-        self._guards = guards
-        self._ports = ports
-        self._ledger = ledger
+        self._launcher = Launcher(spec, guards, ports, ledger)
+        self._adopt_wait = spec.adopt_wait
         self._timeouts = timeouts or EngineTimeouts()
         self._on_change = on_change
         self._mailbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -135,6 +135,14 @@ class Engine:
         """Stop it with SIGKILL, at once."""
         await self.stop(0)
 
+    def adopt(self, entry: Entry, process: GuardedProcess) -> None:
+        """Take over a ready engine of an earlier server. Only for one that never ran."""
+        self._post(Adopted(entry, process))
+
+    def keep(self, wait: float) -> None:
+        """How long it is to live on, in seconds, when this server is suddenly gone."""
+        self._post(KeepAsked(wait))
+
     def __repr__(self) -> str:
         parts = [self.spec.model_id, self.state.value]
         if self.port is not None:
@@ -169,6 +177,10 @@ class Engine:
         match message:
             case Wanted(waiter):
                 self._on_wanted(waiter)
+            case Adopted(entry, process):
+                self._on_adopted(entry, process)
+            case KeepAsked(wait):
+                self._on_keep_asked(wait)
             case StopAsked(waiter, grace):
                 self._on_stop_asked(waiter, grace)
             case Launched(run, process):
@@ -213,6 +225,21 @@ class Engine:
             self._drive(run), name=f"run {self.spec.model_id}"
         )
 
+    def _on_adopted(self, entry: Entry, process: GuardedProcess) -> None:
+        self._run = run = Run(1)
+        self._launcher.take_over(run, entry)
+        self._meet(run, process)
+        run.driver = asyncio.get_running_loop().create_task(
+            self._follow(run, process), name=f"run {self.spec.model_id}"
+        )
+        process.keep(self._adopt_wait)
+        self._move(EngineEvent.ADOPT)
+
+    def _on_keep_asked(self, wait: float) -> None:
+        self._adopt_wait = wait
+        if self.state is EngineState.READY and self._run is not None and self._run.process:
+            self._run.process.keep(wait)
+
     def _on_stop_asked(self, waiter: asyncio.Future[None], grace: float) -> None:
         self._again = False
         self._refuse_waiters()
@@ -249,23 +276,28 @@ class Engine:
     # ---- Reports, handled ------------------------------------------------------------------
 
     def _on_launched(self, run: Run, process: GuardedProcess) -> None:
+        self._meet(run, process)
+        if run.grace is not None:
+            process.request_stop(run.grace)
+            return
+        run.watch = asyncio.get_running_loop().create_task(
+            self._watch(run, process), name=f"readiness of {self.spec.model_id}"
+        )
+
+    def _meet(self, run: Run, process: GuardedProcess) -> None:
         url = self.spec.url_on(run.port)
         assert url.hostname is not None
         run.process = process
         self.pid = process.pid
         self.port = url.port or 80
         self.base_url = url.geturl()
-        if run.grace is not None:
-            process.request_stop(run.grace)
-            return
         self.pool = EnginePool(url.hostname, self.port)
-        run.watch = asyncio.get_running_loop().create_task(
-            self._watch(run, process), name=f"readiness of {self.spec.model_id}"
-        )
 
     def _on_healthy(self, run: Run) -> None:
         if run.ending:
             return
+        if self._adopt_wait > 0 and run.process is not None:
+            self._launcher.keep(run, run.process, self._adopt_wait)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             _resolve(waiter)
@@ -303,7 +335,7 @@ class Engine:
         )
 
     def _on_gone(self, run: Run) -> None:
-        self._give_back(run)
+        self._launcher.give_back(run)
         if self._deserves_another_attempt(run):
             self._waiters = run.losers + self._waiters
             self._attempt(run.attempt + 1)
@@ -331,23 +363,14 @@ class Engine:
                 return run.attempt == 1 and self.spec.may_lose_its_last_words
         return False
 
-    def _give_back(self, run: Run) -> None:
-        if run.port is not None:
-            self._ports.release(run.port)
-        if run.entry is not None:
-            try:
-                self._ledger.forget(run.entry)
-            except OSError as error:
-                logger.error("%r could not be removed from the ledger: %s", self, error)
-
     # ---- A run's own tasks: they report, and write nothing but the run -----------------------
 
     async def _drive(self, run: Run) -> None:
         """From the launch to the end of everything that came of it."""
         try:
-            process = await self._launch(run)
+            process = await self._launcher.launch(run)
             self._post(Launched(run, process))
-            self._record(run, process)
+            self._launcher.record(run, process, ready=False)
             self._post(Exited(run, await process.wait()))
             await process.wait_closed()
         except (LaunchFailed, NoFreePort) as error:
@@ -358,35 +381,10 @@ class Engine:
             self._post(Failed(run, Diagnosis(FailureKind.NOT_STARTED, repr(error))))
         self._post(Gone(run))
 
-    async def _launch(self, run: Run) -> GuardedProcess:
-        spec = self.spec
-        if spec.wants_port:
-            run.port = self._ports.acquire()
-        return await self._guards.launch(
-            spec.argv_on(run.port),
-            env=engine_environment(os.environ, spec.env_on(run.port)),
-            cwd=spec.working_directory,
-            log=spec.log_path,
-            log_bytes=spec.log_bytes,
-            grace=spec.stop_grace,
-        )
-
-    def _record(self, run: Run, process: GuardedProcess) -> None:
-        entry = Entry(
-            model_id=self.spec.model_id,
-            pid=process.pid,
-            start_time=process.start_time,
-            argv=self.spec.argv_on(run.port),
-            port=run.port,
-            guard_pid=process.guard_pid,
-            token=process.token,
-        )
-        try:
-            self._ledger.record(entry)
-            run.entry = entry
-        except OSError as error:
-            # Its guard still knows it; only a guard killed together with us would lose it.
-            logger.error("%r could not be entered in the ledger: %s", self, error)
+    async def _follow(self, run: Run, process: GuardedProcess) -> None:
+        self._post(Exited(run, await process.wait()))
+        await process.wait_closed()
+        self._post(Gone(run))
 
     async def _watch(self, run: Run, process: GuardedProcess) -> None:
         try:

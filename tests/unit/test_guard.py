@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 from proxy_app import kin
-from proxy_app.guards import guard_program
+from proxy_app.guards import guard_command
 from tests.processes import HANG_SECONDS, alive, eventually, session_members
 
 PATH = {"PATH": os.defpath}
@@ -28,10 +28,12 @@ class RawGuard:
         self.log = log
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(HANG_SECONDS)
-        command = [sys.executable, "-I", "-S", "-B", str(guard_program()), str(theirs.fileno())]
         with theirs:
             self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], start_new_session=True, env={}
+                guard_command(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={},
             )
         self._reader = self.socket.makefile("r")
 
