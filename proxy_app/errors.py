@@ -223,6 +223,24 @@ class ModelFailedToStart(GatewayError):
         self.log_lines = lines
 
 
+class ModelBackingOff(GatewayError):
+    """The engine failed again and again; it is left alone for a while before the next try."""
+
+    status = 503
+    code = "model_backing_off"
+
+    def __init__(self, model: str, reason: str, failures: int, retry_after: float) -> None:
+        super().__init__(
+            f"The model '{model}' failed to start {failures} times in a row: {reason}. It is tried "
+            f"again in {math.ceil(retry_after)} s, or at once when it is loaded by hand or its "
+            "configuration changes.",
+            param="model",
+            retry_after=retry_after,
+        )
+        self.model = model
+        self.reason = reason
+
+
 class NoEngine(GatewayError):
     """There is no llama-server on this machine to run a model with."""
 

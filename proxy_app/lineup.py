@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import ConfigDocument, ModelEntry
 from proxy_app.bodies import Rewrite
+from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound
 from proxy_app.eviction import Group, Groups
 from proxy_app.seats import Limits, Policy
@@ -35,6 +36,7 @@ class Launch:
     env: tuple[tuple[str, str], ...]
     proxy: str
     check_endpoint: str
+    stop_argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Lineup:
     start_timeout: float = 300
     start_port: int = 8100
     preload: tuple[str, ...] = ()
+    engines: EngineRules = field(default_factory=EngineRules)
 
     def resolve(self, name: str) -> Served:
         """The model that answers to a name. Raises ModelNotFound with what comes close."""
@@ -77,7 +80,11 @@ class Lineup:
         return self.models[model]
 
 
-def line_up(document: ConfigDocument, rules: QueueRules | None = None) -> Lineup:
+def line_up(
+    document: ConfigDocument,
+    rules: QueueRules | None = None,
+    engines: EngineRules | None = None,
+) -> Lineup:
     """The line-up of a document."""
     rules = rules or QueueRules()
     models = {model: _served(entry, document) for model, entry in document.models.items()}
@@ -97,6 +104,7 @@ def line_up(document: ConfigDocument, rules: QueueRules | None = None) -> Lineup
         start_timeout=document.health_check_timeout,
         start_port=document.start_port,
         preload=_preload(document),
+        engines=engines or EngineRules(),
     )
 
 
@@ -109,6 +117,7 @@ def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
             env=tuple(_variable(item) for item in entry.env),
             proxy=command.proxy,
             check_endpoint=command.check_endpoint,
+            stop_argv=command.cmd_stop,
         )
         strip = command.strip_params
     except ConfigError as error:

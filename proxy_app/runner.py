@@ -10,14 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from proxy_app.backoff import Backoff
+from proxy_app.engine_spec import EngineSpec
 from proxy_app.errors import (
     GatewayError,
+    ModelBackingOff,
     ModelFailedToStart,
     ModelNotFound,
     ModelUnloaded,
@@ -25,10 +28,10 @@ from proxy_app.errors import (
     QueueFull,
     ServerStopping,
 )
-from proxy_app.guards import GuardPool
+from proxy_app.guards import GuardedProcess, GuardPool
 from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
-from proxy_app.ledger import Ledger
+from proxy_app.ledger import Entry, Ledger
 from proxy_app.lineup import Lineup, Served
 from proxy_app.ports import PortPool
 from proxy_app.process import Engine, EngineState
@@ -108,7 +111,9 @@ class Runner:
         self._scheduler = Scheduler(self, self.lineup.policy)
         self._engines: dict[str, Engine] = {}
         self._started: dict[str, float] = {}
+        self._ready_at: dict[str, float] = {}
         self._ending: set[str] = set()
+        self._backoff = Backoff(self.lineup.engines.start_pauses)
         self._failures: dict[str, Failure] = {}
         self._problems: dict[str, str] = {}
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
@@ -128,6 +133,7 @@ class Runner:
         Raises QueueFull, ModelFailedToStart, ServerStopping or ModelNotFound.
         """
         while True:
+            self._refuse_while_backing_off(model)
             ticket = Ticket(model, time.monotonic(), caller, priority)
             self._arriving, self._refused = ticket, None
             self._scheduler.on_request(ticket, ticket.arrived)
@@ -141,6 +147,13 @@ class Runner:
                 return Lease(self, ticket, engine)
             # It ended between the grant and this turn of the loop: nothing was sent, so again.
             self.release(ticket)
+
+    def _refuse_while_backing_off(self, model: str) -> None:
+        now = time.monotonic()
+        remaining = self._backoff.remaining(model, now)
+        if remaining > 0 and model not in self._engines:
+            reason = self._problems.get(model, "its engine ended")
+            raise ModelBackingOff(model, reason, self._backoff.failures(model), remaining)
 
     async def _wait(self, ticket: Ticket) -> None:
         self._arm()
@@ -177,7 +190,7 @@ class Runner:
         served = self.lineup.models[model]
         self._problems.pop(model, None)
         try:
-            engine = self._engine(served)
+            engine = self._engine(self._spec(served))
         except NoBinary as error:
             self._cannot_start(model, partial(NoEngine, str(error)))
         except (CannotStart, ValueError, OSError) as error:
@@ -195,14 +208,40 @@ class Runner:
         self._failures[model] = failure
         asyncio.get_running_loop().call_soon(self._ended, model, True)
 
-    def _engine(self, served: Served) -> Engine:
+    def _engine(self, spec: EngineSpec) -> Engine:
         return Engine(
-            spec_of(served, self._home, self.lineup.start_timeout),
+            spec,
             guards=self._guards,
             ports=self._ports,
             ledger=self._ledger,
             on_change=self._engine_changed,
         )
+
+    def _spec(self, served: Served) -> EngineSpec:
+        lineup = self.lineup
+        return spec_of(served, self._home, lineup.start_timeout, lineup.engines)
+
+    # ---- Engines of an earlier server ------------------------------------------------------
+
+    def spec_to_adopt(self, entry: Entry) -> EngineSpec | None:
+        """How the entry's model would be started now; None when that differs from the entry."""
+        served = self.lineup.models.get(entry.model_id)
+        try:
+            spec = self._spec(served) if served is not None else None
+        except (CannotStart, ValueError, OSError):
+            return None
+        if spec is None or spec.fingerprint != entry.fingerprint:
+            return None
+        return replace(spec, api_key=entry.api_key)
+
+    def adopt(self, spec: EngineSpec, entry: Entry, process: GuardedProcess) -> bool:
+        """Serve with an engine that is ready; False when it cannot stay beside others."""
+        if not self._scheduler.adopt(spec.model_id, time.monotonic()):
+            return False
+        self._ready_at[spec.model_id] = time.monotonic()
+        self._engines[spec.model_id] = engine = self._engine(spec)
+        engine.adopt(entry, process)
+        return True
 
     def stop(self, model: str) -> None:
         engine = self._engines.get(model)
@@ -236,9 +275,9 @@ class Runner:
             return
         if new is EngineState.STARTING:
             self._started[model] = time.monotonic()
-        elif new is EngineState.READY:
+        elif new is EngineState.READY and old is EngineState.STARTING:
             logger.info("%s is ready on port %s", model, engine.port)
-            now = time.monotonic()
+            now = self._ready_at[model] = time.monotonic()
             self._scheduler.on_ready(model, now)
             after = self._on_ready(engine, now - self._started[model])
             self._spawn(after, name=f"after the load of {model}")
@@ -274,12 +313,19 @@ class Runner:
             return
         model = engine.spec.model_id
         self._problems[model] = failure.reason
+        now = time.monotonic()
         if old is EngineState.STARTING:
+            pause = self._backoff.failed(model, now)
             self._failures[model] = partial(
-                ModelFailedToStart, model, failure.reason, failure.log_tail
+                ModelFailedToStart,
+                model,
+                failure.reason,
+                failure.log_tail,
+                retry_after=pause or None,
             )
             logger.error("Could not load %s: %s", model, failure.reason)
         else:
+            self._backoff.ended(model, self._ready_at.get(model, now), now)
             logger.error("The engine of %s ended: %s", model, failure.reason)
 
     def _ended(self, model: str, failed: bool) -> None:
@@ -306,6 +352,7 @@ class Runner:
     def load(self, model: str) -> None:
         """Load a model without a request; `wait_until_settled` tells how it went."""
         self._failures.pop(model, None)
+        self._backoff.forget((model,))
         self._scheduler.load(model, time.monotonic())
         self._arm()
 
@@ -351,11 +398,37 @@ class Runner:
             for model, served in lineup.models.items()
             if model in before.models and before.models[model].launch != served.launch
         )
+        self._apply_rules(before)
         self._failures = {m: e for m, e in self._failures.items() if m not in changed}
         self._problems = {m: p for m, p in self._problems.items() if m not in changed}
         self._scheduler.configure(lineup.policy, time.monotonic(), changed)
         self._arm()
         self._notify()
+
+    def _apply_rules(self, before: Lineup) -> None:
+        rules, models = self.lineup.engines, self.lineup.models
+        self._backoff.pauses = rules.start_pauses
+        self._backoff.forget(m for m, s in before.models.items() if models.get(m) != s)
+        if rules.adopt_wait != before.engines.adopt_wait:
+            for engine in self._engines.values():
+                engine.keep(rules.adopt_wait)
+
+    def restart_all(self) -> tuple[str, ...]:
+        """Start every loaded model anew, each once its requests are done; tells which."""
+        models = self._scheduler.loaded()
+        self._backoff.forget(self.lineup.models)
+        self._scheduler.configure(self.lineup.policy, time.monotonic(), frozenset(models))
+        self._arm()
+        self._notify()
+        return models
+
+    async def hand_over(self) -> None:
+        """Leave what is ready to the next server, and end what is not. Serves no more after."""
+        self._scheduler.close()
+        unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
+        await asyncio.gather(*(engine.stop() for engine in unready))
+        if self._timer is not None:
+            self._timer.cancel()
 
     def cut_off(self) -> None:
         """Take no more requests and end every engine now, whatever is in flight."""

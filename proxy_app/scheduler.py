@@ -112,6 +112,22 @@ class Scheduler:
         self._wished.pop(model, None)
         self._decide(now)
 
+    def adopt(self, model: str, now: float) -> bool:
+        """An engine of an earlier server that is ready; False when it may not stay.
+
+        It may not beside one that excludes it, nor when its model is not served any more.
+        """
+        if model not in self._policy.models or model in self._seats or self._closed:
+            return False
+        group = self._policy.groups.group(model)
+        if any(exclude_each_other(group, self._policy.groups.group(one)) for one in self._seats):
+            return False
+        seat = Seat(model, self._policy.models[model], Phase.READY)
+        seat.ready_at = seat.last_used = now
+        self._seats[model] = seat
+        self._decide(now)
+        return True
+
     def on_ending(self, model: str) -> None:
         """A ready engine ended by itself; `on_ended` follows when nothing of it is left."""
         seat = self._seats.get(model)

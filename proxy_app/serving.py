@@ -21,8 +21,10 @@ from django.db import DatabaseError, close_old_connections
 from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
 from models_app.models import EngineBuild, ServerSettings
 from proxy_app import last_use, listing, ui_events, worker
+from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.engine_logs import LogFollower, follow
+from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound, NotServing
 from proxy_app.events import EventHub, EventStream
 from proxy_app.forward import answer_error
@@ -78,9 +80,6 @@ class Serving:
         home: Path = settings.CLARACORE_HOME
         self._loop = asyncio.get_running_loop()
         ledger = Ledger(home / "run" / "engines")
-        ended = await asyncio.to_thread(ledger.end_survivors)
-        if ended:
-            logger.warning("Ended %d engines that an earlier server had left behind.", ended)
         self._guards = GuardPool()
         await self._guards.start()
         self._runner = Runner(
@@ -90,6 +89,9 @@ class Serving:
         server_log.listener = self._server_logged
         await self._in_database(_look_at_machine)
         await self._reload()
+        adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
+        if adopted or ended:
+            logger.warning("Of an earlier server's engines %d go on, %d ended.", adopted, ended)
         if self.runs_worker:
             self._keep(worker.keep_running(self._guards, home, settings.BASE_DIR), "worker")
         self._keep(self._watch_configuration(), "configuration watch")
@@ -286,7 +288,8 @@ def _read_configuration() -> tuple[Lineup, KeyRing]:
     export.publish(document)
     row = ServerSettings.current()
     rules = QueueRules(row.max_wait, row.min_residency, row.queue_length)
-    return line_up(document, rules), ring
+    engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
+    return line_up(document, rules, engines), ring
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -27,12 +27,15 @@ class SettingsForm(ModelForm[ServerSettings]):
             "download_dir": "Download folder",
             "health_check_timeout": "Load timeout",
             "max_wait": "Longest wait",
+            "adopt_wait": "Outlive the server",
+            "start_pauses": "Pauses after failures",
             "min_residency": "Shortest stay",
             "memory_wait": "Longest wait for memory",
             "min_context": "Least context",
         }
         widgets = {  # noqa: RUF012
             "allowed_origins": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
+            "start_pauses": forms.Textarea(attrs={"rows": 1, "cols": 80, "spellcheck": "false"}),
             "preload": forms.Textarea(attrs={"rows": 2, "cols": 80, "spellcheck": "false"}),
             "macros": forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
         }
@@ -95,6 +98,8 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
                     "start_port",
                     "default_ttl",
                     "unload_timeout",
+                    "adopt_wait",
+                    "start_pauses",
                     "log_level",
                     "preload",
                     "macros",

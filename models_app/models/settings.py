@@ -1,7 +1,31 @@
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+START_PAUSES = (0, 5, 15, 60, 300)
+"""Seconds a model is left alone after its first, second, … failed start in a row."""
+
+LONGEST_PAUSE = 86400
+
+
+def default_start_pauses() -> list[int]:
+    return list(START_PAUSES)
+
+
+def check_start_pauses(pauses: object) -> None:
+    """Raises ValidationError unless it is a list of seconds."""
+    good = isinstance(pauses, list) and all(
+        isinstance(pause, int | float)
+        and not isinstance(pause, bool)
+        and 0 <= pause <= LONGEST_PAUSE
+        for pause in pauses
+    )
+    if not good:
+        raise ValidationError(
+            f"Enter a list of seconds from 0 to {LONGEST_PAUSE}, such as [0, 5, 15, 60, 300]."
+        )
 
 
 class ServerSettings(models.Model):
@@ -42,6 +66,18 @@ class ServerSettings(models.Model):
         help_text="Seconds an engine may take to stop before it is killed; empty: 2.",
     )
     log_level = models.CharField(max_length=5, choices=LogLevel.choices, default=LogLevel.INFO)
+    adopt_wait = models.PositiveIntegerField(
+        default=30,
+        validators=[MaxValueValidator(86400)],
+        help_text="Seconds a loaded model outlives a server that crashed or restarts, for the next "
+        "server to take it over; 0: it ends with the server.",
+    )
+    start_pauses = models.JSONField(
+        default=default_start_pauses,
+        blank=True,
+        validators=[check_start_pauses],
+        help_text="Seconds a model is left alone after its first, second, … failed start in a row.",
+    )
     preload = models.JSONField(
         default=list, blank=True, help_text="Ids of models to load when the server starts."
     )

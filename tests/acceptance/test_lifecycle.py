@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -59,6 +61,12 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not any(
         process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
     )
+
+
+def set_adopt_wait(server: RunningServer, seconds: int) -> None:
+    """It works from the next load on at the latest."""
+    with closing(sqlite3.connect(server.home / "claracore.sqlite3")) as database, database:
+        database.execute("UPDATE models_app_serversettings SET adopt_wait = ?", (seconds,))
 
 
 def serve(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -135,6 +143,7 @@ def test_a_stream_in_flight_does_not_hold_up_the_stop_for_ever(folder: Path) -> 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "generating"])
 def test_killing_the_server_leaves_no_process(folder: Path, busy: bool) -> None:
     with running_server(folder) as server:
+        set_adopt_wait(server, 1)
         server.wait_for_models("fox", "endless")
         body = {"model": "endless", "messages": [{"role": "user", "content": "x"}], "stream": True}
         reply = requests.post(
