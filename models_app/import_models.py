@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
@@ -48,13 +48,22 @@ _COLUMNS: Final[Mapping[str, Callable[[Any], Any]]] = {
 class ModelImport:
     """The models of one import, within its transaction. Names are ids of models."""
 
-    def __init__(self, document: ConfigDocument, context: PlanContext, *, replace: bool) -> None:
+    def __init__(
+        self,
+        document: ConfigDocument,
+        context: PlanContext,
+        *,
+        takes_all: bool,
+        retired: Collection[str] | None,
+    ) -> None:
+        """`takes_all` lets it take aliases of any model; `retired` are to go, None all others."""
         self.created: set[str] = set()
         self.changed: set[str] = set()
         self.removed: set[str] = set()
         self._document = document
         self._context = context
-        self._replace = replace
+        self._takes_all = takes_all
+        self._retired = retired
         self._rows = {row.model_id: row for row in catalog.rows_with_relations()}
         self._make_rows()
         self._changes = {
@@ -84,8 +93,7 @@ class ModelImport:
             rows = [self._rows[model_id] for model_id in self.changed]
             ServedModel.objects.bulk_update(rows, sorted(names), batch_size=_BATCH)
         ServedModel.objects.bulk_create(self._rows[model_id] for model_id in self.created)
-        if self._replace:
-            self._retire_others()
+        self._retire()
         self._save_aliases()
 
     def _differences(self, row: ServedModel, entry: ModelEntry) -> dict[str, Any]:
@@ -134,8 +142,13 @@ class ModelImport:
             return []
         return [after for option, after in pairwise(argv) if option in ("--model", "-m")]
 
-    def _retire_others(self) -> None:
-        others = [row for name, row in self._rows.items() if name not in self._document.models]
+    def _retire(self) -> None:
+        others = [
+            row
+            for name, row in self._rows.items()
+            if name not in self._document.models
+            and (self._retired is None or name in self._retired)
+        ]
         gone = {row.pk: row.model_id for row in others if row.file is None}
         hidden = {row.pk: row.model_id for row in others if row.file and row.enabled}
         ServedModel.objects.filter(pk__in=gone).delete()
@@ -178,7 +191,7 @@ class ModelImport:
 
     def _check_free(self, row: ModelAlias, wanted_by: ServedModel) -> None:
         holder = row.model.model_id
-        if self._replace or row.automatic or holder in self._document.models:
+        if self._takes_all or row.automatic or holder in self._document.models:
             return
         raise ConfigError(
             f'The alias "{row.alias}" of {wanted_by.model_id} belongs to the model {holder}, which '

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from models_app import import_models
-from models_app.config_yaml import FIELDS, ParsedConfig
+from models_app import catalog, differences, import_models
+from models_app.config_yaml import FIELDS, ParsedConfig, parse, render
 from models_app.document import ConfigDocument, GroupEntry
 from models_app.models import ModelGroup, ServerSettings
 from models_app.plans import PlanContext
@@ -54,15 +54,63 @@ def apply(parsed: ParsedConfig, *, replace: bool = False) -> ImportReport:
     A model whose command is the one that would be made for it anyway stays automatic. Raises
     ConfigError, and changes nothing, when an alias belongs to a model outside the file.
     """
+    if replace:
+        return _apply(parsed, FIELDS, whole=True, retired=None)
+    return _apply(parsed, parsed.given, whole=False, retired=())
+
+
+def apply_edit(edited: ParsedConfig, before: ConfigDocument) -> ImportReport:
+    """Bring the database from the document it gave to an edited one.
+
+    Only what differs between the two is touched: what the document leaves out, such as disabled
+    models, stays. Raises ConfigError, and changes nothing, as `apply` does.
+    """
+    document = edited.document
+    given = {name for name in FIELDS if getattr(before, name) != getattr(document, name)}
+    retired = before.models.keys() - document.models.keys()
+    return _apply(edited, given, whole=True, retired=retired)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would do: its report, what would differ in words, and line by line."""
+
+    report: ImportReport
+    summary: tuple[str, ...]
+    difference: str
+    before: ConfigDocument
+    after: ConfigDocument
+
+
+def preview(text: str, *, replace: bool = False) -> Preview:
+    """What importing a text would do, without doing it. Raises ConfigError as `apply` does."""
+    parsed = parse(text)
+    before = catalog.build()
+    with transaction.atomic():
+        report = apply(parsed, replace=replace)
+        after = catalog.build()
+        transaction.set_rollback(True)
+    return Preview(
+        report=report,
+        summary=tuple(differences.words(before, after)),
+        difference=differences.lines(render(before), render(after), "config.yaml"),
+        before=before,
+        after=after,
+    )
+
+
+def _apply(
+    parsed: ParsedConfig, given: Collection[str], *, whole: bool, retired: Collection[str] | None
+) -> ImportReport:
+    """With `whole`, what is given is all there is; `retired` are the models to go, None all."""
     document = parsed.document
-    given = FIELDS if replace else parsed.given
     context = PlanContext.load()
     with transaction.atomic():
         # The lock of scans, too: they give out ids and aliases as well.
         settings = ServerSettings.objects.select_for_update().get(pk=ServerSettings.current().pk)
-        saved = _save_settings(settings, document, given, replace)
-        groups, changed_groups = _save_groups(document, replace)
-        models = import_models.ModelImport(document, context, replace=replace)
+        saved = _save_settings(settings, document, given, whole)
+        groups, changed_groups = _save_groups(document, whole)
+        models = import_models.ModelImport(document, context, takes_all=whole, retired=retired)
         if "groups" in given:
             models.place(groups)
         models.save()

@@ -23,6 +23,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from models_app import causes
 from models_app.models import ModelFolder, ScanRun
 from models_app.scan import Progress, Report, scan
 
@@ -105,7 +106,8 @@ def perform(pk: int, owner: str | None = None, listener: Report | None = None) -
     if run is None:
         return None
     try:
-        summary = scan(folders_of(run), _reporter(run, listener))
+        with causes.told(f"scan {pk}"):
+            summary = scan(folders_of(run), _reporter(run, listener))
         finish(run, summary)
     except RunLost:
         logger.warning("Scan %s went on elsewhere; this worker stops.", pk)

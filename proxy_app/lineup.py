@@ -68,6 +68,7 @@ class Lineup:
     policy: Policy = field(default_factory=Policy)
     start_timeout: float = 300
     start_port: int = 8100
+    log_level: str = "info"
     preload: tuple[str, ...] = ()
     engines: EngineRules = field(default_factory=EngineRules)
 
@@ -103,6 +104,7 @@ def line_up(
         ),
         start_timeout=document.health_check_timeout,
         start_port=document.start_port,
+        log_level=document.log_level,
         preload=_preload(document),
         engines=engines or EngineRules(),
     )

@@ -12,6 +12,19 @@ HISTORY_BYTES = 100_000
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
 
 
+LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+"""The words of `logLevel`, and what they are called in Python."""
+
+
+def set_level(word: str) -> None:
+    """Log what is as grave as this and graver, from now on. An unknown word counts as info."""
+    root, level = logging.getLogger(), LEVELS.get(word, "INFO")
+    root.setLevel(level)
+    for handler in root.handlers:
+        if isinstance(handler.formatter, LineFormatter):
+            handler.setLevel(level)  # loggers with a level of their own go past the root's
+
+
 class LineFormatter(logging.Formatter):
     """`[LEVEL] text`, with the levels named DEBUG, INFO, WARN and ERROR."""
 

@@ -18,11 +18,22 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from models_app import catalog, changes, descent, engine_build, export, hardware, scan_runs
+from models_app import (
+    catalog,
+    causes,
+    changes,
+    descent,
+    engine_build,
+    export,
+    hand_edits,
+    hardware,
+    scan_runs,
+)
 from models_app.models import EngineBuild, ServerSettings
-from proxy_app import last_use, listing, ui_events, worker
+from proxy_app import last_use, listing, logs, ui_events, worker
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
+from proxy_app.configuration_watch import ConfigurationWatch
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound, NotServing
@@ -87,7 +98,7 @@ class Serving:
         )
         self.gateway = Gateway(self._runner)
         server_log.listener = self._server_logged
-        await self._in_database(_look_at_machine)
+        await self._in_database(_look_at_machine_and_say_so)
         await self._reload()
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
         if adopted or ended:
@@ -159,15 +170,16 @@ class Serving:
     # ---- Configuration ---------------------------------------------------------------------
 
     async def _watch_configuration(self) -> None:
-        seen = await self._in_database(changes.current_version)
+        watch = ConfigurationWatch()
+        await self._in_database(watch.look)
         await self._reload()
+        watch.done()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
-                version = await self._in_database(changes.current_version)
-                if version != seen:
+                if await self._in_database(watch.look):
                     await self._reload()
-                    seen = version
+                    watch.done()
             except Exception:
                 logger.exception("The configuration could not be read; the old one stays.")
 
@@ -175,11 +187,12 @@ class Serving:
         lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
         if lineup != self._runner.lineup:
+            logs.set_level(lineup.log_level)
             self._runner.apply(lineup)
 
     async def _descend(self, model: str, reason: str) -> bool:
         """Plan a model smaller that ran out of memory, and put the new plan in place."""
-        given_up = await self._in_database(partial(descent.descend, model, reason))
+        given_up = await self._in_database(partial(_descend, model, reason))
         if given_up is None:
             return False
         logger.warning("%s is tried again with less: %s", model, given_up)
@@ -267,6 +280,16 @@ def _with_fresh_connection(work: Callable[[], T]) -> T:
     return work()
 
 
+def _descend(model: str, reason: str) -> str | None:
+    with causes.told(f"{model} ran out of memory"):
+        return descent.descend(model, reason)
+
+
+def _look_at_machine_and_say_so() -> None:
+    with causes.told("the machine or the engine is another one"):
+        _look_at_machine()
+
+
 def _look_at_machine() -> None:
     located = None
     try:
@@ -284,8 +307,10 @@ def _look_at_machine() -> None:
 
 def _read_configuration() -> tuple[Lineup, KeyRing]:
     ring = read_ring()
+    hand_edits.take_in()
+    version = changes.current_version()
     document = catalog.build()
-    export.publish(document)
+    export.publish(document, version)
     row = ServerSettings.current()
     rules = QueueRules(row.max_wait, row.min_residency, row.queue_length)
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))

@@ -147,6 +147,7 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
             },
         ),
         ("Files", {"fields": ("download_dir",)}),
+        ("Revisions", {"fields": ("revisions_kept", "revisions_megabytes")}),
     )
 
     def row(self) -> ServerSettings:

@@ -7,7 +7,7 @@ from models_app.config_yaml.errors import ConfigError
 from models_app.config_yaml.nodes import MAX_BYTES
 from models_app.config_yaml.parse import FIELDS, ParsedConfig, parse
 from models_app.config_yaml.reading import read
-from models_app.config_yaml.render import render
+from models_app.config_yaml.render import dump, render
 
 __all__ = [
     "FIELDS",
@@ -15,6 +15,7 @@ __all__ = [
     "ConfigError",
     "ExpandedCommand",
     "ParsedConfig",
+    "dump",
     "expand",
     "parse",
     "read",

@@ -16,6 +16,11 @@ def read(path: Path) -> str:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"It cannot be read: {error.strerror or error}.") from error
+    return decoded(data)
+
+
+def decoded(data: bytes) -> str:
+    """The text of a configuration file's bytes. Raises ConfigError."""
     check_size(data)
     try:
         return data.decode("utf-8-sig")

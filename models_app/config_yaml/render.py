@@ -13,9 +13,9 @@ from models_app.config_yaml.scalars import looks_special
 from models_app.document import DEFAULT_CHECK_ENDPOINT, ConfigDocument, GroupEntry, ModelEntry
 
 HEADER: Final = """\
-# Written by the server whenever its configuration changes. The database holds the truth:
-# what you edit here is overwritten. To use an edited copy, import it:
-#   .venv/bin/python manage.py config import FILE     or     make run ARGS="--config FILE"
+# The configuration of ClaraCore. Edit it: a running server takes it over within two seconds, or
+# says on its page and in its log what is wrong. Your text stays as it is until something is
+# changed elsewhere; then this file is written anew, without comments, and yours is kept beside it.
 """
 
 _NEVER_FOLD: Final = 2**30
@@ -23,6 +23,11 @@ _NEVER_FOLD: Final = 2**30
 
 def render(document: ConfigDocument) -> str:
     """The text of a document, models and groups sorted by name. `parse` gives the document back."""
+    return HEADER + "\n" + dump(tree_of(document))
+
+
+def tree_of(document: ConfigDocument) -> dict[str, Any]:
+    """A document as plain values, in the order in which they are written."""
     tree: dict[str, Any] = {
         "healthCheckTimeout": document.health_check_timeout,
         "logLevel": document.log_level,
@@ -41,7 +46,7 @@ def render(document: ConfigDocument) -> str:
     if document.preload:
         tree["hooks"] = {"on_startup": {"preload": list(document.preload)}}
     _add_kept(tree, document.kept_keys)
-    return HEADER + "\n" + dump(tree)
+    return tree
 
 
 def dump(tree: Mapping[str, Any], dumper: type[Any] = library.Dumper) -> str:

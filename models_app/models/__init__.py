@@ -7,7 +7,13 @@ from models_app.models.folders import ModelFolder
 from models_app.models.groups import ModelGroup
 from models_app.models.loads import LoadRecord
 from models_app.models.machine import MachineReport
-from models_app.models.revisions import ChangeClock, Revision
+from models_app.models.revisions import (
+    ChangeClock,
+    ChangeNote,
+    ConfigFile,
+    KeptSecret,
+    Revision,
+)
 from models_app.models.scans import ScanRun
 from models_app.models.served import ModelAlias, ServedModel
 from models_app.models.settings import ServerSettings
@@ -15,8 +21,11 @@ from models_app.models.settings import ServerSettings
 __all__ = [
     "ApiKey",
     "ChangeClock",
+    "ChangeNote",
+    "ConfigFile",
     "EngineBuild",
     "GgufFile",
+    "KeptSecret",
     "LoadRecord",
     "MachineReport",
     "ModelAlias",

@@ -170,6 +170,18 @@ class ServerSettings(models.Model):
         max_length=4096, blank=True, help_text="Empty: `models` in the server's home."
     )
 
+    # Revisions
+    revisions_kept = models.PositiveIntegerField(
+        default=500,
+        validators=[MinValueValidator(1)],
+        help_text="Revisions of the configuration that are kept; older ones go.",
+    )
+    revisions_megabytes = models.PositiveIntegerField(
+        default=100,
+        validators=[MinValueValidator(1)],
+        help_text="Megabytes they may take together; the oldest go first.",
+    )
+
     kept_keys = models.JSONField(default=dict, blank=True, editable=False)
 
     class Meta:

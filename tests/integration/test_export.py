@@ -69,16 +69,19 @@ def test_a_missing_file_comes_back_without_a_revision(home: Path) -> None:
     assert (home / "config.yaml").read_text() == render(ONE)
 
 
-def test_a_file_of_somebody_elses_is_kept_beside_it(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_nobody_looked_at_yet_is_never_written_over(home: Path) -> None:
     (home / "config.yaml").write_text("models: {mine: {}}\n")
     export.publish(ONE)
-    assert (home / "config.yaml").read_text() == render(ONE)
-    kept = [name for name in names(home) if name.endswith(".kept")]
-    assert len(kept) == 1
-    assert (home / kept[0]).read_text() == "models: {mine: {}}\n"
-    assert kept[0] in caplog.text
+    assert (home / "config.yaml").read_text() == "models: {mine: {}}\n"
+    assert names(home) == ["config.yaml"]
+
+
+def test_an_edit_saved_in_the_last_moment_is_not_written_over(home: Path) -> None:
+    path = home / "config.yaml"
+    path.write_text("mine")
+    assert export.write_atomically(path, b"ours", lambda: path.read_text() == "mine") is False
+    assert path.read_text() == "mine"
+    assert names(home) == ["config.yaml"]
 
 
 def test_the_servers_own_older_file_is_not_kept(home: Path) -> None:

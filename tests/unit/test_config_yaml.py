@@ -529,7 +529,7 @@ def test_the_text_is_stable_and_readable() -> None:
     )
     text = render(document)
     body = text[text.index("healthCheckTimeout") :]
-    assert text.startswith("# Written by the server")
+    assert text.startswith("# The configuration of ClaraCore.")
     assert (
         body
         == """\

@@ -16,7 +16,7 @@ from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import config_yaml, engine_build, folders, importing, scan_runs
+from models_app import causes, config_yaml, engine_build, folders, importing, scan_runs
 from proxy_app import greeting
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
@@ -109,7 +109,8 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error}") from None
         except config_yaml.ConfigError as error:
             raise CommandError(f"{file} was not imported: {error}") from None
-        report = importing.apply(parsed)
+        with causes.told(f"imported {file} at the start"):
+            report = importing.apply(parsed)
         self._say(f"Imported {file}: {report}")
 
     def _track(self, path: str) -> str:
