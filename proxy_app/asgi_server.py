@@ -38,7 +38,15 @@ def configuration() -> uvicorn.Config:
 class Server(uvicorn.Server):
     """Stops on SIGINT or SIGTERM; a second one cuts off what is still running."""
 
+    restarting = False
+    """It stops only to be run anew; its engines go on."""
+
     _loop: asyncio.AbstractEventLoop | None = None
+
+    def restart(self) -> None:
+        """Stop as on SIGTERM, but leave the engines to the next run."""
+        self.restarting = True
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit and self._loop is not None:
@@ -60,6 +68,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        SERVING.on_restart = self.restart
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -72,8 +81,11 @@ class Server(uvicorn.Server):
 
     def _cut_off(self) -> None:
         """End the engines and with them what they answer; then hang up on whoever stalls."""
-        SERVING.cut_off()
         assert self._loop is not None
+        if self.restarting:  # The engines are to live.
+            self._hang_up()
+            return
+        SERVING.cut_off()
         self._loop.call_later(CUT_SECONDS, self._hang_up)
 
     def _hang_up(self) -> None:

@@ -247,15 +247,15 @@ class GuardPool:
     async def let_go(self) -> None:
         """Leave what still lives to another server; guards without a child end."""
         self._closing = True
-        for child in self._live:
-            child.let_go()
         await self._dismiss_idle()
-        children = {f"guarded process {child.pid}" for child in self._live}
-        children |= {f"guard {child.guard_pid}" for child in self._live}
+        followers = {f"guarded process {child.pid}" for child in self._live}
+        followers |= {f"guard {child.guard_pid}" for child in self._live}
         for task in self._tasks:
-            if task.get_name() in children:
+            if task.get_name() in followers:
                 task.cancel()
         await self._all_reaped()
+        for child in self._live:
+            child.let_go()
 
     async def aclose(self, grace: float = GRACE_SECONDS) -> None:
         """End every child and every guard, and wait until they are reaped."""

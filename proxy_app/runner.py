@@ -388,8 +388,11 @@ class Runner:
         if self.state(model) is not EngineState.READY:
             raise ModelUnloaded(model)
 
-    def apply(self, lineup: Lineup) -> None:
-        """Serve another line-up; only engines whose launch changed are restarted, drained."""
+    def apply(self, lineup: Lineup) -> tuple[str, ...]:
+        """Serve another line-up; only engines whose launch changed are restarted, drained.
+
+        Tells which of the loaded ones those are.
+        """
         before, self.lineup = self.lineup, lineup
         if lineup.start_port != before.start_port:
             self._ports.start_port = lineup.start_port
@@ -399,11 +402,13 @@ class Runner:
             if model in before.models and before.models[model].launch != served.launch
         )
         self._apply_rules(before)
+        restarting = tuple(model for model in self._scheduler.loaded() if model in changed)
         self._failures = {m: e for m, e in self._failures.items() if m not in changed}
         self._problems = {m: p for m, p in self._problems.items() if m not in changed}
         self._scheduler.configure(lineup.policy, time.monotonic(), changed)
         self._arm()
         self._notify()
+        return restarting
 
     def _apply_rules(self, before: Lineup) -> None:
         rules, models = self.lineup.engines, self.lineup.models

@@ -78,6 +78,9 @@ class Serving:
         self._status_due: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self.runs_worker = True
+        self.on_restart: Callable[[], None] | None = None
+        """Set by a server that can be run anew."""
+        self._handing_over = False
         self.hub = EventHub()
         self.keys = Keys()
         self.engine_log = LogHistory()
@@ -116,13 +119,18 @@ class Serving:
         server_log.listener = None
         self.begin_stop()
         if self._runner is not None:
-            await self._runner.close(DRAIN_SECONDS)
+            if self._handing_over:
+                await self._runner.hand_over()
+            else:
+                await self._runner.close(DRAIN_SECONDS)
             with suppress(DatabaseError):
                 await self._save_last_uses()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._guards is not None:
+        if self._guards is not None and self._handing_over:
+            await self._guards.let_go()
+        elif self._guards is not None:
             await self._guards.aclose()
         self.gateway = _not_serving
         self._runner = None
@@ -132,6 +140,31 @@ class Serving:
         """The server is about to stop: streams that never end by themselves end now."""
         self.hub.close()
         ui_events.close()
+
+    def restart_engines(self, *, only_changed: bool) -> tuple[str, ...]:
+        """Read the configuration again and restart running models, each once it is idle.
+
+        Tells which. With `only_changed` those whose command changed. For other threads.
+        """
+
+        async def restart(runner: Runner) -> tuple[str, ...]:
+            changed = await self._reload()
+            return changed if only_changed else runner.restart_all()
+
+        return self.call(restart)
+
+    def check_can_restart(self) -> None:
+        """Raises NotServing where the server cannot be run anew."""
+        if self.on_restart is None:
+            raise NotServing
+
+    def restart_server(self) -> None:
+        """Run the server anew, its engines kept. For other threads."""
+        self.check_can_restart()
+        assert self._loop is not None and self.on_restart is not None
+        logger.warning("The server starts anew.")
+        self._handing_over = True
+        self._loop.call_soon_threadsafe(self.on_restart)
 
     def cut_off(self) -> None:
         """End the engines now, and with them every request that is still running."""
@@ -183,12 +216,14 @@ class Serving:
             except Exception:
                 logger.exception("The configuration could not be read; the old one stays.")
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> tuple[str, ...]:
+        """Serve what the database says now; the loaded models that restart for it."""
         lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
-        if lineup != self._runner.lineup:
-            logs.set_level(lineup.log_level)
-            self._runner.apply(lineup)
+        if lineup == self._runner.lineup:
+            return ()
+        logs.set_level(lineup.log_level)
+        return self._runner.apply(lineup)
 
     async def _descend(self, model: str, reason: str) -> bool:
         """Plan a model smaller that ran out of memory, and put the new plan in place."""

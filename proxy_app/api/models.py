@@ -27,7 +27,7 @@ _STATE = answer(
 _FAILURES = (400, 404, 429, 502, 503)
 
 
-class _RunnerView(APIView):
+class RunnerView(APIView):
     """A view over the runner; its errors come out in the shape of the API."""
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -36,7 +36,7 @@ class _RunnerView(APIView):
         return super().handle_exception(exc)
 
 
-class UnloadAll(_RunnerView):
+class UnloadAll(RunnerView):
     """POST /api/models/unload: unload every model."""
 
     @described(
@@ -48,11 +48,11 @@ class UnloadAll(_RunnerView):
         query=[_FORCE],
     )
     def post(self, request: Request) -> Response:
-        SERVING.call(lambda runner: runner.unload(force=_truth(request, "force")))
+        SERVING.call(lambda runner: runner.unload(force=truth(request, "force")))
         return Response({"msg": "ok"})
 
 
-class LoadModel(_RunnerView):
+class LoadModel(RunnerView):
     """POST /api/models/<id>/load: load a model and answer when it is ready."""
 
     @described("load_model", "Load a model", tag="models", answers=_STATE, errors=_FAILURES)
@@ -67,7 +67,7 @@ class LoadModel(_RunnerView):
         return Response({"msg": "ok", "model": model, "state": "ready"})
 
 
-class UnloadModel(_RunnerView):
+class UnloadModel(RunnerView):
     """POST /api/models/<id>/unload: unload one model once its requests are done."""
 
     @described(
@@ -80,11 +80,12 @@ class UnloadModel(_RunnerView):
     )
     def post(self, request: Request, name: str) -> Response:
         model = SERVING.find(name).entry.model_id
-        SERVING.call(lambda runner: runner.unload(model, force=_truth(request, "force")))
+        SERVING.call(lambda runner: runner.unload(model, force=truth(request, "force")))
         return Response({"msg": "ok", "model": model, "state": "stopped"})
 
 
-def _truth(request: Request, name: str) -> bool:
+def truth(request: Request, name: str) -> bool:
+    """A switch of the query. Raises ApiError."""
     value = request.query_params.get(name, "").lower()
     if value in ("", "0", "false"):
         return False

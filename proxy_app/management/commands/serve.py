@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app import causes, config_yaml, engine_build, folders, importing, scan_runs
-from proxy_app import greeting
+from proxy_app import greeting, handover
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
 
@@ -74,20 +74,24 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         _check_host(options["host"])
         _check_engine()
+        before = handover.take()
         try:
-            with HomeLock(settings.CLARACORE_HOME):
-                self._serve(options)
+            with HomeLock(settings.CLARACORE_HOME, before.lock if before else None) as lock:
+                self._serve(options, lock, before)
         except HomeInUse as error:
             raise CommandError(str(error)) from None
 
-    def _serve(self, options: dict[str, Any]) -> None:
-        listener = _bind(options["host"], options["port"])
+    def _serve(
+        self, options: dict[str, Any], lock: HomeLock, before: handover.Handover | None
+    ) -> None:
+        listener = before.socket() if before else _bind(options["host"], options["port"])
+        kept = os.dup(listener.fileno())
         _plan_with(options["backend"], options["ram"], options["vram"])
         call_command("migrate", interactive=False, verbosity=0)
-        if options["config"] is not None:
+        if options["config"] is not None and before is None:
             self._import(options["config"])
         tracked = [self._track(path) for path in options["models_folder"]]
-        if tracked or not options["config"]:
+        if tracked or before is not None or not options["config"]:
             scan_runs.request()
         self._say(greeting.opening(options["host"], options["port"]))
         greeting.announce_scan_when_done(self._say)
@@ -100,6 +104,9 @@ class Command(BaseCommand):
         server.run(sockets=[listener])
         if not server.started:
             raise CommandError("The server could not start; the reason stands above.")
+        if server.restarting:
+            self._say("Starting anew.")
+            handover.pass_on(handover.Handover(kept, lock.descriptor))
         self._say("Stopped.")
 
     def _import(self, file: Path) -> None:
