@@ -8,7 +8,7 @@ ARGS ?=
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench tables clean
+.PHONY: help setup run demo test check fix bench chaos tables clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -18,6 +18,7 @@ help:
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make bench                        run the benchmarks"
+	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
 	@echo "make clean                        remove the virtual environment (never models or data)"
 
@@ -47,7 +48,7 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@tools/debian-packages chromium:chromium
+	@tools/debian-packages chromium:chromium nginx:nginx
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed-dev
@@ -65,6 +66,9 @@ bench: $(VENV)/.installed-dev
 	@tools/debian-packages nginx:nginx wrk:wrk
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.swap
+
+chaos: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.campaigns.chaos $(ARGS)
 
 tables: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py starter

@@ -17,6 +17,10 @@ from proxy_app.serving import DRAIN_SECONDS, SERVING
 CUT_SECONDS = 1.0
 """How long answers may take to end by themselves once their engines were stopped."""
 
+ARRIVAL_SECONDS = 0.25
+"""From a connection to its request. One that is closed before that is a request without an answer:
+who sent it sees a reset."""
+
 
 def configuration() -> uvicorn.Config:
     """What uvicorn is to serve, and how."""
@@ -75,9 +79,17 @@ class Server(uvicorn.Server):
         SERVING.begin_stop()
         late = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._cut_off)
         try:
+            if self.restarting:
+                await self._let_arrive()
             await super().shutdown(sockets)
         finally:
             late.cancel()
+
+    async def _let_arrive(self) -> None:
+        """Hear whom was let in a moment ago; whoever comes from now on waits for the next run."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ARRIVAL_SECONDS)
 
     def _cut_off(self) -> None:
         """End the engines and with them what they answer; then hang up on whoever stalls."""

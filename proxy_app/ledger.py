@@ -88,6 +88,7 @@ class Ledger:
                 alive.append(entry)
             else:
                 self._tell_end(entry)
+                _reap(entry.guard_pid)
                 self.forget(entry)
         return alive
 

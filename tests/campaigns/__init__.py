@@ -1,0 +1,3 @@
+"""Long trials of the whole server; `make chaos` runs them."""
+
+from __future__ import annotations
