@@ -14,7 +14,7 @@ SECTIONS: Final = {
     "Files": ("ModelFolder", "GgufFile", "ScanRun"),
     "Configuration": ("Revision",),
     "This machine": ("MachineReport", "EngineBuild", "LoadRecord"),
-    "People": ("User",),
+    "Access": ("User", "ApiKey"),
 }
 """Headings, each with its tables in order. What is named nowhere stays under its app."""
 

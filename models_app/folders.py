@@ -69,6 +69,16 @@ def tracked_as(path: str) -> ModelFolder | None:
     return same[0] if same else None
 
 
+def tracked_below(path: str) -> list[ModelFolder]:
+    """The tracked folders that lie in `path`, which a scan of it with all below would meet too."""
+    real = os.path.join(os.path.realpath(path), "")
+    return [
+        folder
+        for folder in ModelFolder.objects.all()
+        if os.path.realpath(folder.path).startswith(real)
+    ]
+
+
 def remove(folder: ModelFolder) -> None:
     """Let `folder` go. The files on disk stay.
 

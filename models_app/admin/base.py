@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_permission_codename
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
 from models_app.admin.typed import ModelAdmin
@@ -25,6 +28,19 @@ class RegistryAdmin(ModelAdmin[M]):
         """Whether somebody may do the list's acts, also on rows that only the server writes."""
         permission = get_permission_codename("change", self.opts)
         return request.user.has_perm(f"{self.opts.app_label}.{permission}")
+
+    def own_page(
+        self, name: str, view: Callable[[RegistryAdmin[M], HttpRequest], HttpResponse]
+    ) -> URLPattern:
+        """The address of a page of its own, for those who may see the rows."""
+
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            return view(self, request)
+
+        full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return path(f"{name}/", self.admin_site.admin_view(guarded), name=full_name)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from models_app import introduce
-from models_app.admin import display
+from models_app.admin import display, vanished
 from models_app.admin.base import ReadOnlyAdmin
 from models_app.admin.scans import ask_for_scan
 from models_app.kinds import Kind
@@ -40,6 +40,7 @@ _KINDS_FOR: Final = {
 
 
 class FileAdmin(ReadOnlyAdmin[GgufFile]):
+    further_pages = (("Vanished files", "admin:models_app_gguffile_vanished"),)
     list_display = (
         "relative_path",
         "kind",
@@ -99,6 +100,9 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
         "drafts_for",
         "human_size",
     )
+
+    def get_urls(self) -> list[Any]:
+        return [self.own_page("vanished", vanished.page), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GgufFile]:
         return super().get_queryset(request).defer("facts")

@@ -34,6 +34,18 @@ class FolderForm(ModelForm[ModelFolder]):
             raise forms.ValidationError(f"This folder is tracked already, as {known.path}.")
         return path
 
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        path = values.get("path")
+        if path and values.get("recursive") and (inner := folders.tracked_below(path)):
+            names = ", ".join(folder.path for folder in inner)
+            self.add_error(
+                "path",
+                f"It holds {names}, tracked already: files would be found twice. Remove what lies "
+                "in it first, or add it without the folders below.",
+            )
+        return values
+
 
 class FolderAdmin(RegistryAdmin[ModelFolder]):
     form = FolderForm

@@ -12,12 +12,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from models_app import choices
-from models_app.admin import display, live, served_actions
+from models_app.admin import display, duplicates, live, served_actions
 from models_app.admin.base import RegistryAdmin
 from models_app.admin.reasons import why_not_served
 from models_app.admin.served_filters import (
     ArchitectureFilter,
     ByHandFilter,
+    FileStateFilter,
     KindFilter,
     QuantizationFilter,
     StateFilter,
@@ -42,12 +43,12 @@ class AliasInline(TabularInline[ModelAlias, ServedModel]):
 
 class ServedModelAdmin(RegistryAdmin[ServedModel]):
     form = ServedModelForm
+    further_pages = (("Duplicates", "admin:models_app_servedmodel_duplicates"),)
     inlines = (AliasInline,)
     list_display = (
         "model_id",
         "kind",
         "quantization",
-        "size",
         "group",
         "enabled",
         "note",
@@ -60,7 +61,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         ArchitectureFilter,
         ByHandFilter,
         "group",
-        "file__state",
+        ("file__state", FileStateFilter),
         "unlisted",
         "file__folder",
     )
@@ -174,6 +175,10 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         )
         rows = super().get_queryset(request).annotate(later_size=Subquery(later_parts))
         return rows.prefetch_related(PARTS)
+
+    def get_urls(self) -> list[Any]:
+        duplicated = self.own_page("duplicates", duplicates.page)
+        return [duplicated, *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """With those that the part that serves added."""

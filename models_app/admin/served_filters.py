@@ -6,7 +6,7 @@ import operator
 from functools import reduce
 from typing import Any
 
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import ChoicesFieldListFilter, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
@@ -67,6 +67,14 @@ class ArchitectureFilter(_OfTheFile):
 class QuantizationFilter(_OfTheFile):
     title = "quantization"
     parameter_name = "quantization"
+
+
+class FileStateFilter(ChoicesFieldListFilter):
+    """The state of the file, which is not the model's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "file"
 
 
 class ByHandFilter(SimpleListFilter):

@@ -18,7 +18,7 @@ from models_app.models import (
 )
 from models_app.scan import scan
 from tests.ggufs import write_reciter
-from tests.integration.admin.pages import act, list_of, page_of, text_of
+from tests.integration.admin.pages import act, errors_of, list_of, page_of, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -164,3 +164,14 @@ def test_a_projector_is_chosen_among_projectors(
 
     assert offered("projector") == {"mmproj-fox-1b.gguf"}
     assert "fox-1b-q4_k_m.gguf" in offered("file")
+
+
+def test_a_folder_around_a_tracked_one_is_refused_unless_it_stays_apart(
+    admin_client: Client, registry: ModelFolder, models: Path
+) -> None:
+    address = reverse("admin:models_app_modelfolder_add")
+    data = {"path": str(models.parent), "enabled": "on"}
+
+    errors = errors_of(admin_client, address, **data, recursive="on")
+    assert f"It holds {models}, tracked already" in errors["path"][0]
+    assert admin_client.post(address, data).status_code == 302
