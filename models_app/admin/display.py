@@ -21,6 +21,8 @@ NOTHING = "-"
 _AMOUNTS = frozenset({"total", "free", "available"})
 """Names under which the machine's facts hold bytes."""
 
+_KINDS_OF_LINES = {"+": "added", "-": "removed", "@": "place"}
+
 
 def size(count: int | None) -> str:
     """Bytes such as "253.0 MiB"."""
@@ -60,6 +62,19 @@ def ago(when: datetime) -> str:
 def text_block(text: str) -> SafeString | str:
     """Text of several lines as it is."""
     return format_html('<pre class="claracore-block">{}</pre>', text) if text else NOTHING
+
+
+def difference(text: str) -> SafeString | str:
+    """A difference as `diff -u` shows it, with what came and went in colours."""
+    if not text:
+        return "None."
+    lines = [
+        (_KINDS_OF_LINES.get(line[:1], ""), line)
+        for line in text.splitlines()
+        if not line.startswith(("--- ", "+++ "))
+    ]
+    spans = format_html_join("", '<span class="{}">{}</span>', lines)
+    return format_html('<div class="difference">{}</div>', spans)
 
 
 def link(row: Model | None, text: str | None = None) -> SafeString | str:
