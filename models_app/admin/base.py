@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_permission_codename
@@ -13,6 +14,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
+from models_app import causes
 from models_app.admin.typed import ModelAdmin
 
 M = TypeVar("M", bound=Model)
@@ -37,14 +39,41 @@ class RegistryAdmin(ModelAdmin[M]):
         def guarded(request: HttpRequest) -> HttpResponse:
             if not self.has_view_permission(request):
                 raise PermissionDenied
-            return view(self, request)
+            with self._telling(request, f"{name} page"):
+                return view(self, request)
 
         full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         return path(f"{name}/", self.admin_site.admin_view(guarded), name=full_name)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}
-        return super().changelist_view(request, context)
+        with self._telling(request, request.POST.get("action", "changed").replace("_", " ")):
+            return super().changelist_view(request, context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        with self._telling(request, "changed" if object_id else "added"):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        with self._telling(request, "deleted"):
+            return super().delete_view(request, object_id, extra_context)
+
+    @contextmanager
+    def _telling(self, request: HttpRequest, act: str) -> Iterator[None]:
+        """Have the revision of what changes inside say who did what here."""
+        if request.method != "POST":
+            yield
+            return
+        with causes.told(f"admin: {self.opts.verbose_name}, {act}", str(request.user)):
+            yield
 
 
 class ReadOnlyAdmin(RegistryAdmin[M]):
