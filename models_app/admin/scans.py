@@ -52,14 +52,20 @@ class ScanAdmin(ReadOnlyAdmin[ScanRun]):
 
     @admin.display
     def progress(self, run: ScanRun) -> SafeString | str:
-        if not run.total:
+        """A bar that moves while the page is looked at."""
+        active = run.status in (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
+        if not run.total and not active:
             return display.NOTHING
+        text = f"{run.processed:,} of {run.total:,} files" if run.total else "The scan begins."
         return format_html(
-            '<progress max="{}" value="{}"></progress> {} of {} files',
-            run.total,
+            '<span data-scan="{}" data-status="{}" data-active="{}">'
+            '<progress max="{}" value="{}"></progress> <span data-scan-text>{}</span></span>',
+            run.pk,
+            run.status,
+            "yes" if active else "no",
+            run.total or 1,
             run.processed,
-            f"{run.processed:,}",
-            f"{run.total:,}",
+            text,
         )
 
     @admin.display(description="folders")

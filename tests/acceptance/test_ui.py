@@ -36,6 +36,13 @@ PHONE = {"width": 390, "height": 844}
 SMALLEST_TARGET = 40  # CSS pixels a finger can hit
 
 
+def chromium() -> str:
+    """Where Debian's browser is."""
+    program = shutil.which("chromium")
+    assert program, "These tests drive Debian's Chromium: apt-get install chromium"
+    return program
+
+
 @dataclass
 class Watched:
     """A page, with everything it complained about and every address it asked for."""
@@ -75,11 +82,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "These tests drive Debian's Chromium: apt-get install chromium"
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
 
