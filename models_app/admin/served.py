@@ -49,9 +49,8 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         "model_id",
         "kind",
         "quantization",
-        "group",
-        "enabled",
         "note",
+        "group",
     )
     list_filter = (
         StateFilter,
