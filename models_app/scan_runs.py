@@ -24,6 +24,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from models_app import causes
+from models_app.looking import look
 from models_app.models import ModelFolder, ScanRun
 from models_app.scan import Progress, Report, scan
 
@@ -67,6 +68,16 @@ def request(folders: Collection[ModelFolder] | None = None) -> ScanRun:
     return run
 
 
+def request_look(folders: Collection[tuple[str, bool]]) -> ScanRun:
+    """Ask the workers what `folders` (path, recursive) hold; they are not tracked for that."""
+    with transaction.atomic():
+        run = create()
+        run.look_at = [list(folder) for folder in folders]
+        run.save(update_fields=["look_at"])
+        _hand_over(run)
+    return run
+
+
 def create(folders: Collection[ModelFolder] | None = None) -> ScanRun:
     """A queued run that nobody was told about: for those who claim it themselves."""
     with transaction.atomic():
@@ -106,9 +117,13 @@ def perform(pk: int, owner: str | None = None, listener: Report | None = None) -
     if run is None:
         return None
     try:
-        with causes.told(f"scan {pk}"):
-            summary = scan(folders_of(run), _reporter(run, listener))
-        finish(run, summary)
+        report = _reporter(run, listener)
+        if run.look_at:
+            summary, found = look(run.look_at, report)
+        else:
+            with causes.told(f"scan {pk}"):
+                summary, found = scan(folders_of(run), report), []
+        finish(run, summary, found)
     except RunLost:
         logger.warning("Scan %s went on elsewhere; this worker stops.", pk)
     except (Exception, KeyboardInterrupt) as error:
@@ -134,7 +149,9 @@ def heartbeat(run: ScanRun, progress: Progress) -> None:
     )
 
 
-def finish(run: ScanRun, summary: list[dict[str, Any]]) -> None:
+def finish(
+    run: ScanRun, summary: list[dict[str, Any]], found: Collection[dict[str, Any]] = ()
+) -> None:
     """End the run well. Raises `RunLost` when it is another worker's by now."""
     files = sum(folder["files"] for folder in summary)
     _write(
@@ -143,6 +160,7 @@ def finish(run: ScanRun, summary: list[dict[str, Any]]) -> None:
         step="Completed",
         current="",
         summary=summary,
+        found=list(found),
         total=files,
         processed=files,
         problem="",
@@ -222,7 +240,7 @@ def _send(pk: int) -> None:
 
 def _waiting_twin(folders: Collection[ModelFolder]) -> ScanRun | None:
     wanted = {folder.pk for folder in folders}
-    waiting = ScanRun.objects.filter(status=Status.QUEUED).prefetch_related("folders")
+    waiting = ScanRun.objects.filter(status=Status.QUEUED, look_at=[]).prefetch_related("folders")
     for run in waiting:
         if {folder.pk for folder in run.folders.all()} == wanted:
             return run

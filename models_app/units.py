@@ -6,6 +6,7 @@ from typing import Final
 
 _BINARY: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _DECIMAL: Final = ("", "K", "M", "B", "T")
+_DECIMAL_BYTES: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 def binary_size(count: int) -> str:
@@ -29,3 +30,14 @@ def short_count(count: int) -> str:
         power += 1
     digits = 1 if amount < 99.95 and power else 0
     return f"{amount:.{digits}f}".removesuffix(".0") + _DECIMAL[power]
+
+
+def decimal_size(count: int) -> str:
+    """A number of bytes as sellers of disks count: "2.1GB", "253.1MB", "31KB", "12B"."""
+    amount = float(count)
+    power = 0
+    while amount >= 999.95 and power < len(_DECIMAL_BYTES) - 1:
+        amount /= 1000
+        power += 1
+    digits = 1 if power > 1 else 0
+    return f"{amount:.{digits}f}{_DECIMAL_BYTES[power]}"

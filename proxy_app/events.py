@@ -86,6 +86,11 @@ class EventHub:
             for listener in self._listeners:
                 listener.push(data)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     @contextmanager
     def listen(self) -> Iterator[Listener]:
         """A listener for the time of the block."""

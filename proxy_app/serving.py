@@ -27,10 +27,11 @@ from models_app import (
     export,
     hand_edits,
     hardware,
+    live,
     scan_runs,
 )
 from models_app.models import EngineBuild, ServerSettings
-from proxy_app import last_use, listing, logs, ui_events, worker
+from proxy_app import config_progress, last_use, listing, logs, ui_events, worker
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
@@ -46,7 +47,7 @@ from proxy_app.keys import KeyRing, Keys, note_use, read_ring
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, QueueRules, Served, line_up
 from proxy_app.logs import LogHistory, server_log
-from proxy_app.process import Engine
+from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -106,17 +107,20 @@ class Serving:
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
         if adopted or ended:
             logger.warning("Of an earlier server's engines %d go on, %d ended.", adopted, ended)
+        live.register(self)
         if self.runs_worker:
             self._keep(worker.keep_running(self._guards, home, settings.BASE_DIR), "worker")
         self._keep(self._watch_configuration(), "configuration watch")
         self._keep(self._sweep(), "sweep")
         self._keep(ui_events.follow_scans(self._in_database), "scan events")
+        self._keep(config_progress.follow(self._in_database, self.hub), "configuration progress")
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
 
     async def stop(self) -> None:
         """Refuse, drain, end the engines and the worker, in this order."""
         server_log.listener = None
+        live.register(None)
         self.begin_stop()
         if self._runner is not None:
             if self._handing_over:
@@ -199,6 +203,23 @@ class Serving:
                 raise
             self.call(lambda runner: self._reload())
             return self.lineup.resolve(name)
+
+    def loaded_models(self) -> frozenset[str]:
+        """For `models_app.live`: models whose engines are up or on their way."""
+
+        async def ask(runner: Runner) -> frozenset[str]:
+            up = (EngineState.STARTING, EngineState.READY)
+            return frozenset(one.model for one in runner.statuses() if one.state in up)
+
+        try:
+            return self.call(ask)
+        except NotServing:
+            return frozenset()
+
+    def catch_up(self) -> None:
+        """For `models_app.live`: serve what the database says now."""
+        with suppress(NotServing):
+            self.call(lambda runner: self._reload())
 
     # ---- Configuration ---------------------------------------------------------------------
 

@@ -21,9 +21,6 @@ from rest_framework import serializers
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-NEVER: Final = "0001-01-01T00:00:00Z"
-"""What existing clients read as a time that has not come."""
-
 _MEANINGS: Final = {
     400: "The request cannot be carried out as it is; `error` says why.",
     401: "An API key is required, or the one sent is not valid.",

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from models_app.config_yaml.errors import ConfigError
 from models_app.config_yaml.macros import (
@@ -168,7 +168,23 @@ def tokenise(cmd: str) -> tuple[str, ...]:
     Lines that begin with # are comments, line breaks and backslashes at the end of a line are
     gaps. Raises ConfigError for an empty command and for an open quote.
     """
-    found: list[str] = []
+    found = tuple(word.text for word in placed_words(cmd))
+    if not found or not found[0]:
+        raise ConfigError("empty command. Say which program to start.")
+    return found
+
+
+class PlacedWord(NamedTuple):
+    """A word of a command, and where in it the word is written, its quotes included."""
+
+    start: int
+    end: int
+    text: str
+
+
+def placed_words(cmd: str) -> list[PlacedWord]:
+    """The words of a command as `tokenise` reads them. Raises ConfigError for an open quote."""
+    found: list[PlacedWord] = []
     joined = False
     end = 0
     for match in _PIECE.finditer(cmd):
@@ -178,15 +194,15 @@ def tokenise(cmd: str) -> tuple[str, ...]:
         if match.lastgroup in ("comment", "gap"):
             joined = False
             continue
-        if not joined:
-            found.append("")
-        found[-1] += _text_of(match)
+        if joined:
+            word = found.pop()
+            found.append(PlacedWord(word.start, end, word.text + _text_of(match)))
+        else:
+            found.append(PlacedWord(match.start(), end, _text_of(match)))
         joined = True
     if end != len(cmd):
         raise ConfigError(f"This quote is never closed: {cmd[end : end + 30]}")
-    if not found or not found[0]:
-        raise ConfigError("empty command. Say which program to start.")
-    return tuple(found)
+    return found
 
 
 def without_comments(cmd: str) -> str:

@@ -17,6 +17,14 @@ class ScanRun(models.Model):
     folders = models.ManyToManyField(
         "models_app.ModelFolder", blank=True, help_text="Empty: all enabled folders."
     )
+    look_at = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Folders [path, recursive] that are only looked at, and not tracked.",
+    )
+    found = models.JSONField(
+        default=list, blank=True, help_text="The models of folders that were only looked at."
+    )
     step = models.CharField(max_length=255, blank=True)
     current = models.CharField(max_length=4096, blank=True, help_text="The file being read.")
     total = models.PositiveIntegerField(default=0, help_text="Files to look at.")

@@ -148,6 +148,12 @@ class ServerSettings(models.Model):
     backend = models.CharField(
         max_length=8, choices=Backend.choices, blank=True, help_text="Empty: detected."
     )
+    gpu_type = models.CharField(
+        "GPU type",
+        max_length=64,
+        blank=True,
+        help_text="What clients show; nothing depends on it.",
+    )
     vram_gb = models.FloatField(
         null=True, blank=True, validators=[MinValueValidator(0)], help_text="GiB; empty: detected."
     )

@@ -1,0 +1,46 @@
+"""The token for Hugging Face: in a file that only the server's own user can read.
+
+It stands in no table, so no revision, export or page can ever show it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from django.conf import settings
+
+from models_app.export import write_atomically
+
+LONGEST = 512
+
+
+class BadToken(ValueError):
+    """A text that cannot be sent as a token."""
+
+
+def path() -> Path:
+    """Where the token is kept."""
+    return Path(settings.CLARACORE_HOME) / "hf_token"
+
+
+def read() -> str:
+    """The token; "" while none is kept. Raises OSError when the file cannot be read."""
+    try:
+        return path().read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def save(token: str) -> None:
+    """Keep `token`, or forget the one that is kept when it is empty. Raises BadToken, OSError."""
+    token = token.strip()
+    if not token:
+        with suppress(FileNotFoundError):
+            path().unlink()
+        return
+    if len(token) > LONGEST or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadToken(
+            f"A token is at most {LONGEST} visible ASCII characters without spaces. Copy it again."
+        )
+    write_atomically(path(), token.encode())

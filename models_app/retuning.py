@@ -1,0 +1,121 @@
+"""Changes how one model is started: its choices, or the words of a command of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+from models_app.config_yaml import ConfigError, words
+from models_app.config_yaml.commands import PlacedWord, check_port, placed_words
+from models_app.document import DEFAULT_PROXY, ConfigDocument, ModelEntry
+from models_app.models import ServedModel, ServerSettings
+
+COLUMNS: Final = {
+    "contextSize": "context",
+    "layers": "gpu_layers",
+    "cacheType": "cache_type",
+    "batchSize": "batch_size",
+    "slots": "slots",
+    "name": "name",
+    "description": "description",
+    "ttl": "ttl",
+    "concurrencyLimit": "concurrency_limit",
+    "unlisted": "unlisted",
+    "enabled": "enabled",
+}
+"""Names of the API's fields, and the columns they change."""
+
+_FLAGS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "contextSize": (("--ctx-size", "-c"),),
+    "layers": (("--n-gpu-layers", "--gpu-layers", "-ngl"),),
+    "cacheType": (("--cache-type-k", "-ctk"), ("--cache-type-v", "-ctv")),
+    "batchSize": (("--batch-size", "-b"),),
+    "slots": (("--parallel", "-np"),),
+}
+"""What stands for a field in a command: one flag or two, each with its other names."""
+
+
+class CannotRetune(ValueError):
+    """Why a model cannot be changed this way, and what to do instead."""
+
+
+def retune(model: ServedModel, values: Mapping[str, Any]) -> None:
+    """Change what `values` holds, by names of the API; None is automatic again.
+
+    The options of a command of its own are changed in its text, and nothing else in it. Raises
+    CannotRetune, and changes nothing.
+    """
+    by_hand = bool(model.cmd.strip())
+    changed = []
+    for name, value in values.items():
+        if by_hand and name in _FLAGS:
+            model.cmd = _with_flags(model, _FLAGS[name], value)
+            changed.append("cmd")
+        else:
+            column = COLUMNS[name]
+            setattr(model, column, _empty(column) if value is None else value)
+            changed.append(column)
+    if "cmd" in changed:
+        _check(model)
+    model.save(update_fields=sorted(set(changed)))
+
+
+def _empty(column: str) -> Any:
+    return getattr(ServedModel(), column)
+
+
+def _with_flags(model: ServedModel, flags: tuple[tuple[str, ...], ...], value: Any) -> str:
+    text = model.cmd
+    for names in flags:
+        found = _places(text, names)
+        if value is None:
+            for flag, old in reversed(found):
+                text = text[: flag.start].rstrip(" \t") + text[old.end :]
+        elif found:
+            old = found[-1][1]  # of several the engine takes the last one
+            text = text[: old.start] + shlex.quote(str(value)) + text[old.end :]
+        elif _is_llama(model):
+            text = f"{text.rstrip()}\n{names[0]} {shlex.quote(str(value))}\n"
+        else:
+            raise CannotRetune(
+                f"The command of {model.model_id} is its own and has no {names[0]}. "
+                "Change the command itself, or empty it to have one made."
+            )
+    return text
+
+
+def _places(text: str, names: tuple[str, ...]) -> list[tuple[PlacedWord, PlacedWord]]:
+    """Where one of `names` stands, each with the word after it."""
+    try:
+        return [pair for pair in pairwise(placed_words(text)) if pair[0].text in names]
+    except ConfigError as error:
+        raise CannotRetune(f"The command cannot be read: {error}") from error
+
+
+def _is_llama(model: ServedModel) -> bool:
+    """Whether the command starts a llama-server, as far as its first word tells."""
+    try:
+        program = words(_entry(model), _macros())[0]
+    except ConfigError:
+        return False
+    return "llama" in os.path.basename(program).lower()
+
+
+def _check(model: ServedModel) -> None:
+    try:
+        argv = words(_entry(model), _macros())
+        check_port(_entry(model), " ".join(argv), model.proxy or DEFAULT_PROXY)
+    except ConfigError as error:
+        raise CannotRetune(f"Updated configuration is invalid: {error}") from error
+
+
+def _entry(model: ServedModel) -> ModelEntry:
+    return ModelEntry(model.model_id, cmd=model.cmd, macros=model.macros or {})
+
+
+def _macros() -> ConfigDocument:
+    macros = ServerSettings.current().macros
+    return ConfigDocument(macros=macros if isinstance(macros, dict) else {})
