@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.text import capfirst
@@ -122,6 +123,11 @@ def listed() -> QuerySet[ServedModel]:
     return (
         ServedModel.objects.select_related("file__folder", *files)
         .prefetch_related("aliases", "file__later_parts")
+        # Of the deferred facts only these two, which are short.
+        .annotate(
+            knows_tools=KeyTextTransform("tools", "file__facts"),
+            knows_reasoning=KeyTextTransform("reasoning", "file__facts"),
+        )
         .defer("metadata", "kept_keys", *heavy)
     )
 
@@ -195,6 +201,18 @@ def _facts(model: ServedModel) -> Iterable[Fact]:
     if file.context_length:
         tokens = number_format(file.context_length, force_grouping=True)
         yield Fact(_("Trained context"), _("%(count)s tokens") % {"count": tokens})
+    if skills := _skills(model):
+        yield Fact(_("Chat skills"), skills)
+
+
+def _skills(model: ServedModel) -> str:
+    """What its chat template shows that it was taught; only rows of `listed` know."""
+    # As text, a JSON true is "true" on every database.
+    known = {
+        name for name in ("knows_tools", "knows_reasoning") if getattr(model, name, None) == "true"
+    }
+    labels = {"knows_tools": _("tools"), "knows_reasoning": _("reasoning")}
+    return ", ".join(label for name, label in labels.items() if name in known)
 
 
 def _kind(model: ServedModel) -> str:

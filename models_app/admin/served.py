@@ -25,6 +25,7 @@ from models_app.admin.served_filters import (
 )
 from models_app.admin.served_form import AliasForm, ServedModelForm
 from models_app.admin.served_plans import PARTS, Planner
+from models_app.admin.told import told
 from models_app.admin.typed import TabularInline
 from models_app.models import GgufFile, LoadRecord, ModelAlias, ServedModel
 
@@ -254,6 +255,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                 "parameters": self.parameters(model),
                 "trained context": display.tokens(model.file.context_length),
                 "size": self.size(model),
+                **told(model.file.facts),
             }
         )
 

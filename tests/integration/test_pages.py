@@ -91,6 +91,15 @@ def test_a_model_shows_the_facts_of_its_file(client: Client, folder: ModelFolder
     assert f"/admin/models_app/servedmodel/{model.pk}/change/" in text
 
 
+def test_a_model_shows_what_its_template_was_taught(folder: ModelFolder) -> None:
+    make_model("able", make_file(folder, facts={"tools": True, "reasoning": True}))
+    assert "tools, reasoning" in [fact.value for fact in only_card().facts]
+    GgufFile.objects.update(facts={"tools": True, "reasoning": False})
+    assert "tools" in [fact.value for fact in only_card().facts]
+    GgufFile.objects.update(facts={})
+    assert "Chat skills" not in [fact.label for fact in only_card().facts]
+
+
 def test_a_split_model_has_the_size_of_all_its_parts(folder: ModelFolder) -> None:
     first = make_file(folder, "big-00001-of-00002.gguf", size=2**30)
     make_file(folder, "big-00002-of-00002.gguf", size=2**30, kind="part", first_part=first)
