@@ -96,7 +96,10 @@ def test_numa_nodes_are_counted(tmp_path: Path) -> None:
 
 
 class FakeNvml:
-    """The management library with two cards, the second of which does not answer."""
+    """The management library with two cards, the second of which does not answer.
+
+    Its names are those of the library; its answers are synthesised and were not seen on hardware.
+    """
 
     class NVMLError(Exception):
         pass

@@ -3,14 +3,15 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from models_app.models import GgufFile, ServedModel
+from models_app.models import ServedModel
 from tests.integration.admin.pages import page_of, text_of
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_model_shows_what_people_choose_it_by(admin_client: Client, fox: ServedModel) -> None:
-    file = GgufFile.objects.get(pk=fox.file_id)
+    file = fox.file
+    assert file is not None
     file.facts |= {
         "tools": True,
         "reasoning": True,
