@@ -66,6 +66,9 @@ bench: $(VENV)/.installed-dev
 	@tools/debian-packages nginx:nginx wrk:wrk
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.swap
+	@$(BIN)/python manage.py starter
+	@$(BIN)/python -m bench.swap_ratio --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
+	@$(BIN)/python -m bench.restart --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaigns.chaos $(ARGS)

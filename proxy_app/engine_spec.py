@@ -79,7 +79,7 @@ def _fill(text: str, port: int | None) -> str:
 class EngineTimeouts:
     """The pace of watching an engine come up, in seconds."""
 
-    poll: float = 0.02
+    poll: float = 0.01
     """Between two questions about its health."""
     answer: float = 5.0
     """For one answer; a loading engine may be slow to give it."""
