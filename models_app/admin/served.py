@@ -23,7 +23,7 @@ from models_app.admin.served_filters import (
     QuantizationFilter,
     StateFilter,
 )
-from models_app.admin.served_form import AliasForm, ServedModelForm
+from models_app.admin.served_form import AliasForm, AliasFormSet, ServedModelForm
 from models_app.admin.served_plans import PARTS, Planner
 from models_app.admin.told import told
 from models_app.admin.typed import TabularInline
@@ -35,6 +35,7 @@ NEWEST_LOADS = 5
 class AliasInline(TabularInline[ModelAlias, ServedModel]):
     model = ModelAlias
     form = AliasForm
+    formset = AliasFormSet
     fields = ("alias", "automatic")
     readonly_fields = ("automatic",)
     extra = 0

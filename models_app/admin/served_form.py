@@ -9,7 +9,7 @@ from typing import Any, Final
 from django import forms
 
 from models_app import engine_build
-from models_app.admin.typed import ModelForm
+from models_app.admin.typed import BaseInlineFormSet, ModelForm
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
     DEFAULT_CHECK_ENDPOINT,
@@ -45,6 +45,16 @@ class AliasForm(ModelForm[ModelAlias]):
         if ServedModel.objects.filter(model_id=alias).exists():
             raise forms.ValidationError(f"A model has the id “{alias}”. Choose another alias.")
         return alias
+
+
+class AliasFormSet(BaseInlineFormSet[ModelAlias, ServedModel, ModelForm[ModelAlias]]):
+    def clean(self) -> None:
+        """An alias that is the id entered beside it would name the model twice."""
+        super().clean()
+        for form in self.forms:
+            alias = form.cleaned_data.get("alias") if form.is_valid() else None
+            if alias and alias == self.instance.model_id and not form.cleaned_data.get("DELETE"):
+                form.add_error("alias", "This is the model's own id. Remove the alias.")
 
 
 class ServedModelForm(ModelForm[ServedModel]):

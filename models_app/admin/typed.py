@@ -9,6 +9,7 @@ from django.contrib import admin
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
+    from django.forms import BaseInlineFormSet as BaseInlineFormSet
     from django.forms import ModelForm as ModelForm
 else:
     from django import forms
@@ -21,6 +22,9 @@ else:
         pass
 
     class TabularInline(_Subscriptable, admin.TabularInline):
+        pass
+
+    class BaseInlineFormSet(_Subscriptable, forms.BaseInlineFormSet):
         pass
 
     class ModelForm(_Subscriptable, forms.ModelForm):

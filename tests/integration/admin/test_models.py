@@ -141,6 +141,11 @@ def test_ids_and_aliases_are_one_name_space(admin_client: Client, fox: ServedMod
     page = text_of(admin_client.post(address, data))
     assert "A model has the id “fox-1b”" in page
 
+    page = text_of(admin_client.post(address, {**data, "aliases-0-alias": "big"}))
+    assert "A model has the id" in page
+    fresh = {**data, "model_id": "large", "aliases-0-alias": "large"}
+    assert "own id" in text_of(admin_client.post(address, fresh))
+
     data["aliases-0-alias"] = "huge"
     assert admin_client.post(address, data).status_code == 302
     assert ModelAlias.objects.get(alias="huge").model == other
