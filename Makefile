@@ -8,7 +8,7 @@ ARGS ?=
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench chaos tables clean
+.PHONY: help setup run demo test check fix bench chaos fuzz tables clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -17,6 +17,7 @@ help:
 	@echo "make test                         run all tests"
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
+	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
@@ -72,6 +73,9 @@ bench: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaigns.chaos $(ARGS)
+
+fuzz: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.fuzz_api $(ARGS)
 
 tables: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py starter

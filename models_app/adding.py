@@ -47,7 +47,7 @@ def absolute(path: str) -> str:
     downloads = Path(ServerSettings.current().download_dir or home / "models")
     within = path.removeprefix("./").removeprefix("downloads/")
     for place in (downloads / within, home / path):
-        if place.exists():
+        if os.path.exists(place):  # False, too, for names no system can have
             return os.path.normpath(place)
     return os.path.normpath(downloads / within)
 
@@ -83,7 +83,7 @@ def served_from(path: str) -> ServedModel | None:
 
 def _check(path: str) -> None:
     if not os.path.lexists(path):
-        raise CannotAdd(f"Model file not found: {path}")
+        raise CannotAdd(f"Model file not found: {shown(path)}")
     try:
         read_header(Path(path))
     except GgufError as error:

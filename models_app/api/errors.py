@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -81,6 +82,7 @@ def body_of(status: int, error: str = "") -> dict[str, Any]:
     return {"error": error or f"{known.phrase}.", "details": "", "code": known.name}
 
 
+@csrf_exempt  # or else a POST to a path that is not there would ask for a cookie
 def not_found(request: HttpRequest, *_: Any, **__: Any) -> JsonResponse:
     """An unknown path under /api."""
     return JsonResponse(body_of(404, f"There is nothing at {request.path}."), status=404)

@@ -77,6 +77,7 @@ def test_names_of_fields_are_read_in_any_case(api: Api) -> None:
     [
         ({}, "filePath is required"),
         ({"filePath": ""}, "filePath is required"),
+        ({"filePath": "x" * 5000}, "filePath Ensure this field has no more than 4096"),
         ({"filePath": None}, "filePath is required"),
         ({"filePath": "a\0b"}, "filePath Null characters are not allowed."),
         ({"filePath": "\ud800"}, "filePath Surrogate characters are not allowed: U+D800."),

@@ -200,6 +200,8 @@ def test_a_model_that_is_there_already_is_a_conflict(registry: ModelFolder, api:
 def test_files_that_are_no_models_are_refused(api: Api, models: Path, path: str) -> None:
     missing = api("post", path, {"filePath": "/nowhere/missing.gguf"}, 404)
     assert missing["error"] == "Model file not found: /nowhere/missing.gguf"
+    for endless in ("0" * 4096, "/" + "0" * 4095, "/a" * 2048):
+        api("post", path, {"filePath": endless}, 404)
     broken = cut(write_reciter(models / "broken.gguf", "Hello."), -1000)
     reply = api("post", path, {"filePath": str(broken)}, 404)
     assert reply["error"].startswith("Model not found or not a valid GGUF file. Searched in")
