@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models_app import plans
+from models_app import needs, plans
 from models_app.config_yaml.parse import HEALTH_CHECK_BOUNDS, LAST_START_PORT
 from models_app.document import (
     DEFAULT_CHECK_ENDPOINT,
@@ -15,6 +15,7 @@ from models_app.document import (
     TIMEOUTS,
     ConfigDocument,
     GroupEntry,
+    MemoryNeed,
     ModelEntry,
 )
 from models_app.models import GgufFile, ModelGroup, ServedModel, ServerSettings
@@ -70,9 +71,11 @@ def is_served(row: ServedModel) -> bool:
 
 def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
     """One model as the configuration has it; its command is worked out unless it has its own."""
+    cmd, memory = ("", None) if row.cmd.strip() else _planned(row, context)
     return ModelEntry(
         model_id=row.model_id,
-        cmd=row.cmd.replace("\r\n", "\n") if row.cmd.strip() else automatic_cmd(row, context),
+        cmd=row.cmd.replace("\r\n", "\n") if row.cmd.strip() else cmd,
+        memory=memory,
         cmd_stop=row.cmd_stop.replace("\r\n", "\n"),
         proxy=row.proxy or DEFAULT_PROXY,
         check_endpoint=row.check_endpoint or DEFAULT_CHECK_ENDPOINT,
@@ -104,13 +107,19 @@ def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
 
 def automatic_cmd(row: ServedModel, context: plans.PlanContext) -> str:
     """The command made for the model's file and this machine; "" when none can be made."""
+    return _planned(row, context)[0]
+
+
+def _planned(row: ServedModel, context: plans.PlanContext) -> tuple[str, MemoryNeed | None]:
+    """The command, and what the model takes when it is started with it."""
     if row.file is None:
-        return ""
+        return "", None
     try:
-        return plans.command_text(row, context)
+        plan = plans.plan_for(row, context)
+        return plans.text_of(plan, context), needs.of_plan(plan)
     except ValueError as error:
         logger.error("No command for %s: %s. Scan its folder again.", row.model_id, error)
-        return ""
+        return "", None
 
 
 def split_words(text: str) -> tuple[str, ...]:

@@ -26,6 +26,22 @@ TIMEOUTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes that a model takes of each device, by the engine's name for it; RAM is "CPU"."""
+
+    planned: Mapping[str, int]
+    measured: Mapping[str, int] | None = None
+    """What it took the last time it was loaded like this."""
+    mapped: int = 0
+    """Of RAM: files that are mapped, which the kernel drops when it needs the room."""
+
+    @property
+    def devices(self) -> Mapping[str, int]:
+        """Measured where it was, else planned."""
+        return self.measured or self.planned
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model. `cmd` may hold ${PORT}, ${MODEL_ID} and macros; `model_id` names it."""
 
@@ -54,6 +70,8 @@ class ModelEntry:
     """Waiting requests for models with a higher number go first."""
     pinned: bool = False
     """Loaded at start and kept loaded."""
+    memory: MemoryNeed | None = field(default=None, compare=False)
+    """None for a command of its own. Worked out, no part of what is configured."""
     strip_params: tuple[str, ...] = ()
     set_params: Mapping[str, Any] = field(default_factory=dict)
     """Fields every request is given, whatever the client sent; JSON values."""

@@ -7,22 +7,26 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from models_app.learning import learn
+from models_app.models import LoadRecord
 from proxy_app.measure import measure
 from proxy_app.process import Engine
 
-InDatabase = Callable[[Callable[[], object]], Awaitable[object]]
+InDatabase = Callable[[Callable[[], LoadRecord | None]], Awaitable[LoadRecord | None]]
 """Runs blocking database work where it may block."""
 
 
-async def remember_load(engine: Engine, seconds: float, in_database: InDatabase) -> None:
+async def remember_load(
+    engine: Engine, seconds: float, in_database: InDatabase
+) -> LoadRecord | None:
     """Measure an engine that has just become ready, and record the load. `seconds` it took.
 
-    An engine that ends meanwhile is not recorded: half of it may have been gone.
+    An engine that ends meanwhile is not recorded: half of it may have been gone. Nor is one whose
+    model has no file.
     """
     pid, argv, model = engine.pid, engine.spec.argv, engine.spec.model_id
     if pid is None:
-        return
+        return None
     reading = await asyncio.to_thread(measure, pid)
     if engine.pid != pid:
-        return
-    await in_database(partial(learn, model, argv, reading, seconds))
+        return None
+    return await in_database(partial(learn, model, argv, reading, seconds))

@@ -25,6 +25,10 @@ class Group:
     persistent: bool = False
 
 
+PINNED = Group("(pinned)", swap=False, exclusive=False, persistent=True)
+"""Whatever group a pinned model is in: it stays beside everybody, and makes nobody leave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Which group each model belongs to; a model that is not listed is in the default group."""
@@ -51,5 +55,5 @@ def exclude_each_other(one: Group, other: Group) -> bool:
 
 def _conflicts(own: Group, other: Group) -> bool:
     if other.name == own.name:
-        return own.swap
+        return own.swap or other.swap
     return own.exclusive and not other.persistent

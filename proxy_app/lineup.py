@@ -7,19 +7,24 @@ see the same state, because a changed configuration replaces the whole line-up a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from models_app.config_yaml import ConfigError, expand
-from models_app.document import ConfigDocument, ModelEntry
+from models_app.devices import Device
+from models_app.document import DEFAULT_GROUP, ConfigDocument, ModelEntry
 from proxy_app.bodies import Rewrite
+from proxy_app.budget import Bytes
 from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound
-from proxy_app.eviction import Group, Groups
+from proxy_app.eviction import PINNED, Group, Groups
 from proxy_app.seats import Limits, Policy
 
 DEFAULT_CONCURRENCY = 10
 """Requests one model serves at once unless its entry says otherwise."""
+
+UNMEASURED = Group(DEFAULT_GROUP)
+"""Where a model of the default group is while nobody knows what it takes: not side by side."""
 
 LONGEST_COMPARED = 100
 """Characters of an unknown name that are compared with the known ones and shown."""
@@ -52,11 +57,16 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class QueueRules:
-    """How long requests may wait, from the server's settings."""
+    """How long requests may wait and what models share, from settings and hardware."""
 
     max_wait: float = 20
     min_residency: float = 0
     length: int = 256
+    side_by_side: bool = False
+    """Whether models in no group may be loaded beside each other."""
+    memory_wait: float = 5
+    budget: Bytes = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,13 @@ class Lineup:
     log_level: str = "info"
     preload: tuple[str, ...] = ()
     engines: EngineRules = field(default_factory=EngineRules)
+    memory_wait: float = 5
+    """Seconds a load waits at most for memory to be given back."""
+    devices: tuple[Device, ...] = ()
+    """The GPUs with memory of their own."""
+
+    def pinned(self) -> set[str]:
+        return {model for model, limits in self.policy.models.items() if limits.pinned}
 
     def resolve(self, name: str) -> Served:
         """The model that answers to a name. Raises ModelNotFound with what comes close."""
@@ -98,15 +115,18 @@ def line_up(
             models={
                 model: _limits(entry, document, rules) for model, entry in document.models.items()
             },
-            groups=_groups(document),
+            groups=_groups(document, rules),
             max_wait=rules.max_wait,
             min_residency=rules.min_residency,
+            budget=rules.budget,
         ),
         start_timeout=document.health_check_timeout,
         start_port=document.start_port,
         log_level=document.log_level,
         preload=_preload(document),
         engines=engines or EngineRules(),
+        memory_wait=rules.memory_wait,
+        devices=rules.devices,
     )
 
 
@@ -139,6 +159,7 @@ def _limits(entry: ModelEntry, document: ConfigDocument, rules: QueueRules) -> L
         ttl=0 if entry.pinned else document.global_ttl if entry.ttl is None else entry.ttl,
         priority=entry.priority,
         pinned=entry.pinned,
+        need=entry.memory.devices if entry.memory else {},
     )
 
 
@@ -148,9 +169,30 @@ def _preload(document: ConfigDocument) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*pinned, *document.preload)))
 
 
-def _groups(document: ConfigDocument) -> Groups:
+def _groups(document: ConfigDocument, rules: QueueRules) -> Groups:
     of_model = {}
     for entry in document.groups.values():
         group = Group(entry.name, entry.swap, entry.exclusive, entry.persistent)
         of_model.update(dict.fromkeys(entry.members, group))
-    return Groups(of_model=of_model)
+    for model, served in document.models.items():
+        if served.pinned:
+            of_model[model] = PINNED
+        elif rules.side_by_side and served.memory is None:
+            of_model.setdefault(model, UNMEASURED)
+    return Groups(Group(DEFAULT_GROUP, swap=not rules.side_by_side), of_model)
+
+
+def with_measured(lineup: Lineup, measured: Mapping[str, Bytes]) -> Lineup:
+    """The same line-up with what models really took since the configuration was read."""
+    policy, groups = lineup.policy, lineup.policy.groups
+    models = {
+        model: replace(limits, need=measured[model]) if model in measured else limits
+        for model, limits in policy.models.items()
+    }
+    of_model = {
+        model: group
+        for model, group in groups.of_model.items()
+        if group is not UNMEASURED or model not in measured
+    }
+    policy = replace(policy, models=models, groups=replace(groups, of_model=of_model))
+    return replace(lineup, policy=policy)

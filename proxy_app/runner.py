@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from models_app.devices import MIB, Device
+from models_app.hardware import free
 from proxy_app.backoff import Backoff
+from proxy_app.budget import RAM, Bytes, total
 from proxy_app.engine_spec import EngineSpec
 from proxy_app.errors import (
     GatewayError,
@@ -28,17 +31,25 @@ from proxy_app.errors import (
     QueueFull,
     ServerStopping,
 )
+from proxy_app.forecast import Forecast
+from proxy_app.given_back import GivenBack
 from proxy_app.guards import GuardedProcess, GuardPool
 from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
 from proxy_app.ledger import Entry, Ledger
-from proxy_app.lineup import Lineup, Served
+from proxy_app.lineup import Launch, Lineup, Served, with_measured
 from proxy_app.ports import PortPool
 from proxy_app.process import Engine, EngineState
+from proxy_app.read_ahead import files_of, read_ahead
 from proxy_app.scheduler import Scheduler
 from proxy_app.seats import Refusal, Ticket
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+UNKNOWN_WAIT = 5.0
+"""Seconds after which a client should come back when nothing tells how long it takes."""
 
 Descend = Callable[[str, str], Awaitable[bool]]
 """Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
@@ -94,10 +105,14 @@ class Runner:
         on_change: Callable[[], None],
         descend: Descend,
         on_ready: OnReady,
+        on_queue: Callable[[], None] = lambda: None,
+        read_free: Callable[[tuple[Device, ...]], Bytes] = free.read,
     ) -> None:
         """`on_change` is called when a model's state did; `descend` plans a model smaller.
 
-        `on_ready` follows every load, at leisure: requests are let through meanwhile.
+        `on_ready` follows every load, at leisure: requests are let through meanwhile. `on_queue`
+        is called when somebody starts or ends to wait. `read_free` tells what is free of RAM and
+        of each GPU, in bytes; it may block.
         """
         self._home = home
         self._guards = guards
@@ -105,8 +120,16 @@ class Runner:
         self._on_change = on_change
         self._descend = descend
         self._on_ready = on_ready
+        self._on_queue = on_queue
+        self._read_free = read_free
+        self.configured = Lineup()
+        """As it was given; `lineup` is the same with what was measured since."""
         self.lineup = Lineup()
         self.uses = LastUse()
+        self._measured: dict[str, tuple[Launch | None, Bytes]] = {}
+        self._given_back = GivenBack(self._free_memory)
+        self._held_up: dict[str, asyncio.Task[None]] = {}
+        """Models whose engines wait for memory."""
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
         self._engines: dict[str, Engine] = {}
@@ -159,6 +182,7 @@ class Runner:
         self._arm()
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
+        self._on_queue()
         try:
             await future
         except asyncio.CancelledError:
@@ -171,6 +195,7 @@ class Runner:
             raise
         finally:
             self._waiting.pop(ticket, None)
+            self._on_queue()
             # It holds the error, which holds this frame and the request's body above it.
             del future
 
@@ -202,7 +227,39 @@ class Runner:
         else:
             self._engines[model] = engine
             logger.info("Loading %s", model)
-            engine.start()
+            need = self._needs_free(served)
+            if self._given_back.concerns(need, self.lineup.memory_wait):
+                held_up = self._start_with_memory(engine, need, self.lineup.memory_wait)
+                self._held_up[model] = self._spawn(held_up, name=f"memory for {model}")
+            else:
+                engine.start()
+
+    async def _start_with_memory(self, engine: Engine, need: Bytes, limit: float) -> None:
+        model = engine.spec.model_id
+        try:
+            missing = await self._given_back.wait(need, limit)
+            if missing:
+                logger.warning(
+                    "%s is started although %s after %g s.", model, _in_words(missing), limit
+                )
+        except Exception:
+            # What is free is only a hint; the engine finds out by itself.
+            logger.exception("The free memory could not be read before %s is started.", model)
+        del self._held_up[model]
+        engine.start()
+
+    def _needs_free(self, served: Served) -> Bytes:
+        """What has to be free for the model: not the files that the kernel maps and drops."""
+        need = dict(self.lineup.policy.models[served.entry.model_id].need)
+        memory = served.entry.memory
+        need[RAM] = max(0, need.get(RAM, 0) - memory.mapped) if memory else 0
+        return need
+
+    async def _free_memory(self) -> Bytes:
+        devices = self.lineup.devices
+        if not devices:
+            return self._read_free(())
+        return await asyncio.to_thread(self._read_free, devices)
 
     def _cannot_start(self, model: str, failure: Failure) -> None:
         self._failures[model] = failure
@@ -243,10 +300,21 @@ class Runner:
         engine.adopt(entry, process)
         return True
 
+    def announce(self, model: str) -> None:
+        launch = self.lineup.models[model].launch
+        files = files_of(launch.argv) if launch else []
+        if files:
+            reading = asyncio.to_thread(read_ahead, files)
+            self._spawn(reading, name=f"read the files of {model} ahead")
+
     def stop(self, model: str) -> None:
         engine = self._engines.get(model)
         self._ending.add(model)
-        if engine is not None:
+        if (held_up := self._held_up.pop(model, None)) is not None:
+            held_up.cancel()
+            del self._engines[model]
+            asyncio.get_running_loop().call_soon(self._ended, model, False)
+        elif engine is not None:
             logger.info("Unloading %s", model)
             self._spawn(engine.stop(), name=f"stop {model}")
 
@@ -285,6 +353,7 @@ class Runner:
             self._scheduler.on_ending(model)
         elif new is EngineState.STOPPED:
             del self._engines[model]
+            self._given_back.ended(self._scheduler.held(model))
             failure = engine.failure
             if failure and failure.kind.out_of_memory and old is EngineState.STARTING:
                 self._spawn(self._try_smaller(engine), name=f"plan {model} smaller")
@@ -337,7 +406,7 @@ class Runner:
     def _error(self, model: str, why: Refusal) -> GatewayError:
         match why:
             case Refusal.QUEUE_FULL:
-                return QueueFull(model)
+                return QueueFull(model, self.expected_wait(model) or UNKNOWN_WAIT)
             case Refusal.START_FAILED:
                 return self._failures[model]()
             case Refusal.UNKNOWN_MODEL:
@@ -388,11 +457,34 @@ class Runner:
         if self.state(model) is not EngineState.READY:
             raise ModelUnloaded(model)
 
+    def measured(self, engine: Engine, need: Bytes) -> None:
+        """What an engine that is up really took of each device."""
+        model = engine.spec.model_id
+        if self._engines.get(model) is engine and model in self.lineup.models:
+            self._measured[model] = (self.lineup.models[model].launch, need)
+            self.lineup = self._with_measured(self.lineup)
+            self._scheduler.configure(self.lineup.policy, time.monotonic())
+            self._arm()
+
+    def _with_measured(self, lineup: Lineup) -> Lineup:
+        same = {
+            model: need
+            for model, (launch, need) in self._measured.items()
+            if model in lineup.models and lineup.models[model].launch == launch
+        }
+        return with_measured(lineup, same) if same else lineup
+
+    def remember_loads(self, seconds: Mapping[str, float]) -> None:
+        """How long models took to load in earlier times."""
+        self._scheduler.remember_loads(seconds)
+
     def apply(self, lineup: Lineup) -> tuple[str, ...]:
         """Serve another line-up; only engines whose launch changed are restarted, drained.
 
         Tells which of the loaded ones those are.
         """
+        self.configured = lineup
+        lineup = self._with_measured(lineup)
         before, self.lineup = self.lineup, lineup
         if lineup.start_port != before.start_port:
             self._ports.start_port = lineup.start_port
@@ -406,6 +498,8 @@ class Runner:
         self._failures = {m: e for m, e in self._failures.items() if m not in changed}
         self._problems = {m: p for m, p in self._problems.items() if m not in changed}
         self._scheduler.configure(lineup.policy, time.monotonic(), changed)
+        for model in lineup.pinned() - before.pinned():
+            self._scheduler.load(model, time.monotonic())
         self._arm()
         self._notify()
         return restarting
@@ -430,6 +524,8 @@ class Runner:
     async def hand_over(self) -> None:
         """Leave what is ready to the next server, and end what is not. Serves no more after."""
         self._scheduler.close()
+        for held_up in self._held_up.values():
+            held_up.cancel()
         unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
         await asyncio.gather(*(engine.stop() for engine in unready))
         if self._timer is not None:
@@ -455,7 +551,30 @@ class Runner:
 
     # ---- What can be seen --------------------------------------------------------------------
 
+    def measured_need(self, model: str) -> Bytes | None:
+        """What the model took of each device when it was loaded like this; None: not known."""
+        found = self._measured.get(model)
+        served = self.lineup.models.get(model)
+        if found and served and found[0] == served.launch:
+            return found[1]
+        memory = served.entry.memory if served else None
+        return memory.measured if memory else None
+
+    def held(self) -> Bytes:
+        """Memory that loaded models count for."""
+        return total(self._scheduler.seats())
+
+    def forecast(self) -> Forecast:
+        """The queues, and what is likely to happen."""
+        return self._scheduler.forecast(time.monotonic())
+
+    def expected_wait(self, model: str) -> float | None:
+        """Seconds a request that came now would wait; None when nothing tells."""
+        return self.forecast().next_in_line(model)
+
     def state(self, model: str) -> EngineState:
+        if model in self._held_up:
+            return EngineState.STARTING
         engine = self._engines.get(model)
         return engine.state if engine else EngineState.STOPPED
 
@@ -504,12 +623,19 @@ class Runner:
         async with self._changed:
             self._changed.notify_all()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("The task %r failed", task.get_name(), exc_info=error)
+
+
+def _in_words(missing: Bytes) -> str:
+    """For example: 512 MiB of CUDA0 are not free."""
+    parts = (f"{size // MIB + 1} MiB of {device}" for device, size in sorted(missing.items()))
+    return " and ".join(parts) + " are not free"

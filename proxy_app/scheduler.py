@@ -7,29 +7,36 @@ monotonic clock), and every decision is a call on `Effects`.
 After each event the decisions are taken in this order:
 
 1. A model that is leaving and idle is stopped, and so is one that is only being loaded when
-   nobody waits for it any more.
-2. For each model with waiters (or asked to be loaded) that is not loaded, the one with the
-   oldest waiter first:
-   a. it waits behind an older one that it cannot share the machine with;
-   b. with nobody in its way it is started;
+   nobody waits for it any more. A pinned model that had to go comes back when there is room for
+   it and nobody waits.
+2. For each model with waiters (or asked to be loaded) that is not loaded, the one whose turn it
+   is first (`waiting.py`):
+   a. it waits behind an earlier one that it cannot share the machine with;
+   b. with nobody in its way (`room.py`) it is started;
    c. a busy model in its way goes on serving, newer requests included, until it was loaded
       for the minimum residency and the oldest waiter has waited for `max_wait`; from then on
-      it serves only what came no later than that waiter. So the oldest request of all always
-      moves, however long models take to load.
-3. Waiters of ready models are granted, oldest first, up to the model's limit, unless the
-   model is leaving or held back (2c).
+      it serves only what came no later than that waiter, and what it was loaded for. So the
+      first of all always moves, however long models take to load.
+3. Waiters of ready models are granted, in turn, up to the model's limit, unless the model is
+   leaving or held back (2c).
 4. A model in the way of another that is idle now and was loaded for the minimum residency is
-   stopped.
+   stopped. When all in the way are stopping, the next one is announced.
 5. A ready model that nobody used for its time to live is stopped.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from proxy_app.eviction import Group, exclude_each_other, must_leave
+from proxy_app.budget import Bytes
+from proxy_app.eviction import Group, exclude_each_other
+from proxy_app.forecast import Forecast
+from proxy_app.history import History
+from proxy_app.room import Room
 from proxy_app.seats import Claim, Phase, Policy, Refusal, Seat, Ticket
+from proxy_app.waiting import Target, Waiting
 
 
 class Effects(Protocol):
@@ -40,6 +47,9 @@ class Effects(Protocol):
 
     def start(self, model: str) -> None:
         """Begin loading; answer later with `on_ready` or `on_ended`."""
+
+    def announce(self, model: str) -> None:
+        """It will be started when those that are stopping now are gone."""
 
     def stop(self, model: str) -> None:
         """End its engine; answer later with `on_ended`."""
@@ -58,39 +68,32 @@ class Scheduler:
         self._effects = effects
         self._policy = policy
         self._seats: dict[str, Seat] = {}
-        self._waiting: dict[str, deque[Ticket]] = {}
-        self._wished: dict[str, float] = {}
+        self._waiting = Waiting(policy.max_wait, policy.models)
         self._claims: list[Claim] = []
+        self._announced: set[str] = set()
+        self._displaced: set[str] = set()
+        """Pinned models that had to go for others."""
+        self._returning: set[str] = set()
+        """Those of them that are being loaded again, for nobody in particular."""
+        self._history = History()
         self._closed = False
 
     # ---- What happened -------------------------------------------------------------------
 
     def on_request(self, ticket: Ticket, now: float) -> None:
         """A request arrived. It is granted, refused or made to wait."""
-        model = ticket.model
-        seat = self._seats.get(model)
-        limits = self._policy.models.get(model)
+        seat = self._seats.get(ticket.model)
         if self._closed:
             self._effects.refuse(ticket, Refusal.STOPPING)
         elif seat is not None and seat.accepts(ticket):
-            self._seat(ticket, seat)
-        elif limits is None:
-            self._effects.refuse(ticket, Refusal.UNKNOWN_MODEL)
-        elif len(self._waiting.get(model, ())) >= limits.queue:
-            self._effects.refuse(ticket, Refusal.QUEUE_FULL)
+            self._seat(ticket, seat, now)
         else:
-            self._waiting.setdefault(model, deque()).append(ticket)
-            self._decide(now)
+            self._queue(ticket, now)
 
     def on_cancel(self, ticket: Ticket, now: float) -> None:
         """A waiting request's client left. One that was granted meanwhile ends with `on_done`."""
-        queue = self._waiting.get(ticket.model)
-        if queue is None or ticket not in queue:
-            return
-        queue.remove(ticket)
-        if not queue:
-            del self._waiting[ticket.model]
-        self._decide(now)
+        if self._waiting.remove(ticket):
+            self._decide(now)
 
     def on_done(self, ticket: Ticket, now: float) -> None:
         """A granted request ended, however it ended."""
@@ -99,7 +102,8 @@ class Scheduler:
             return
         seat.in_flight -= 1
         seat.last_used = now
-        if self._waiting or self._wished or seat.leaving:
+        self._history.answers.add(ticket.model, now - ticket.granted)
+        if self._waiting or seat.leaving or self._displaced:
             self._decide(now)
 
     def on_ready(self, model: str, now: float) -> None:
@@ -109,7 +113,9 @@ class Scheduler:
             return
         seat.phase = Phase.READY
         seat.ready_at = seat.last_used = now
-        self._wished.pop(model, None)
+        self._history.loads.add(model, now - seat.started_at)
+        self._waiting.drop_wish(model)
+        self._returning.discard(model)
         self._decide(now)
 
     def adopt(self, model: str, now: float) -> bool:
@@ -125,6 +131,7 @@ class Scheduler:
         seat = Seat(model, self._policy.models[model], Phase.READY)
         seat.ready_at = seat.last_used = now
         self._seats[model] = seat
+        self._waiting.drop_wish(model)
         self._decide(now)
         return True
 
@@ -140,8 +147,14 @@ class Scheduler:
         With `failed`, one that never came up is not tried again for those who wait now.
         """
         seat = self._seats.pop(model, None)
+        if model in self._returning:
+            # It gave way; there may be no room for it now.
+            self._returning.discard(model)
+            self._waiting.drop_wish(model)
+            self._displaced.add(model)
         if failed and seat is not None and seat.phase is Phase.STARTING:
-            self._wished.pop(model, None)
+            self._waiting.drop_wish(model)
+            self._displaced.discard(model)
             self._refuse_waiting(model, Refusal.START_FAILED)
         self._decide(now)
 
@@ -155,13 +168,16 @@ class Scheduler:
         """Load a model without a request for it."""
         if model in self._policy.models:
             seat = self._seats.get(model)
+            self._returning.discard(model)
             if seat is None or seat.leaving or seat.phase is not Phase.READY:
                 self._wish(model, now)
             self._decide(now)
 
     def unload(self, model: str, now: float, *, force: bool = False) -> None:
         """Stop a model once its requests are done, or at once."""
-        self._wished.pop(model, None)
+        self._waiting.drop_wish(model)
+        self._displaced.discard(model)
+        self._returning.discard(model)
         seat = self._seats.get(model)
         if seat is not None:
             seat.leaving = True
@@ -173,23 +189,39 @@ class Scheduler:
     def configure(self, policy: Policy, now: float, changed: frozenset[str] = frozenset()) -> None:
         """Work from another policy. Models in `changed` restart, vanished ones go."""
         self._policy = policy
+        self._waiting.limits, self._waiting.patience = policy.models, policy.max_wait
+        self._history.loads.keep(policy.models)
+        self._history.answers.keep(policy.models)
+        self._displaced &= policy.models.keys()
         for model, seat in self._seats.items():
-            if model in policy.models:
-                seat.limits = policy.models[model]
             if model in changed and seat.phase is Phase.READY and not seat.leaving:
                 self._wish(model, now)
             seat.leaving = seat.leaving or model in changed or model not in policy.models
-        for model in [model for model in self._waiting if model not in policy.models]:
-            self._refuse_waiting(model, Refusal.UNKNOWN_MODEL)
-        self._wished = {m: at for m, at in self._wished.items() if m in policy.models}
+            if model in policy.models:
+                # Until it is gone it holds what it was started with.
+                new = policy.models[model]
+                seat.limits = replace(new, need=seat.need) if seat.is_going else new
+        for model in self._waiting.models():
+            if model not in policy.models:
+                self._refuse_waiting(model, Refusal.UNKNOWN_MODEL)
+        for model in self._waiting.wished():
+            if model not in policy.models:
+                self._waiting.drop_wish(model)
         self._decide(now)
+
+    def remember_loads(self, seconds: Mapping[str, float]) -> None:
+        """How long models took to load in earlier times."""
+        self._history.loads.start_with(seconds)
 
     def close(self) -> None:
         """Refuse everything and end every load from now on; what is in flight may finish."""
         self._closed = True
-        self._wished.clear()
+        for model in self._waiting.wished():
+            self._waiting.drop_wish(model)
         self._claims.clear()
-        for model in list(self._waiting):
+        self._displaced.clear()
+        self._returning.clear()
+        for model in self._waiting.models():
             self._refuse_waiting(model, Refusal.STOPPING)
         self._stop_unwanted()
 
@@ -199,10 +231,20 @@ class Scheduler:
         """When `on_tick` is due next; None when only an event can change anything."""
         deadlines = [seat.expires_at for seat in self._seats.values() if self._can_expire(seat)]
         for claim in self._claims:
-            for seat in claim.in_the_way:
-                if seat.phase is Phase.READY:
-                    deadlines += (self._patience_ends(claim), self._settled_at(seat))
+            if any(seat.phase is Phase.READY for seat in claim.in_the_way):
+                deadlines.append(self._patience_ends(claim))
+        if self._claims:
+            # Also those of models not in the way yet: settled, one may be the cheaper choice.
+            ready = (seat for seat in self._seats.values() if seat.phase is Phase.READY)
+            deadlines += (self._settled_at(seat) for seat in ready)
+        if self._waiting.priorities_differ:
+            targets = self._waiting.targets(self._seats, now)
+            deadlines += (target.since + self._policy.max_wait for target in targets)
         return min((at for at in deadlines if at > now), default=None)
+
+    def forecast(self, now: float) -> Forecast:
+        """What is likely to happen, for display and for clients who ask when to come back."""
+        return Forecast(self._policy, self._seats, self._waiting, self._history, self._claims, now)
 
     def in_flight(self, model: str) -> int:
         """Requests being served."""
@@ -211,11 +253,20 @@ class Scheduler:
 
     def queued(self, model: str) -> int:
         """Requests waiting."""
-        return len(self._waiting.get(model, ()))
+        return self._waiting.count(model)
+
+    def seats(self) -> list[Seat]:
+        """For display."""
+        return list(self._seats.values())
+
+    def held(self, model: str) -> Bytes:
+        """Memory that its engine counts for."""
+        seat = self._seats.get(model)
+        return seat.need if seat else {}
 
     def wants(self, model: str) -> bool:
         """Whether the model is loaded, being loaded, or waits to be."""
-        return model in self._seats or self._wanted(model)
+        return model in self._seats or self._waiting.wants(model)
 
     def loaded(self) -> tuple[str, ...]:
         """Models with an engine, whatever its phase."""
@@ -223,38 +274,68 @@ class Scheduler:
 
     def __repr__(self) -> str:
         seats = ", ".join(str(seat) for seat in self._seats.values())
-        queues = ", ".join(f"{model} {len(queue)}" for model, queue in self._waiting.items())
+        queues = ", ".join(f"{m} {self._waiting.count(m)}" for m in self._waiting.models())
         return f"<Scheduler loaded: {seats or 'none'} | waiting: {queues or 'none'}>"
 
     # ---- Deciding ------------------------------------------------------------------------
 
     def _decide(self, now: float) -> None:
         self._stop_unwanted()
-        self._start_free()
+        self._bring_back(now)
+        self._start_free(now)
         self._hold_back(now)
-        self._grant_waiting()
+        self._grant_waiting(now)
         self._make_room(now)
         self._stop_expired(now)
 
     def _stop_unwanted(self) -> None:
         for seat in self._seats.values():  # 1
-            unwanted = seat.phase is Phase.STARTING and not self._wanted(seat.model)
+            unwanted = seat.phase is Phase.STARTING and not self._waiting.wants(seat.model)
             if unwanted or (seat.leaving and seat.in_flight == 0):
                 self._stop(seat)
 
-    def _start_free(self) -> None:
+    def _bring_back(self, now: float) -> None:
+        self._displaced -= self._seats.keys()
+        if self._displaced and not self._waiting:
+            room = Room(self._policy, self._seats, self._history, now)
+            fits = (model for model in sorted(self._displaced) if room.in_the_way(model) == [])
+            if (model := next(fits, None)) is not None:
+                self._returning.add(model)
+                self._wish(model, now)
+
+    def _start_free(self, now: float) -> None:
+        # With each start somebody had their turn, so whose is next is asked anew.
+        while self._start_next(now):
+            pass
+        self._announced &= {claim.model for claim in self._claims}
+
+    def _start_next(self, now: float) -> bool:
+        """Start the first model that can be; False when all the others wait."""
         self._claims = []
-        older: set[Group] = set()
-        for model, since in self._targets():  # 2
-            group = self._policy.groups.group(model)
-            if any(exclude_each_other(group, other) for other in older):
-                older.add(group)  # a
-            elif in_the_way := self._in_the_way(model):
-                older.add(group)
-                self._claims.append(Claim(since, in_the_way))
+        if not self._waiting:
+            return False
+        earlier: set[Group] = set()
+        room = Room(self._policy, self._seats, self._history, now)
+        for target in self._waiting.targets(self._seats, now):  # 2
+            group = self._policy.groups.group(target.model)
+            shares = not any(exclude_each_other(group, other) for other in earlier)
+            in_the_way = room.in_the_way(target.model) if shares else None
+            if in_the_way is None:
+                earlier.add(group)  # a
+            elif in_the_way:
+                earlier.add(group)
+                room.promise(target.model, in_the_way)
+                self._claims.append(Claim(target.model, target.since, in_the_way))
             else:
-                self._seats[model] = Seat(model, self._policy.models[model])  # b
-                self._effects.start(model)
+                self._start(target, now)  # b
+                return True
+        return False
+
+    def _start(self, target: Target, now: float) -> None:
+        limits = self._policy.models[target.model]
+        self._seats[target.model] = Seat(target.model, limits, started_at=now, owed=target.owed)
+        self._waiting.loading(target)
+        self._effects.start(target.model)
 
     def _hold_back(self, now: float) -> None:
         for seat in self._seats.values():
@@ -265,21 +346,24 @@ class Scheduler:
                     if seat.yields_to is None and self._is_settled(seat, now):
                         seat.yields_to = claim.since  # 2c
 
-    def _grant_waiting(self) -> None:
-        for model in list(self._waiting):  # 3
+    def _grant_waiting(self, now: float) -> None:
+        for model in self._waiting.models():  # 3
             seat = self._seats.get(model)
-            queue = self._waiting[model]
-            while seat is not None and queue and seat.accepts(queue[0]):
-                self._seat(queue.popleft(), seat)
-            if not queue:
-                del self._waiting[model]
+            while seat is not None and (ticket := self._waiting.take(model, seat.accepts, now)):
+                self._seat(ticket, seat, now)
 
     def _make_room(self, now: float) -> None:
         for claim in self._claims:
             for seat in claim.in_the_way:
                 # Whoever may still get in was granted before, so an idle one has served its turn.
                 if seat.in_flight == 0 and self._is_settled(seat, now):
+                    if seat.limits.pinned:
+                        self._displaced.add(seat.model)
                     self._stop(seat)  # 4
+            ending = all(seat.phase is Phase.STOPPING for seat in claim.in_the_way)
+            if ending and claim.model not in self._announced:
+                self._announced.add(claim.model)
+                self._effects.announce(claim.model)
 
     def _stop_expired(self, now: float) -> None:
         for seat in self._seats.values():  # 5
@@ -288,17 +372,20 @@ class Scheduler:
 
     # ---- Helpers -------------------------------------------------------------------------
 
-    def _targets(self) -> list[tuple[str, float]]:
-        """Models somebody wants that have no engine, with the time of the oldest wish."""
-        since = {model: at for model, at in self._wished.items() if model not in self._seats}
-        for model, queue in self._waiting.items():
-            if model not in self._seats:
-                since[model] = min(queue[0].arrived, since.get(model, queue[0].arrived))
-        return sorted(since.items(), key=lambda item: item[1])
-
-    def _in_the_way(self, model: str) -> list[Seat]:
-        leave = must_leave(model, self._seats, self._policy.groups)
-        return [self._seats[name] for name in leave]
+    def _queue(self, ticket: Ticket, now: float) -> None:
+        limits = self._policy.models.get(ticket.model)
+        if limits is None:
+            self._effects.refuse(ticket, Refusal.UNKNOWN_MODEL)
+            return
+        if self._waiting.count(ticket.model) >= limits.queue:
+            other = self._waiting.gives_way(ticket) if limits.queue else None
+            if other is None:
+                self._effects.refuse(ticket, Refusal.QUEUE_FULL)
+                return
+            self._waiting.remove(other)
+            self._effects.refuse(other, Refusal.QUEUE_FULL)
+        self._waiting.add(ticket)
+        self._decide(now)
 
     # Times are compared as the sums that `next_deadline` reports. Taking differences instead,
     # rounding can make a tick at a deadline find it not yet due, and no other tick would follow.
@@ -313,18 +400,15 @@ class Scheduler:
 
     def _wish(self, model: str, now: float) -> None:
         if not self._closed:
-            self._wished.setdefault(model, now)
-
-    def _wanted(self, model: str) -> bool:
-        return model in self._waiting or model in self._wished
+            self._waiting.wish(model, now)
 
     def _can_expire(self, seat: Seat) -> bool:
         return seat.phase is Phase.READY and seat.in_flight == 0 and seat.limits.ttl > 0
 
-    def _seat(self, ticket: Ticket, seat: Seat) -> None:
+    def _seat(self, ticket: Ticket, seat: Seat, now: float) -> None:
         # Counted only when the waiter took it: one that left never reports back, and the
         # model could then never be stopped.
-        ticket.seat = seat
+        ticket.seat, ticket.granted = seat, now
         if self._effects.grant(ticket):
             seat.in_flight += 1
         else:
@@ -336,5 +420,5 @@ class Scheduler:
             self._effects.stop(seat.model)
 
     def _refuse_waiting(self, model: str, why: Refusal) -> None:
-        for ticket in self._waiting.pop(model, ()):
+        for ticket in self._waiting.take_all(model):
             self._effects.refuse(ticket, why)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proxy_app.budget import Bytes
 from proxy_app.eviction import Groups
 
 
@@ -21,6 +22,8 @@ class Ticket:
     """Higher goes first; None the model's."""
     seat: Seat | None = None
     """Where it is served, once granted."""
+    granted: float = 0
+    """When it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,9 @@ class Limits:
     priority: int = 0
     """Its waiting requests go before those of models with a lower number."""
     pinned: bool = False
-    """It stays loaded."""
+    """It stays loaded, and comes back when it had to go."""
+    need: Bytes = field(default_factory=dict)
+    """Memory it takes, as planned or measured; nothing counts as nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Policy:
     """Seconds after which the oldest waiter stops newer requests for what is in its way."""
     min_residency: float = 0
     """Seconds a model stays loaded at least before it makes room for another."""
+    budget: Bytes = field(default_factory=dict)
+    """What all loaded models may take of each device; one that is not listed has no limit."""
 
 
 class Refusal(StrEnum):
@@ -77,17 +84,28 @@ class Seat:
     limits: Limits
     phase: Phase = Phase.STARTING
     in_flight: int = 0
+    started_at: float = 0
     ready_at: float = 0
     last_used: float = 0
     leaving: bool = False
     """It was told to go: no new requests, stopped when idle."""
     yields_to: float | None = None
-    """Arrival of a request that waited too long for its place: no later ones get in."""
+    """Arrival of a request that waited too long for its place: no later ones get in ..."""
+    owed: float = float("-inf")
+    """... except those that came no later than what it was loaded for."""
 
     def __str__(self) -> str:
         yields = self.phase is Phase.READY and self.yields_to is not None
         note = " leaving" if self.leaving else " yielding" if yields else ""
         return f"{self.model} {self.phase} {self.in_flight} in flight{note}"
+
+    @property
+    def need(self) -> Bytes:
+        return self.limits.need
+
+    @property
+    def is_going(self) -> bool:
+        return self.leaving or self.phase is Phase.STOPPING
 
     @property
     def expires_at(self) -> float:
@@ -100,7 +118,11 @@ class Seat:
             and self.in_flight < self.limits.concurrency
             # No later, rather than earlier: of two models whose oldest waiters came in the same
             # instant each would hold back the other's for ever.
-            and (self.yields_to is None or ticket.arrived <= self.yields_to)
+            and (
+                self.yields_to is None
+                or ticket.arrived <= self.yields_to
+                or ticket.arrived <= self.owed
+            )
         )
 
 
@@ -108,5 +130,6 @@ class Seat:
 class Claim:
     """A model that has to wait until others left."""
 
+    model: str
     since: float
     in_the_way: list[Seat]

@@ -28,10 +28,12 @@ from models_app import (
     hand_edits,
     hardware,
     live,
+    needs,
+    plans,
     scan_runs,
 )
 from models_app.models import EngineBuild, ServerSettings
-from proxy_app import config_progress, last_use, listing, logs, ui_events, worker
+from proxy_app import config_progress, last_use, listing, logs, queues, ui_events, worker
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
@@ -63,6 +65,9 @@ SWEEP_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 """How long requests in flight may go on when the server stops."""
 
+QUEUE_PAUSE_SECONDS = 0.25
+"""Who waits is told this long after it changed, and no more often."""
+
 STATUS_PAUSE_SECONDS = 0.02
 """Changes of models this close together are told as one."""
 
@@ -77,6 +82,7 @@ class Serving:
         self._tasks: list[asyncio.Task[None]] = []
         self._database = ThreadPoolExecutor(1, thread_name_prefix="configuration")
         self._status_due: asyncio.TimerHandle | None = None
+        self._queue_due: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self.runs_worker = True
         self.on_restart: Callable[[], None] | None = None
@@ -98,12 +104,19 @@ class Serving:
         self._guards = GuardPool()
         await self._guards.start()
         self._runner = Runner(
-            home, self._guards, ledger, self._models_changed, self._descend, self._remember_load
+            home,
+            self._guards,
+            ledger,
+            self._models_changed,
+            self._descend,
+            self._remember_load,
+            self._queue_changed,
         )
         self.gateway = Gateway(self._runner)
         server_log.listener = self._server_logged
         await self._in_database(_look_at_machine_and_say_so)
         await self._reload()
+        self._runner.remember_loads(await self._in_database(needs.load_seconds))
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
         if adopted or ended:
             logger.warning("Of an earlier server's engines %d go on, %d ended.", adopted, ended)
@@ -241,7 +254,7 @@ class Serving:
         """Serve what the database says now; the loaded models that restart for it."""
         lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
-        if lineup == self._runner.lineup:
+        if lineup == self._runner.configured:
             return ()
         logs.set_level(lineup.log_level)
         return self._runner.apply(lineup)
@@ -256,7 +269,11 @@ class Serving:
         return True
 
     async def _remember_load(self, engine: Engine, seconds: float) -> None:
-        await remember_load(engine, seconds, self._in_database)
+        record = await remember_load(engine, seconds, self._in_database)
+        if record is not None and self._runner is not None:
+            taken = needs.of_record(record, self._runner.lineup.devices)
+            if taken is not None:
+                self._runner.measured(engine, taken)
 
     async def _sweep(self) -> None:
         while True:
@@ -289,6 +306,7 @@ class Serving:
             ("logData", {"source": "upstream", "data": self.engine_log.text()}),
             ("modelStatus", self._statuses()),
             ("metrics", []),
+            ("queue", self._queues()),
         ]
 
     def _statuses(self) -> list[dict[str, Any]]:
@@ -297,6 +315,17 @@ class Serving:
     def _models_changed(self) -> None:
         if self._status_due is None and self._loop is not None:
             self._status_due = self._loop.call_later(STATUS_PAUSE_SECONDS, self._tell_statuses)
+
+    def _queues(self) -> dict[str, Any]:
+        return queues.summary(self._runner) if self._runner else queues.NOTHING
+
+    def _queue_changed(self) -> None:
+        if self._queue_due is None and self._loop is not None and self.hub.is_heard:
+            self._queue_due = self._loop.call_later(QUEUE_PAUSE_SECONDS, self._tell_queue)
+
+    def _tell_queue(self) -> None:
+        self._queue_due = None
+        self.hub.publish("queue", self._queues())
 
     def _tell_statuses(self) -> None:
         self._status_due = None
@@ -368,7 +397,16 @@ def _read_configuration() -> tuple[Lineup, KeyRing]:
     document = catalog.build()
     export.publish(document, version)
     row = ServerSettings.current()
-    rules = QueueRules(row.max_wait, row.min_residency, row.queue_length)
+    context = plans.PlanContext.load()
+    rules = QueueRules(
+        max_wait=row.max_wait,
+        min_residency=row.min_residency,
+        length=row.queue_length,
+        side_by_side=row.side_by_side,
+        memory_wait=row.memory_wait,
+        budget=needs.budget(context),
+        devices=needs.gpus(context),
+    )
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
     return line_up(document, rules, engines), ring
 

@@ -16,11 +16,15 @@ class FakeEffects:
 
     calls: list[str] = field(default_factory=list)
     granted: list[Ticket] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
     left: set[Ticket] = field(default_factory=set)
     """Whoever asked for these is gone, and the scheduler does not know."""
 
     def start(self, model: str) -> None:
         self.calls.append(f"start {model}")
+
+    def announce(self, model: str) -> None:
+        self.announced.append(model)
 
     def stop(self, model: str) -> None:
         self.calls.append(f"stop {model}")

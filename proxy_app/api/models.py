@@ -1,6 +1,8 @@
-"""REST: load and unload models."""
+"""REST: which models there are, and loading and unloading them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -10,7 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app.api.errors import ApiError
-from models_app.api.schema import answer, described
+from models_app.api.schema import DRY_RUN, answer, described
+from proxy_app import queues
+from proxy_app.api.shapes import LoadPlanAnswer, ModelRow, QueueAnswer
 from proxy_app.errors import GatewayError, api_body
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -32,8 +36,43 @@ class RunnerView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, GatewayError):
-            return Response(api_body(exc), status=exc.status)
+            headers = {name.decode(): value.decode() for name, value in exc.headers}
+            return Response(api_body(exc), status=exc.status, headers=headers)
         return super().handle_exception(exc)
+
+
+class Models(RunnerView):
+    """GET /api/models: every served model, its state, memory, queue and requests."""
+
+    @described(
+        "list_models",
+        "Every model: state, memory planned and measured, queue, requests in flight",
+        tag="models",
+        answers=answer("Models", models=ModelRow(many=True)),
+        errors=(503,),
+    )
+    def get(self, request: Request) -> Response:
+        async def look(runner: Runner) -> list[dict[str, Any]]:
+            return queues.models(runner)
+
+        return Response({"models": SERVING.call(look)})
+
+
+class Queue(RunnerView):
+    """GET /api/queue: who waits for which model, in turn, and for how long."""
+
+    @described(
+        "queue",
+        "Who waits for which model, in turn, and for how long",
+        tag="models",
+        answers=QueueAnswer(),
+        errors=(503,),
+    )
+    def get(self, request: Request) -> Response:
+        async def look(runner: Runner) -> dict[str, Any]:
+            return queues.queue(runner)
+
+        return Response(SERVING.call(look))
 
 
 class UnloadAll(RunnerView):
@@ -53,10 +92,38 @@ class UnloadAll(RunnerView):
 
 
 class LoadModel(RunnerView):
-    """POST /api/models/<id>/load: load a model and answer when it is ready."""
+    """POST /api/models/<id>/load: load a model and answer when it is ready.
 
-    @described("load_model", "Load a model", tag="models", answers=_STATE, errors=_FAILURES)
+    GET, or `dry_run`, only tells what that would do.
+    """
+
+    @described(
+        "plan_load",
+        "What loading a model would do: does it fit, who would go, how long does it take",
+        tag="models",
+        answers=LoadPlanAnswer(),
+        errors=(404, 503),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        model = SERVING.find(name).entry.model_id
+
+        async def look(runner: Runner) -> dict[str, Any]:
+            return queues.load_plan(runner, model)
+
+        return Response(SERVING.call(look))
+
+    @described(
+        "load_model",
+        "Load a model",
+        tag="models",
+        answers=_STATE,
+        errors=_FAILURES,
+        query=[DRY_RUN],
+        about="Answers when the model is ready. With `dry_run` it answers as GET does.",
+    )
     def post(self, request: Request, name: str) -> Response:
+        if truth(request, "dry_run"):
+            return self.get(request, name)
         model = SERVING.find(name).entry.model_id
 
         async def load(runner: Runner) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from models_app.document import ConfigDocument, GroupEntry, ModelEntry
+from models_app.document import ConfigDocument, GroupEntry, MemoryNeed, ModelEntry
 from proxy_app.errors import ModelNotFound
-from proxy_app.lineup import Lineup, QueueRules, line_up
+from proxy_app.eviction import must_leave
+from proxy_app.lineup import Lineup, QueueRules, line_up, with_measured
 
 
 def lineup(*entries: ModelEntry, **others: object) -> Lineup:
@@ -80,3 +81,26 @@ def test_a_model_may_have_a_queue_length_and_a_priority_of_its_own() -> None:
     line = lineup(engine("a", queue_length=2, priority=5), engine("b"))
     assert [line.policy.models[model].queue for model in "ab"] == [2, 7]
     assert [line.policy.models[model].priority for model in "ab"] == [5, 0]
+
+
+def needing(name: str, size: int, **more: object) -> ModelEntry:
+    return engine(name, memory=MemoryNeed({"CPU": size}), **more)
+
+
+def test_models_in_no_group_stay_side_by_side_once_their_memory_is_known() -> None:
+    models = {"a": needing("a", 5), "b": needing("b", 6), "c": engine("c")}
+    line = line_up(ConfigDocument(models=models), QueueRules(side_by_side=True))
+    assert must_leave("a", ["b"], line.policy.groups) == frozenset()
+    assert must_leave("a", ["c"], line.policy.groups) == {"c"}
+    assert must_leave("c", ["a"], line.policy.groups) == {"a"}
+    known = with_measured(line, {"c": {"CPU": 3}})
+    assert must_leave("c", ["a"], known.policy.groups) == frozenset()
+    assert known.policy.models["c"].need == {"CPU": 3}
+    assert known.policy.models["a"].need == {"CPU": 5}
+
+
+def test_a_pinned_model_leaves_its_group() -> None:
+    group = GroupEntry("g", members=("a", "b"))
+    line = lineup(engine("a", pinned=True), engine("b"), groups={"g": group})
+    assert must_leave("b", ["a"], line.policy.groups) == frozenset()
+    assert must_leave("a", ["b"], line.policy.groups) == frozenset()

@@ -7,20 +7,24 @@ only when the test says so.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from proxy_app.eviction import Group, Groups, must_leave
+from proxy_app.budget import lacking, total
+from proxy_app.eviction import PINNED, Group, Groups, must_leave
 from proxy_app.scheduler import Scheduler
 from proxy_app.seats import Limits, Policy, Refusal, Ticket
 
 MODELS = ("a", "b", "c", "d")
-MOVES = 100
+CALLERS = ("", "script", "person")
+MOVES = 250
 """Moves of one example."""
+EXAMPLES = 430
+"""Of them: more than 100,000 moves in all."""
 
 
 @dataclass(eq=False)
@@ -28,6 +32,7 @@ class FakeEngine:
     """One loaded model as the machine knows it."""
 
     model: str
+    need: Mapping[str, int] = field(default_factory=dict)
     ready: bool = False
     stopping: bool = False
     drains: bool = False
@@ -61,15 +66,35 @@ class Machine:
         assert model in self.policy.models
         assert model not in self.engines, "started twice"
         assert not must_leave(model, self.engines, self.policy.groups), "started beside a rival"
-        self.engines[model] = FakeEngine(model)
+        need = self.policy.models[model].need
+        short = lacking(need, total(self.engines.values()), self.policy.budget)
+        assert not short, "started beyond the memory budget, and not alone"
+        self.engines[model] = FakeEngine(model, need)
         self.orders += 1
+
+    def announce(self, model: str) -> None:
+        assert model not in self.engines
 
     def stop(self, model: str) -> None:
         engine = self.engines[model]
         assert not engine.stopping, "stopped twice"
         assert not engine.served or self.forced == model, "stopped while it served"
+        pinned = self.policy.models.get(model, Limits()).pinned
+        if pinned and engine.ready and not engine.drains and self.forced != model:
+            assert self._someone_cannot_do_without(), "a pinned model went without need"
         engine.stopping = True
         self.orders += 1
+
+    def _someone_cannot_do_without(self) -> bool:
+        """Whether someone who waits would never fit beside protected models and others' places."""
+        wanted = {ticket.model for ticket in self.waiting} | self.wished
+        places = {m: FakeEngine(m, self.policy.models[m].need) for m in wanted - set(self.engines)}
+        kept = [e for e in self.engines.values() if self.policy.groups.group(e.model).persistent]
+        return any(
+            lacking(place.need, total((*kept, *others)), self.policy.budget)
+            for model, place in places.items()
+            for others in [[other for name, other in places.items() if name != model]]
+        )
 
     def grant(self, ticket: Ticket) -> bool:
         self._answer(ticket)
@@ -95,7 +120,9 @@ class Machine:
 
     def request(self, pick: int) -> None:
         late = pick % 7 * 0.1 if pick > 40 else 0  # came while its body was still being read
-        ticket = Ticket(MODELS[pick % len(MODELS)], self.now - late)
+        caller = CALLERS[pick // len(MODELS) % len(CALLERS)]
+        priority = 3 if pick in (17, 18, 19) else None
+        ticket = Ticket(MODELS[pick % len(MODELS)], self.now - late, caller, priority)
         self.waiting.append(ticket)
         self.scheduler.on_request(ticket, self.now)
 
@@ -127,6 +154,20 @@ class Machine:
             if not engine.stopping:
                 self.wished.discard(engine.model)
             self.scheduler.on_ready(engine.model, self.now)
+
+    def adopt(self, pick: int) -> None:
+        model = MODELS[pick % len(MODELS)]
+        groups = self.policy.groups
+        free = model not in self.engines and model in self.policy.models and not self.closed
+        rivals = must_leave(model, self.engines, groups) or any(
+            must_leave(one, (model,), groups) for one in self.engines
+        )
+        free = free and not rivals
+        if free:
+            need = self.policy.models[model].need
+            self.engines[model] = FakeEngine(model, need, ready=True)
+            self.wished.discard(model)
+        assert self.scheduler.adopt(model, self.now) is free
 
     def ended(self, pick: int) -> None:
         self._end([engine for engine in self.engines.values() if engine.stopping], pick)
@@ -172,6 +213,8 @@ class Machine:
         self.wished = (self.wished | changed) & set(self.policy.models)
         for model, engine in self.engines.items():
             engine.drains |= model in changed or model not in self.policy.models
+            if not engine.drains and not engine.stopping:
+                engine.need = self.policy.models[model].need
         self.scheduler.configure(self.policy, self.now, changed)
 
     def close(self, pick: int) -> None:
@@ -214,7 +257,8 @@ class Machine:
             if engine and queue:
                 self._check_nobody_is_held_back_early(engine)
             if engine and not engine.ready and not engine.stopping:
-                assert queue or model in self.wished, "loaded for nobody"
+                comes_back = self.policy.models[model].pinned
+                assert queue or model in self.wished or comes_back, "loaded for nobody"
 
     def _check_nobody_is_held_back_early(self, engine: FakeEngine) -> None:
         """A ready model with a free place lets nobody wait unless another waited too long."""
@@ -264,24 +308,38 @@ def groupings(draw: st.DrawFn) -> Groups:
     return Groups(default=named[0], of_model=of_model)
 
 
+needs = st.fixed_dictionaries({"CPU": st.integers(0, 6), "GPU": st.integers(0, 6)})
 limits = st.builds(
     Limits,
     concurrency=st.integers(1, 3),
     queue=st.integers(0, 6),
     ttl=st.sampled_from((0, 0.7, 3.1)),
+    priority=st.sampled_from((0, 0, 5)),
+    need=st.just({}) | needs,
 )
-policies = st.builds(
-    Policy,
-    models=st.tuples(*(limits for _ in MODELS)).map(
-        lambda all_: dict(zip(MODELS, all_, strict=True))
-    ),
-    groups=groupings(),
-    max_wait=st.sampled_from((0.3, 0, 5.1)),
-    min_residency=st.sampled_from((0, 0.4, 2.3)),
-)
+budgets = st.fixed_dictionaries({}, optional={"CPU": st.integers(1, 12), "GPU": st.integers(1, 9)})
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    groups = draw(groupings())
+    pinned = draw(st.sets(st.sampled_from(MODELS), max_size=2))
+    models = {
+        model: replace(draw(limits), pinned=True, ttl=0) if model in pinned else draw(limits)
+        for model in MODELS
+    }
+    return Policy(
+        models=models,
+        groups=replace(groups, of_model={**groups.of_model, **dict.fromkeys(pinned, PINNED)}),
+        max_wait=draw(st.sampled_from((0.3, 0, 5.1))),
+        min_residency=draw(st.sampled_from((0, 0.4, 2.3))),
+        budget=draw(budgets),
+    )
+
+
 VERBS = (
     *("request", "ready", "done", "ended", "wait", "leave", "cancel", "crash", "ending"),
-    *("load", "unload", "force", "configure", "close"),
+    *("load", "unload", "force", "configure", "close", "adopt"),
 )
 
 
@@ -308,9 +366,9 @@ scripts = st.builds(
 )
 
 
-@settings(max_examples=3 * settings().max_examples, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    policies=st.lists(policies, min_size=1, max_size=3),
+    policies=st.lists(policies(), min_size=1, max_size=3),
     script=scripts,
     order=st.permutations(("ready", "ended", "done")),
 )
@@ -347,6 +405,9 @@ class Rivals:
     def start(self, model: str) -> None:
         self.loads += 1
         self._later(self.load, "ready", model)
+
+    def announce(self, model: str) -> None:
+        pass
 
     def stop(self, model: str) -> None:
         self._later(self.stopping, "ended", model)

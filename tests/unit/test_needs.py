@@ -1,0 +1,95 @@
+"""What models take of each device, as the scheduler counts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from django.utils import timezone
+
+from models_app import needs
+from models_app.devices import Device
+from models_app.hardware import free
+from models_app.machine import Gpu
+from models_app.models import GgufFile, LoadRecord, ModelFolder, ServedModel
+from models_app.tuning import choose
+from tests.unit.test_experience import CANDIDATE, GIB, MACHINE, measured, plan
+
+CARDS = (
+    Device("CUDA0", "NVIDIA A10", 12 * GIB, 12 * GIB),
+    Device("CUDA1", "NVIDIA A10", 12 * GIB, 12 * GIB),
+)
+
+
+def test_a_plan_tells_what_it_takes_of_each_device() -> None:
+    wanted = plan()
+    need = needs.of_plan(wanted)
+    assert need.planned == {
+        "CPU": wanted.memory.cpu.total,
+        "CUDA0": wanted.memory.gpus[0].total,
+    }
+    assert need.mapped == wanted.memory.cpu.weights
+    assert need.devices == need.planned
+
+
+def test_what_was_measured_counts_more_than_what_was_planned() -> None:
+    wanted = plan()
+    need = needs.of_plan(replace(wanted, measured=measured(wanted, 3 * GIB)))
+    assert need.devices["CUDA0"] == 3 * GIB
+    assert need.devices["CPU"] == wanted.memory.cpu.total
+
+
+def test_what_could_not_be_measured_counts_as_planned() -> None:
+    wanted = plan()
+    need = needs.of_plan(replace(wanted, measured=measured(wanted, None)))
+    assert need.devices["CUDA0"] == wanted.memory.gpus[0].total
+
+
+def test_memory_that_a_gpu_shares_with_the_processor_is_ram() -> None:
+    assert MACHINE.devices is not None
+    seen = replace(MACHINE.devices[0], name="Vulkan0", description="Radeon Graphics (iGPU)")
+    gpu = Gpu("Radeon Graphics", "amd", 12 * GIB, integrated=True)
+    wanted = choose(CANDIDATE, replace(MACHINE, devices=(seen,), gpus=(gpu,)))
+    assert wanted.devices[0].shared
+    assert needs.of_plan(wanted).planned == {"CPU": wanted.memory.total}
+
+
+def record(*devices: tuple[str, int | None, int | None], total: int | None = 1) -> LoadRecord:
+    rows = [{"device": name, "predicted": p, "measured": m} for name, p, m in devices]
+    return LoadRecord(devices=rows, measured=total)
+
+
+def test_a_load_is_counted_under_the_engines_names() -> None:
+    """Of a command set by hand only the driver's names are known."""
+    found = needs.of_record(record(("CPU", None, 5), ("A10", None, 7)), CARDS)
+    assert found == {"CPU": 5, "CUDA0": 7}
+    found = needs.of_record(record(("CPU", 4, 5), ("CUDA1", 6, None)), CARDS)
+    assert found == {"CPU": 5, "CUDA1": 6}
+
+
+def test_a_load_that_could_not_be_read_tells_nothing() -> None:
+    assert needs.of_record(record(total=None), CARDS) is None
+
+
+@pytest.mark.django_db
+def test_the_middle_of_the_newest_loads_is_a_models_load_time() -> None:
+    folder = ModelFolder.objects.create(path="/models")
+    file = GgufFile.objects.create(
+        folder=folder, path="/models/m.gguf", size=1, mtime_ns=1, last_seen_at=timezone.now()
+    )
+    ServedModel.objects.create(model_id="m", file=file)
+    ServedModel.objects.create(model_id="never", cmd="x")
+    for seconds in (99, 99, 2, 3, 40, 4, 5):
+        LoadRecord.objects.create(file=file, build_size=1, build_mtime_ns=1, load_seconds=seconds)
+    assert needs.load_seconds() == {"m": 4}
+
+
+def test_free_memory_goes_by_the_engines_names() -> None:
+    gpus = [Gpu("NVIDIA A10", "nvidia", 12, 5), Gpu("NVIDIA A10", "nvidia", 12, 7)]
+    assert free.match(CARDS, gpus) == {"CUDA0": 5, "CUDA1": 7}
+    assert free.match(CARDS, [Gpu("Other", "amd", 12, 5)]) == {}
+    assert free.match(CARDS, [Gpu("NVIDIA A10", "nvidia", 12, None)]) == {}
+
+
+def test_free_ram_can_always_be_read() -> None:
+    assert free.read()["CPU"] > 0
