@@ -68,6 +68,13 @@ class Forecast:
             for number, ticket in enumerate(self.waiting.in_order(model, self.now))
         ]
 
+    def answer_seconds(self, model: str) -> float | None:
+        """How long the model's answers take, lately."""
+        seat = self.seats.get(model)
+        if seat is not None and seat.answers:
+            return seat.answering / seat.answers
+        return self.history.answers.of(model)
+
     def next_in_line(self, model: str) -> float | None:
         """How long a request that came now would wait."""
         seat = self.seats.get(model)
@@ -136,10 +143,10 @@ class Forecast:
         """Until those in its way are gone, and those before it had their turn."""
         total = 0.0
         for other in self._behind(model):
-            load, answer = self.history.loads.of(other), self.history.answers.of(other)
+            load, answer = self.history.loads.of(other), self.answer_seconds(other)
             total += (load or 0.0) + (answer or 0.0)
         for seat in self._room(()).in_the_way(model) or ():
-            answer = self.history.answers.of(seat.model)
+            answer = self.answer_seconds(seat.model)
             if seat.in_flight and answer is None:
                 return None
             total = max(total, (answer or 0.0) if seat.in_flight else 0.0)
@@ -147,7 +154,7 @@ class Forecast:
 
     def _served_in(self, model: str, before: int, ready: float | None) -> float | None:
         """With so many requests before it."""
-        limits, answer = self.policy.models.get(model), self.history.answers.of(model)
+        limits, answer = self.policy.models.get(model), self.answer_seconds(model)
         if limits is None or ready is None:
             return None
         seat = self.seats.get(model)

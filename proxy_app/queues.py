@@ -96,7 +96,7 @@ def _queue_of(status: ModelStatus, runner: Runner, forecast: Forecast) -> dict[s
         "queueLength": limits.queue,
         "priority": limits.priority,
         "loadSeconds": _rounded(forecast.history.loads.of(status.model)),
-        "answerSeconds": _rounded(forecast.history.answers.of(status.model)),
+        "answerSeconds": _rounded(forecast.answer_seconds(status.model)),
         "readyInSeconds": _rounded(forecast.ready_in(status.model)),
         "expectedWaitSeconds": _rounded(forecast.next_in_line(status.model)),
         "requests": [_place(place) for place in forecast.queue(status.model)],

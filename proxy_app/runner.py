@@ -156,7 +156,8 @@ class Runner:
         Raises QueueFull, ModelFailedToStart, ServerStopping or ModelNotFound.
         """
         while True:
-            self._refuse_while_backing_off(model)
+            if model not in self._engines:
+                self._refuse_while_backing_off(model)
             ticket = Ticket(model, time.monotonic(), caller, priority)
             self._arriving, self._refused = ticket, None
             self._scheduler.on_request(ticket, ticket.arrived)
@@ -174,7 +175,7 @@ class Runner:
     def _refuse_while_backing_off(self, model: str) -> None:
         now = time.monotonic()
         remaining = self._backoff.remaining(model, now)
-        if remaining > 0 and model not in self._engines:
+        if remaining > 0:
             reason = self._problems.get(model, "its engine ended")
             raise ModelBackingOff(model, reason, self._backoff.failures(model), remaining)
 

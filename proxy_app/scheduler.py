@@ -102,8 +102,10 @@ class Scheduler:
             return
         seat.in_flight -= 1
         seat.last_used = now
-        self._history.answers.add(ticket.model, now - ticket.granted)
-        if self._waiting or seat.leaving or self._displaced:
+        seat.answers += 1
+        seat.answering += now - ticket.granted
+        waiting = self._waiting
+        if waiting.queues or waiting.wishes or seat.leaving or self._displaced:
             self._decide(now)
 
     def on_ready(self, model: str, now: float) -> None:
@@ -147,6 +149,8 @@ class Scheduler:
         With `failed`, one that never came up is not tried again for those who wait now.
         """
         seat = self._seats.pop(model, None)
+        if seat is not None and seat.answers:
+            self._history.answers.add(model, seat.answering / seat.answers)
         if model in self._returning:
             # It gave way; there may be no room for it now.
             self._returning.discard(model)

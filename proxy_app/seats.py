@@ -87,6 +87,10 @@ class Seat:
     started_at: float = 0
     ready_at: float = 0
     last_used: float = 0
+    answers: int = 0
+    """Requests that ended."""
+    answering: float = 0
+    """Seconds that all of them took together."""
     leaving: bool = False
     """It was told to go: no new requests, stopped when idle."""
     yields_to: float | None = None

@@ -125,8 +125,8 @@ class Waiting:
     patience: float = 20
     """Seconds after which a low priority counts as much as the highest."""
     limits: Mapping[str, Limits] = field(default_factory=dict)
-    _queues: dict[str, Queue] = field(default_factory=dict)
-    _wishes: dict[str, float] = field(default_factory=dict)
+    queues: dict[str, Queue] = field(default_factory=dict)
+    wishes: dict[str, float] = field(default_factory=dict)
     _loads: Turns = field(default_factory=Turns)
     _of_caller: dict[str, int] = field(default_factory=dict)
     priorities_differ: bool = False
@@ -135,13 +135,13 @@ class Waiting:
     # ---- Requests ------------------------------------------------------------------------
 
     def add(self, ticket: Ticket) -> None:
-        self._queues.setdefault(ticket.model, Queue()).add(ticket)
+        self.queues.setdefault(ticket.model, Queue()).add(ticket)
         self._of_caller[ticket.caller] = self._of_caller.get(ticket.caller, 0) + 1
         self._loads.arrive(ticket.caller)
 
     def remove(self, ticket: Ticket) -> bool:
         """Forget a request. False when it does not wait here."""
-        queue = self._queues.get(ticket.model)
+        queue = self.queues.get(ticket.model)
         if queue is None or not queue.remove(ticket):
             return False
         self._removed(ticket)
@@ -149,7 +149,7 @@ class Waiting:
 
     def take(self, model: str, accepts: Callable[[Ticket], bool], now: float) -> Ticket | None:
         """The next request for the model among those that are acceptable; it waits no longer."""
-        queue = self._queues.get(model)
+        queue = self.queues.get(model)
         if queue is None:
             return None
         heads = [ticket for ticket in queue.heads() if accepts(ticket)]
@@ -164,21 +164,21 @@ class Waiting:
 
     def take_all(self, model: str) -> list[Ticket]:
         """Every request for the model, oldest first; none waits any longer."""
-        tickets = sorted(self._queues.get(model, ()), key=lambda ticket: ticket.arrived)
+        tickets = sorted(self.queues.get(model, ()), key=lambda ticket: ticket.arrived)
         for ticket in tickets:
             self.remove(ticket)
         return tickets
 
     def gives_way(self, ticket: Ticket) -> Ticket | None:
         """Whose place in a full queue a newcomer gets: somebody's who has more than a share."""
-        queue = self._queues[ticket.model]
+        queue = self.queues[ticket.model]
         other = queue.newest_of_the_greediest()
         more = queue.waiting_of(other.caller) > queue.waiting_of(ticket.caller) + 1
         return other if more else None
 
     def _removed(self, ticket: Ticket) -> None:
-        if not self._queues[ticket.model]:
-            del self._queues[ticket.model]
+        if not self.queues[ticket.model]:
+            del self.queues[ticket.model]
         self._of_caller[ticket.caller] -= 1
         if not self._of_caller[ticket.caller]:
             del self._of_caller[ticket.caller]
@@ -187,33 +187,33 @@ class Waiting:
     # ---- Wishes --------------------------------------------------------------------------
 
     def wish(self, model: str, now: float) -> None:
-        self._wishes.setdefault(model, now)
+        self.wishes.setdefault(model, now)
 
     def drop_wish(self, model: str) -> None:
-        self._wishes.pop(model, None)
+        self.wishes.pop(model, None)
 
     # ---- What can be seen ----------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        return bool(self._queues or self._wishes)
+        return bool(self.queues or self.wishes)
 
     def wants(self, model: str) -> bool:
-        return model in self._queues or model in self._wishes
+        return model in self.queues or model in self.wishes
 
     def count(self, model: str) -> int:
-        queue = self._queues.get(model)
+        queue = self.queues.get(model)
         return len(queue) if queue else 0
 
     def models(self) -> list[str]:
         """Those that requests wait for."""
-        return list(self._queues)
+        return list(self.queues)
 
     def wished(self) -> list[str]:
-        return list(self._wishes)
+        return list(self.wishes)
 
     def in_order(self, model: str, now: float) -> list[Ticket]:
         """The requests for a model as they would be served, were nothing to change."""
-        copy = self._queues[model].copy() if model in self._queues else Queue()
+        copy = self.queues[model].copy() if model in self.queues else Queue()
         found = []
         while heads := copy.heads():
             highest = max(self._priority(ticket) for ticket in heads)
@@ -227,7 +227,7 @@ class Waiting:
     def targets(self, loaded: Mapping[str, object], now: float) -> list[Target]:
         """Models that are wanted and not loaded, the one whose turn it is first."""
         found = []
-        for model in dict.fromkeys((*self._wishes, *self._queues)):
+        for model in dict.fromkeys((*self.wishes, *self.queues)):
             if model not in loaded:
                 found.append(self._target(model))
         highest = max((priority for priority, _ in found), default=0)
@@ -248,18 +248,18 @@ class Waiting:
 
     def _target(self, model: str) -> tuple[int, Target]:
         """The model with the highest priority that anybody who waits for it has."""
-        heads = self._queues[model].heads() if model in self._queues else []
+        heads = self.queues[model].heads() if model in self.queues else []
         if not heads:
             own = self.limits[model].priority if model in self.limits else 0
-            at = self._wishes[model]
+            at = self.wishes[model]
             return own, Target(model, at, "", at)
         first = min(
             heads,
             key=lambda one: (-self._priority(one), self._loads.of(one.caller), one.arrived),
         )
         since = min(ticket.arrived for ticket in heads)
-        if model in self._wishes:
-            since = min(since, self._wishes[model])
+        if model in self.wishes:
+            since = min(since, self.wishes[model])
         return self._priority(first), Target(model, since, first.caller, first.arrived)
 
     def _priority(self, ticket: Ticket) -> int:
