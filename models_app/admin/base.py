@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from django.contrib import messages
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -14,8 +15,9 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
-from models_app import causes
+from models_app import catalog, causes, changing
 from models_app.admin.typed import ModelAdmin
+from models_app.effects import Effect
 
 M = TypeVar("M", bound=Model)
 
@@ -68,12 +70,21 @@ class RegistryAdmin(ModelAdmin[M]):
 
     @contextmanager
     def _telling(self, request: HttpRequest, act: str) -> Iterator[None]:
-        """Have the revision of what changes inside say who did what here."""
+        """Have the revision of what changes inside say who did what here, and tell the effect."""
         if request.method != "POST":
             yield
             return
+        before = changing.begin(dry_run=True)
         with causes.told(f"admin: {self.opts.verbose_name}, {act}", str(request.user)):
             yield
+        effect = before.effect(catalog.build())
+        if effect.added or effect.removed or effect.changed:
+            self.message_user(request, f"{_what_restarts(effect)}{effect}", messages.INFO)
+
+
+def _what_restarts(effect: Effect) -> str:
+    """The loaded models that start anew, by name; "" when none does."""
+    return f"Restarting: {', '.join(effect.restarts)}. " if effect.restarts else ""
 
 
 class ReadOnlyAdmin(RegistryAdmin[M]):
