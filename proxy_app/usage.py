@@ -14,9 +14,10 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from proxy_app.counting import counts_of
 from proxy_app.entries import Entry, entry_of
 from proxy_app.journal import read_from, segments
-from proxy_app.models import JournalMark, UsageDay, UsageHour, UsageRow
+from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def take_over(entries: Sequence[Entry], segment: str, start: int, end: int) -> b
                 key = (begins(entry.at), entry.model, entry.key_id, entry.person_id)
                 sums[key].add(entry)
             _add_sums(model, sums)
+        _add_counts(counts_of(entries))
     return True
 
 
@@ -159,17 +161,29 @@ def _insert_rows(entries: Sequence[Entry]) -> None:
 
 
 def _add_sums(model: type[Model], sums: Mapping[_Key, _Sum]) -> None:
+    # In one order everywhere, so that two writers cannot wait for each other.
+    rows = [(_adapted(key[0]), *key[1:], *astuple(sums[key])) for key in sorted(sums)]
+    _add(model, ("start", "model", "key_id", "person_id"), _SUMMED, rows)
+
+
+def _add_counts(counts: Mapping[tuple[str, str, str], tuple[int, float]]) -> None:
+    rows = [(*key, *counts[key]) for key in sorted(counts)]
+    _add(UsageCount, ("model", "name", "label"), ("count", "total"), rows)
+
+
+def _add(
+    model: type[Model], keys: Sequence[str], added: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Add to the row with these keys, or begin it."""
     table = model._meta.db_table
-    keys = ("start", "model", "key_id", "person_id")
-    columns = (*keys, *_SUMMED)
+    columns = (*keys, *added)
     marks = ", ".join(["%s"] * len(columns))
-    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _SUMMED)
+    more = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in added)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "
-            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {added}",
-            # In one order everywhere, so that two writers cannot wait for each other.
-            [(_adapted(key[0]), *key[1:], *astuple(sums[key])) for key in sorted(sums)],
+            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {more}",
+            rows,
         )
 
 

@@ -25,6 +25,7 @@ class SettingsForm(ModelForm[ServerSettings]):
             "ram_gb": "RAM",
             "enable_jinja": "Use Jinja templates",
             "download_dir": "Download folder",
+            "usage_days": "Keep requests for",
             "health_check_timeout": "Load timeout",
             "max_wait": "Longest wait",
             "adopt_wait": "Outlive the server",
@@ -146,7 +147,7 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
                 )
             },
         ),
-        ("Files", {"fields": ("download_dir",)}),
+        ("Files and usage", {"fields": ("download_dir", "usage_days")}),
         ("Revisions", {"fields": ("revisions_kept", "revisions_megabytes")}),
     )
 

@@ -110,6 +110,13 @@ class ServerSettings(models.Model):
         help_text="Seconds a load waits at most for memory that an unloaded model gives back.",
     )
 
+    # Usage
+    usage_days = models.PositiveIntegerField(
+        default=90,
+        validators=[MaxValueValidator(3650)],
+        help_text="Days for which single requests are kept; daily sums stay. 0: nothing is kept.",
+    )
+
     # Clients
     require_api_key = models.BooleanField(
         default=False, help_text="Clients must bring a key; /health, /ui/ and /admin/ need none."

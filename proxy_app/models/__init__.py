@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from proxy_app.models.usage import JournalMark, UsageDay, UsageHour, UsageRow
+from proxy_app.models.usage import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 
-__all__ = ["JournalMark", "UsageDay", "UsageHour", "UsageRow"]
+__all__ = ["JournalMark", "UsageCount", "UsageDay", "UsageHour", "UsageRow"]

@@ -119,3 +119,26 @@ class JournalMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.segment} to {self.offset}"
+
+
+class UsageCount(models.Model):
+    """How many requests of a model fell into one class: a status, or a range of seconds.
+
+    They only ever grow, so that a monitoring system can tell rates from them, also over restarts.
+    """
+
+    model = models.CharField(max_length=255)
+    name = models.CharField(max_length=32, help_text="What was counted or measured.")
+    label = models.CharField(
+        max_length=16, help_text="The status, or the upper end of the range in seconds."
+    )
+    count = models.BigIntegerField(default=0)
+    total = models.FloatField(default=0, help_text="Seconds of all of them together.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("model", "name", "label"), name="one_count_a_class"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.name} {self.label}: {self.count}"

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from proxy_app import usage
 from proxy_app.journal import Journal, segments
-from proxy_app.models import JournalMark, UsageDay, UsageHour, UsageRow
+from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 from tests.unit.test_records import line
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +95,13 @@ def test_old_rows_go_and_daily_sums_stay(tmp_path: Path) -> None:
     assert usage.forget(rows_days=30, hours_days=365) == 2
     assert (UsageRow.objects.count(), UsageHour.objects.count()) == (1, 2)
     assert UsageDay.objects.count() == 3
+
+
+def test_counts_grow_with_each_bunch(tmp_path: Path) -> None:
+    writer = Journal(tmp_path)
+    for _ in range(2):
+        writer.append([line(), line(status=500)])
+        usage.drain(tmp_path)
+    assert UsageCount.objects.get(name="status", label="200").count == 2
+    request = UsageCount.objects.get(name="request", label="5")
+    assert (request.count, request.total) == (4, 12.0)

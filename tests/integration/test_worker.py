@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from proxy_app.journal import Journal
 from proxy_app.worker import command
 from tests.ggufs import write_reciter
 from tests.server import ROOT, clean_environment, wait_until
+from tests.unit.test_records import line
 
 STOP_LIMIT_SECONDS = 30
 SETUP = "import django; django.setup(); from models_app import folders, scan_runs; "
@@ -144,3 +147,26 @@ def test_a_scan_whose_worker_was_killed_is_completed_by_the_next(
     assert run["attempts"] == 2
     assert "zebra" in home.do("from models_app.models import *; print(ServedModel.objects.get())")
     shutil.rmtree(models)
+
+
+def test_usage_is_taken_over_once_however_often_the_worker_is_killed(home: Home) -> None:
+    journal = Journal(home.path / "journal")
+    written = 0
+
+    def rows() -> int:
+        with closing(sqlite3.connect(home.path / "claracore.sqlite3")) as database:
+            count: int = database.execute("SELECT count(*) FROM proxy_app_usagerow").fetchone()[0]
+            return count
+
+    for _ in range(2):
+        with home.worker() as worker:
+            before = rows()
+            for _ in range(20):
+                journal.append([line(at=time.time()) for _ in range(500)])
+                written += 500
+            wait_until(lambda before=before: rows() > before, "the first rows")
+            worker.kill()
+            worker.wait()
+    with home.worker():
+        wait_until(lambda: rows() >= written, "all rows", lambda: home.log.read_text())
+    assert rows() == written

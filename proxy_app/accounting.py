@@ -1,0 +1,105 @@
+"""What becomes of ended requests in the serving process: journal, events, the newest ones.
+
+Everything happens in the event loop and in bunches; what costs more than a copy is left to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Final
+
+from proxy_app.engine_time import EngineTime
+from proxy_app.entries import entry_of, metric_of
+from proxy_app.events import EventHub
+from proxy_app.journal import Journal
+from proxy_app.records import Line, Record, Records, line_of
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 0.02
+"""How long an ended request may be in memory only; a server that is killed loses no more."""
+
+NEWEST_KEPT: Final = 1000
+
+
+class Accounting:
+    """Keeps the requests under way and writes down those that ended."""
+
+    def __init__(self, journal: Journal, hub: EventHub) -> None:
+        self._journal = journal
+        self._hub = hub
+        self._ended: list[Record] = []
+        self._flush: asyncio.TimerHandle | None = None
+        self._times: dict[str, EngineTime] = {}
+        self._newest: deque[Line] = deque(maxlen=NEWEST_KEPT)
+        self._lost = 0
+        self.kept = True
+        """Whether ended requests are written down."""
+        self.count = 0
+        """Requests that ended since the server started."""
+        self.records = Records(self._on_end)
+
+    def granted(self, record: Record, now: float, loading: float, gpus: int) -> None:
+        """A request was let through to its engine."""
+        record.granted = now
+        record.loading = loading
+        record.gpus = gpus
+        time = self._times.get(record.model)
+        if time is None:
+            time = self._times[record.model] = EngineTime()
+        record.engine_mark = time.begin(now)
+
+    def flush(self) -> None:
+        """Write down what ended."""
+        self._flush = None
+        ended, self._ended = self._ended, []
+        lines = [line_of(record) for record in ended]
+        self._newest.extend(lines)
+        if self.kept:
+            self._write(lines)
+        if self._hub.is_heard and (metrics := metrics_of(lines)):
+            self._hub.publish("metrics", metrics)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The newest requests with figures, oldest first."""
+        return metrics_of(list(self._newest))
+
+    def close(self) -> None:
+        """Write down what is left."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self.flush()
+        self._journal.close()
+
+    def _on_end(self, record: Record) -> None:
+        self.count += 1
+        if record.engine_mark is not None and record.ended is not None:
+            time = self._times[record.model]
+            record.engine_seconds = time.end(record.engine_mark, record.ended)
+        self._ended.append(record)
+        if self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def _write(self, lines: list[Line]) -> None:
+        try:
+            self._journal.append(lines)
+        except OSError as error:
+            if not self._lost:
+                logger.error(
+                    "Usage cannot be written down: %s. Requests are served all the same.",
+                    error.strerror or error,
+                )
+            self._lost += len(lines)
+        else:
+            if self._lost:
+                logger.warning("Usage is written down again; %d requests are missing.", self._lost)
+                self._lost = 0
+
+
+def metrics_of(lines: list[Line]) -> list[dict[str, Any]]:
+    """The metrics of those lines that have figures."""
+    found = (metric_of(entry_of(line)) for line in lines)
+    return [metric for metric in found if metric is not None]

@@ -1,0 +1,85 @@
+"""Takes ended requests over from the journal, in the worker, whenever it has nothing better to do.
+
+Reading what engines said and writing rows costs several times what a request costs the gateway, so
+it happens in another process and behind everything else there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from celery import signals
+from django.conf import settings
+from django.db import close_old_connections
+
+from models_app.models import ServerSettings
+from proxy_app import usage
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 3600.0
+HOURS_KEPT_DAYS: Final = 400
+"""Days for which hourly sums are kept: a year and a month."""
+NICENESS: Final = 15
+
+
+def folder() -> Path:
+    """Where the journal lies."""
+    return Path(settings.CLARACORE_HOME) / "journal"
+
+
+class Drain(threading.Thread):
+    """Drains the journal again and again until it is told to stop."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(name="usage drain", daemon=True)
+        self._folder = place
+        self._over = threading.Event()
+        self._forget_at = time.monotonic()
+
+    def run(self) -> None:
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while not self._over.wait(PAUSE_SECONDS):
+            self._turn()
+
+    def stop(self) -> None:
+        """End after what is being done; the rest stays in the journal."""
+        self._over.set()
+        self.join(timeout=10)
+
+    def _turn(self) -> None:
+        close_old_connections()
+        try:
+            usage.drain(self._folder)
+            if time.monotonic() >= self._forget_at:
+                days = ServerSettings.current().usage_days
+                usage.forget(rows_days=days, hours_days=HOURS_KEPT_DAYS)
+                self._forget_at = time.monotonic() + FORGET_SECONDS
+        except Exception:
+            logger.exception("Usage could not be taken over; it waits in %s.", self._folder)
+            self._over.wait(10 * PAUSE_SECONDS)
+
+
+_drains: list[Drain] = []
+
+
+@signals.worker_ready.connect
+def start(**_: Any) -> None:
+    """Celery calls this when its worker is up."""
+    drain = Drain(folder())
+    drain.start()
+    _drains.append(drain)
+
+
+@signals.worker_shutting_down.connect
+def stop(**_: Any) -> None:
+    """Celery calls this when its worker is told to end."""
+    while _drains:
+        _drains.pop().stop()

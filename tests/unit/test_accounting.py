@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy_app.accounting import Accounting
+from proxy_app.events import EventHub
+from proxy_app.journal import Journal, read_from, segments
+from proxy_app.records import Line, Record
+
+FIGURES = b'{"usage":{"prompt_tokens":4,"completion_tokens":10}}'
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hub = EventHub()
+        self.accounting = Accounting(Journal(folder), self.hub)
+
+    def serve(self, model: str = "fox", *, answer: bytes = FIGURES, gpus: int = 0) -> Record:
+        records = self.accounting.records
+        record = records.begin("/v1/completions", model, model, "")
+        self.accounting.granted(record, record.arrived, 0.0, gpus)
+        record.answered(200, streamed=False)
+        record.piece(answer)
+        records.end(record)
+        return record
+
+    def written(self) -> list[Line]:
+        return [line for segment in segments(self.folder) for line in read_from(segment, 0)[0]]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "journal")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_ended_requests_are_written_down_by_themselves(desk: Desk) -> None:
+    for _ in range(3):
+        desk.serve()
+    await until(desk.written)
+    assert [line.model for line in desk.written()] == ["fox"] * 3
+
+
+async def test_nothing_is_written_down_when_usage_is_not_kept(desk: Desk) -> None:
+    desk.accounting.kept = False
+    desk.serve()
+    desk.accounting.close()
+    assert desk.written() == []
+    assert len(desk.accounting.metrics()) == 1
+
+
+async def test_closing_writes_down_what_is_left(desk: Desk) -> None:
+    desk.serve()
+    desk.accounting.close()
+    assert len(desk.written()) == 1
+
+
+async def test_listeners_are_told_of_a_bunch_at_once(desk: Desk) -> None:
+    with desk.hub.listen() as listener:
+        desk.serve()
+        desk.serve("sea")
+        data = (await listener.take()).decode()
+    envelope = json.loads(data.removeprefix("event:message\ndata:"))
+    assert envelope["type"] == "metrics"
+    assert [item["model"] for item in json.loads(envelope["data"])] == ["fox", "sea"]
+
+
+async def test_requests_that_shared_an_engine_shared_its_time(desk: Desk) -> None:
+    records = desk.accounting.records
+    both = [records.begin("/v1/completions", "fox", "fox", "") for _ in range(2)]
+    for record in both:
+        desk.accounting.granted(record, both[0].arrived, 0.0, 1)
+    await asyncio.sleep(0.05)
+    for record in both:
+        records.end(record)
+    first, second = both
+    assert first.ended is not None and second.ended is not None
+    busy = second.ended - first.arrived
+    assert first.engine_seconds + second.engine_seconds == pytest.approx(busy)
+
+
+async def test_a_full_disk_is_said_once_and_requests_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(lines: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", lambda self, lines: full(lines))
+        for _ in range(2):
+            desk.serve()
+            desk.accounting.flush()
+    desk.serve()
+    desk.accounting.close()
+    assert caplog.text.count("Usage cannot be written down") == 1
+    assert "2 requests are missing" in caplog.text
+    assert len(desk.written()) == 1
