@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from proxy_app.errors import MethodNotAllowed
+from proxy_app.forward import answer_refusal
 from proxy_app.incoming import ClientWatch, Receive, Scope, Send
 
 HEARTBEAT_SECONDS = 15.0
@@ -119,6 +121,11 @@ class EventStream:
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope.get("method", "GET")
+        if method != "GET":
+            error = MethodNotAllowed(method, scope["path"], "GET")
+            await answer_refusal(scope, receive, send, error)
+            return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         with ClientWatch(receive), self._hub.listen() as listener:
             state = b"".join(frame(kind, value) for kind, value in self._first())

@@ -70,6 +70,8 @@ class ScanAdmin(ReadOnlyAdmin[ScanRun]):
 
     @admin.display(description="folders")
     def where(self, run: ScanRun) -> SafeString | str:
+        if run.look_at:
+            return "only looked at: " + ", ".join(path for path, _ in run.look_at)
         folders = list(run.folders.all())
         return display.links(folders) if folders else "all that are enabled"
 
@@ -93,7 +95,12 @@ class ScanAdmin(ReadOnlyAdmin[ScanRun]):
 
     @admin.action(description="Scan the same folders again", permissions=["act"])
     def again(self, request: HttpRequest, queryset: QuerySet[ScanRun]) -> None:
-        wanted = [list(run.folders.all()) for run in queryset]
+        for run in queryset:
+            if run.look_at:
+                scan_runs.request_look(run.look_at)
+        wanted = [list(run.folders.all()) for run in queryset if not run.look_at]
+        if not wanted:
+            return
         everywhere = not all(wanted)
         ask_for_scan(self, request, [] if everywhere else {f for some in wanted for f in some})
 

@@ -89,3 +89,19 @@ async def test_a_listener_that_does_not_read_is_let_go_instead_of_filling_memory
             hub.publish("logData", {"source": "proxy", "data": "x" * (BACKLOG_BYTES // 4)})
         assert listener.ended
         assert len(await listener.take()) < 2 * BACKLOG_BYTES
+
+
+async def test_it_is_only_read() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read of a request that is refused")
+
+    scope = {"type": "http", "method": "POST", "path": "/api/events"}
+    await EventStream(EventHub(), list)(scope, receive, send)
+    assert sent[0]["status"] == 405
+    assert (b"allow", b"GET") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"]).keys() == {"error", "details", "code"}
