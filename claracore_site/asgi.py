@@ -16,12 +16,16 @@ from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from claracore_site.lifespan import Lifespan  # noqa: E402
+from downloads_app import news, queue  # noqa: E402
 from proxy_app import gateway  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.key_guard import KeyGuard  # noqa: E402
 from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
+
+SERVING.followers["download events"] = news.follow
+SERVING.sweeps.append(queue.sweep)
 
 
 async def gateway_app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -163,6 +164,42 @@ def redis_url(name: str) -> str:
     if value:
         _check_scheme(name, value, _REDIS)
     return value
+
+
+def web_url(name: str, default: str, *, also: str = "") -> str:
+    """An http:// or https:// address without a slash at its end.
+
+    `also` is another program's variable for the same, read when ours is not set.
+    """
+    value, named = _shared(name, also)
+    if not value:
+        return default
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ImproperlyConfigured(
+            f"{named} must be an address that begins with https:// or http://, not {value!r}."
+        )
+    return value.rstrip("/")
+
+
+def secret(name: str, *, also: str = "") -> str:
+    """A token of printable characters without blanks; empty when unset.
+
+    `also` is another program's variable for the same, read when ours is not set.
+    """
+    value, named = _shared(name, also)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        # The value is not repeated: it is a secret.
+        raise ImproperlyConfigured(f"{named} holds characters that no token has. Copy it again.")
+    return value
+
+
+def _shared(name: str, also: str) -> tuple[str, str]:
+    """A value, and the full name of the variable that gave it."""
+    value = text(name)
+    if value or not also:
+        return value, PREFIX + name
+    return os.environ.get(also, "").strip(), also
 
 
 def _check_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -21,6 +21,10 @@ CLARACORE_BACKEND = env.choice("BACKEND", "", CLARACORE_BACKENDS)
 CLARACORE_RAM_GIB = env.gibibytes("RAM")
 CLARACORE_VRAM_GIB = env.gibibytes("VRAM")
 CLARACORE_REDIS_URL = env.redis_url("REDIS_URL")
+CLARACORE_HF_ENDPOINT = env.web_url("HF_ENDPOINT", "https://huggingface.co", also="HF_ENDPOINT")
+CLARACORE_HF_TOKEN = env.secret("HF_TOKEN", also="HF_TOKEN")
+CLARACORE_DOWNLOAD_HOSTS = env.words("DOWNLOAD_HOSTS")
+CLARACORE_PRIVATE_HOSTS = env.words("PRIVATE_HOSTS")
 
 # ---- Django ----------------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", False)

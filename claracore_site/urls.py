@@ -28,6 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema", docs.as_json),
     path("api/schema.yaml", docs.as_yaml),
     path("api/docs", docs.page),
+    path("api/", include("downloads_app.api.urls")),
     path("api/", include("models_app.api.urls")),
     path("api/", include("proxy_app.api.urls")),
     re_path(r"^api(/|$)", not_found),

@@ -1,29 +1,23 @@
 """The life of a scan's row: asked for, claimed by one worker, reported on, ended, taken up again.
 
-The row decides who runs a scan. The broker only says that there is something to do: it may lose
-the message or bring it twice. A worker that dies leaves a row whose lease runs out, and `sweep`
-hands it to the next one.
+The row decides who runs a scan, by a lease (`leases.py`). A worker that dies leaves a row whose
+lease runs out, and `sweep` hands it to the next one.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from celery import current_app
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
 
 from models_app import causes
+from models_app.leases import LEASE, Leases, RunLost, hand_over, this_worker
 from models_app.looking import look
 from models_app.models import ModelFolder, ScanRun
 from models_app.scan import Progress, Report, scan
@@ -32,9 +26,7 @@ logger = logging.getLogger(__name__)
 
 Status = ScanRun.Status
 
-LEASE: Final = timedelta(seconds=30)
-"""How long a worker may be silent. Reading one header takes a second at the very worst, but a
-disk that has to wake up takes ten."""
+_LEASES: Final = Leases(ScanRun, running=Status.RUNNING)
 
 PATIENCE: Final = timedelta(seconds=30)
 """How long a queued scan may stay untouched while no other is running."""
@@ -50,10 +42,6 @@ KEPT: Final = 200
 TASK: Final = "models_app.tasks.scan"
 
 
-class RunLost(Exception):
-    """The run belongs to another worker by now, or was ended; this one must stop."""
-
-
 def request(folders: Collection[ModelFolder] | None = None) -> ScanRun:
     """Ask the workers for a scan of `folders`; None or none: of all that are enabled.
 
@@ -64,7 +52,7 @@ def request(folders: Collection[ModelFolder] | None = None) -> ScanRun:
         run = _waiting_twin(folders or ())
         if run is None:
             run = create(folders)
-            _hand_over(run)
+            hand_over(TASK, run.pk)
     return run
 
 
@@ -74,7 +62,7 @@ def request_look(folders: Collection[tuple[str, bool]]) -> ScanRun:
         run = create()
         run.look_at = [list(folder) for folder in folders]
         run.save(update_fields=["look_at"])
-        _hand_over(run)
+        hand_over(TASK, run.pk)
     return run
 
 
@@ -95,16 +83,10 @@ def claim(pk: int, owner: str, now: datetime | None = None) -> ScanRun | None:
     A queued run is free, and so is a running one whose owner has been silent for a lease.
     """
     now = now or timezone.now()
-    won = ScanRun.objects.filter(
+    free = ScanRun.objects.filter(
         Q(status=Status.QUEUED) | Q(status=Status.RUNNING, heartbeat_at__lt=now - LEASE), pk=pk
-    ).update(
-        status=Status.RUNNING,
-        owner=owner,
-        heartbeat_at=now,
-        started_at=now,
-        processed=0,
-        total=0,
     )
+    won = _LEASES.take(free, owner, now, started_at=now, processed=0, total=0)
     return ScanRun.objects.get(pk=pk) if won else None
 
 
@@ -139,7 +121,7 @@ def folders_of(run: ScanRun) -> list[ModelFolder]:
 
 def heartbeat(run: ScanRun, progress: Progress) -> None:
     """Report where the scan is and keep its lease. Raises `RunLost` when it is lost already."""
-    _write(
+    _LEASES.write(
         run,
         heartbeat_at=timezone.now(),
         step=progress.step,
@@ -154,7 +136,7 @@ def finish(
 ) -> None:
     """End the run well. Raises `RunLost` when it is another worker's by now."""
     files = sum(folder["files"] for folder in summary)
-    _write(
+    _LEASES.write(
         run,
         status=Status.COMPLETED,
         step="Completed",
@@ -182,8 +164,8 @@ def sweep(now: datetime | None = None) -> list[ScanRun]:
     is ended with the reason instead.
     """
     now = now or timezone.now()
-    silent = list(ScanRun.objects.filter(status=Status.RUNNING, heartbeat_at__lt=now - LEASE))
-    busy = ScanRun.objects.filter(status=Status.RUNNING, heartbeat_at__gte=now - LEASE).exists()
+    silent = _LEASES.abandoned(now)
+    busy = ScanRun.objects.filter(status=Status.RUNNING).count() > len(silent)
     # While a worker is busy with another scan, waiting is no sign of a lost message.
     ignored = (
         []
@@ -191,15 +173,6 @@ def sweep(now: datetime | None = None) -> list[ScanRun]:
         else list(ScanRun.objects.filter(status=Status.QUEUED, queued_at__lt=now - PATIENCE))
     )
     return [run for run in silent + ignored if _take_up(run, now)]
-
-
-def this_worker() -> str:
-    """A name to own one run under, new each time.
-
-    Two threads of one process must not share it: one that wakes up after its lease would go on
-    beside the other that took the run over.
-    """
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _take_up(run: ScanRun, now: datetime) -> bool:
@@ -215,7 +188,7 @@ def _take_up(run: ScanRun, now: datetime) -> bool:
             status=Status.QUEUED, owner="", queued_at=now, attempts=F("attempts") + 1
         )
         if won:
-            _hand_over(run)
+            hand_over(TASK, run.pk)
     return bool(won)
 
 
@@ -224,18 +197,6 @@ def _given_up(run: ScanRun) -> str:
         return "No worker took it. Is the Celery worker running?"
     where = f", the last time at {run.current}" if run.current else ""
     return f"The worker died {run.attempts} times during this scan{where}."
-
-
-def _hand_over(run: ScanRun) -> None:
-    transaction.on_commit(partial(_send, run.pk))
-
-
-def _send(pk: int) -> None:
-    try:
-        current_app.send_task(TASK, args=[pk])
-    except (BrokerError, OSError):
-        # The row is there, so the scan is not lost: the sweep sends it again.
-        logger.warning("Scan %s could not be handed to the workers yet.", pk, exc_info=True)
 
 
 def _waiting_twin(folders: Collection[ModelFolder]) -> ScanRun | None:
@@ -260,10 +221,3 @@ def _reporter(run: ScanRun, listener: Report | None) -> Callable[[Progress], Non
             listener(progress)
 
     return report
-
-
-def _write(run: ScanRun, **values: Any) -> None:
-    """Write to the run while it is still this owner's."""
-    mine = ScanRun.objects.filter(pk=run.pk, status=Status.RUNNING, owner=run.owner)
-    if not mine.update(**values):
-        raise RunLost

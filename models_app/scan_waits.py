@@ -8,8 +8,8 @@ from typing import Final
 
 from django.utils import timezone
 
+from models_app.leases import LEASE
 from models_app.models import ScanRun
-from models_app.scan_runs import LEASE
 
 Status = ScanRun.Status
 

@@ -81,17 +81,17 @@ class EventHub:
         self._listeners: set[Listener] = set()
         self._closed = False
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def publish(self, kind: str, value: Any) -> None:
         """Tell everybody. Called in the event loop."""
         if self._listeners:
             data = frame(kind, value)
             for listener in self._listeners:
                 listener.push(data)
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:

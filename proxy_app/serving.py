@@ -56,6 +56,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+InDatabase = Callable[[Callable[[], Any]], Awaitable[Any]]
+Follower = Callable[[InDatabase, Callable[[str, Any], None], Callable[[], bool]], Awaitable[None]]
+"""Turns what changes elsewhere into events: told how to use the database, how to publish, and how
+to know whether anybody listens. It runs until it is cancelled."""
+
 WATCH_SECONDS = 0.3
 """How often the database is asked whether the configuration changed."""
 
@@ -88,6 +93,10 @@ class Serving:
         self.on_restart: Callable[[], None] | None = None
         """Set by a server that can be run anew."""
         self._handing_over = False
+        self.followers: dict[str, Follower] = {}
+        """What other rooms add to the event stream, by name; set before `start`."""
+        self.sweeps: list[Callable[[], object]] = [scan_runs.sweep]
+        """What takes up the jobs of dead workers; each is called every few seconds."""
         self.hub = EventHub()
         self.keys = Keys()
         self.engine_log = LogHistory()
@@ -127,6 +136,8 @@ class Serving:
         self._keep(self._sweep(), "sweep")
         self._keep(ui_events.follow_scans(self._in_database), "scan events")
         self._keep(config_progress.follow(self._in_database, self.hub), "configuration progress")
+        for name, follower in self.followers.items():
+            self._keep(self._follow(follower), name)
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
 
@@ -278,13 +289,20 @@ class Serving:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            for sweep in self.sweeps:
+                try:
+                    await self._in_database(sweep)
+                except Exception:
+                    logger.exception("Jobs of dead workers could not be looked for.")
             try:
-                await self._in_database(scan_runs.sweep)
                 if used := self.keys.take_used():
                     await self._in_database(partial(note_use, used))
                 await self._save_last_uses()
             except Exception:
-                logger.exception("Jobs of dead workers could not be looked for.")
+                logger.exception("The use of keys could not be noted.")
+
+    async def _follow(self, follower: Follower) -> None:
+        await follower(self._in_database, self.hub.publish, lambda: self.hub.is_heard)
 
     async def _save_last_uses(self) -> None:
         assert self._runner is not None

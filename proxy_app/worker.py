@@ -14,6 +14,9 @@ from proxy_app.guards import GuardPool, LaunchFailed
 logger = logging.getLogger(__name__)
 
 QUEUES = ("scans", "downloads")
+THREADS = 10
+"""Two for scans beside the eight that downloads may take, so that neither waits for the other."""
+
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 STEADY_SECONDS = 60.0
@@ -29,7 +32,7 @@ def command() -> list[str]:
         "--app=claracore_site",
         "worker",
         "--pool=threads",
-        "--concurrency=2",
+        f"--concurrency={THREADS}",
         f"--queues={','.join(QUEUES)}",
         "--without-gossip",
         "--without-mingle",

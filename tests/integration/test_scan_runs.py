@@ -11,9 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from models_app import folders, scan_runs
+from models_app.leases import LEASE, RunLost, this_worker
 from models_app.models import ModelFolder, ScanRun, ServedModel
 from models_app.scan import Progress
-from models_app.scan_runs import LEASE, MAX_ATTEMPTS, PATIENCE, RunLost
+from models_app.scan_runs import MAX_ATTEMPTS, PATIENCE
 from models_app.tasks import scan as scan_task
 from tests.ggufs import write_reciter
 
@@ -266,7 +267,7 @@ def test_the_sweep_gives_up_after_so_many_attempts_and_says_why() -> None:
 
 
 def test_each_claim_has_an_owner_of_its_own() -> None:
-    assert scan_runs.this_worker() != scan_runs.this_worker()
+    assert this_worker() != this_worker()
 
 
 def test_only_the_newest_of_the_scans_that_are_over_are_kept() -> None:

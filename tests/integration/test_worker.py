@@ -22,7 +22,7 @@ from tests.server import ROOT, clean_environment, wait_until
 from tests.unit.test_records import line
 
 STOP_LIMIT_SECONDS = 30
-SETUP = "import django; django.setup(); from models_app import folders, scan_runs; "
+SETUP = "import django; django.setup(); from models_app import folders, leases, scan_runs; "
 ARRAY, STRING = 9, 8
 
 
@@ -139,7 +139,7 @@ def test_a_scan_whose_worker_was_killed_is_completed_by_the_next(
     for path in models.glob("slow*"):
         path.unlink()
     with home.worker():
-        later = "from django.utils import timezone; now = timezone.now() + 2 * scan_runs.LEASE; "
+        later = "from django.utils import timezone; now = timezone.now() + 2 * leases.LEASE; "
         # Nobody waits for the lease here: the sweep is told what time it is.
         assert home.do(later + "print(len(scan_runs.sweep(now)))") == "1"
         run = home.wait(completed, "the scan's end")

@@ -1,0 +1,113 @@
+"""Searching the hub, and looking at a repository with this machine in mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from downloads_app.api.downloads import of_trouble
+from downloads_app.sources import fit, huggingface, variants
+from downloads_app.sources.huggingface import RepoFile
+from downloads_app.trouble import Trouble
+from models_app.api.errors import ApiError
+
+MOST_FOUND = 100
+
+
+@api_view(["GET"])
+def search(request: Request) -> Response:
+    """Repositories with GGUF files that `q` finds, the most downloaded first."""
+    words = request.query_params.get("q", "").strip()
+    if not words:
+        raise ApiError("q is required: say what to look for.")
+    limit = request.query_params.get("limit", "30")
+    if not limit.isdecimal() or not 1 <= int(limit) <= MOST_FOUND:
+        raise ApiError(f"limit must be between 1 and {MOST_FOUND}.")
+    try:
+        found = huggingface.search(words[:200], int(limit))
+    except Trouble as trouble:
+        raise of_trouble(trouble) from trouble
+    return Response({"query": words, "models": [_summary(entry) for entry in found]})
+
+
+@api_view(["GET"])
+def browse(request: Request, repository: str) -> Response:
+    """A repository's quantizations with sizes, and whether each fits this machine.
+
+    `quantization` names the one whose own header is read; the others are estimated from it.
+    """
+    exact = request.query_params.get("quantization", "")
+    try:
+        found = huggingface.repository(repository)
+        sorted_files = variants.sort(found.files)
+        named = variants.pick(sorted_files.variants, exact) if exact else None
+        if exact and named is None:
+            raise ApiError(f"{repository} has no {exact}.", status=404, code="NOT_FOUND")
+        best = sorted_files.projectors[0] if sorted_files.projectors else None
+        facts, fits, problem = _fits(found, sorted_files, best, named.name if named else "")
+    except Trouble as trouble:
+        raise of_trouble(trouble) from trouble
+    return Response(
+        {
+            **_summary(found.info),
+            "id": found.name,
+            "revision": found.revision,
+            "architecture": facts.architecture if facts else "",
+            "kind": facts.kind.value if facts else "",
+            "trainedContext": facts.context_length if facts else None,
+            "problem": problem,
+            "quantizations": [
+                _variant(variant, fits.get(variant.name)) for variant in sorted_files.variants
+            ],
+            "projectors": [_file(file) for file in sorted_files.projectors],
+        }
+    )
+
+
+def _fits(
+    found: huggingface.Repository,
+    sorted_files: variants.Sorted,
+    projector: RepoFile | None,
+    exact: str,
+) -> tuple[Any, dict[str, fit.Fit], str]:
+    """A header that cannot be read, as of a gated model, hides no names and sizes."""
+    try:
+        facts, fits = fit.fits(found, sorted_files.variants, projector, exact)
+        return facts, fits, ""
+    except Trouble as trouble:
+        return None, {}, trouble.message
+
+
+def _summary(entry: Any) -> dict[str, Any]:
+    gated = entry.get("gated", False)
+    return {
+        "id": str(entry.get("id") or entry.get("modelId") or ""),
+        "author": str(entry.get("author") or ""),
+        "downloads": entry.get("downloads") or 0,
+        "likes": entry.get("likes") or 0,
+        "lastModified": entry.get("lastModified") or "",
+        "gated": bool(gated),
+        "private": bool(entry.get("private", False)),
+        "tags": [tag for tag in entry.get("tags") or [] if isinstance(tag, str)],
+    }
+
+
+def _variant(variant: variants.Variant, found: fit.Fit | None) -> dict[str, Any]:
+    return {
+        "quantization": variant.name,
+        "size": variant.size,
+        "parts": len(variant.files),
+        "missingParts": variant.missing,
+        "files": [_file(file) for file in variant.files],
+        "fits": found.fits if found else None,
+        "context": found.context if found else None,
+        "memoryBytes": found.total if found else None,
+        "estimated": found.estimated if found else None,
+    }
+
+
+def _file(file: RepoFile) -> dict[str, Any]:
+    return {"path": file.path, "size": file.size, "sha256": file.sha256}
