@@ -6,7 +6,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 import requests
 import urllib3
@@ -60,6 +60,7 @@ class Crew:
         self._condition = threading.Condition()
         self._members: set[threading.Thread] = set()
         self._speeds: dict[int, float] = {}
+        self._replies: dict[int, requests.Response] = {}
         self.received = 0
         """Bytes that came in, those of unfinished pieces included."""
         self.trouble: Trouble | None = None
@@ -85,6 +86,7 @@ class Crew:
                 tick()
         finally:
             self._quit.set()
+            self._wake()
             for member in list(self._members):
                 member.join()
         if self._stopped.is_set():
@@ -92,6 +94,15 @@ class Crew:
         trouble = self._first_trouble()
         if trouble is not None and not self._pieces.complete:
             raise trouble
+
+    def _wake(self) -> None:
+        """End the reads of connections on which nothing comes."""
+        with self._condition:
+            replies = list(self._replies.values())
+        for reply in replies:
+            # It may have ended by itself meanwhile.
+            with suppress(RuntimeError, ValueError, OSError, AttributeError):
+                reply.raw.shutdown()
 
     def _first_trouble(self) -> Trouble | None:
         with self._condition:
@@ -137,6 +148,7 @@ class Crew:
                 if run is not None:
                     self._pieces.give_back(run)
                 self._speeds.pop(threading.get_ident(), None)
+                self._replies.pop(threading.get_ident(), None)
                 self._members.discard(threading.current_thread())
                 self._condition.notify_all()
 
@@ -167,6 +179,10 @@ class Crew:
             headers["If-Range"] = self._remote.tag
         reply = ask(session, self._remote.url, self._token, headers)
         with reply:
+            with self._condition:
+                self._replies[threading.get_ident()] = reply
+            if self._must_stop():
+                raise Stopped
             self._check(reply, start)
             try:
                 self._receive(reply, run)

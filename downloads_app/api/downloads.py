@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -12,49 +13,60 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from downloads_app import control, info, orders, queue
-from downloads_app.api.fields import Fields
+from downloads_app.api import shapes
 from downloads_app.models import Download, DownloadSettings
 from downloads_app.sources import huggingface
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
+from models_app.api import bodies
 from models_app.api.errors import ApiError
+from models_app.api.schema import described
+
+Body = Mapping[str, Any]
 
 
+@described(
+    "start_download",
+    "Start a download",
+    tag="downloads",
+    takes=shapes.StartDownload,
+    answers=shapes.Started,
+    errors=(404, 502, 503),
+)
 @api_view(["POST"])
 def start(request: Request) -> Response:
     """Start a download: of one address, of several files of a repository, or of a quantization."""
-    fields = Fields(request)
-    files = fields.texts("files")
+    fields = bodies.read(request, shapes.StartDownload)
     try:
-        if fields.flag("isMultiPart") and files:
-            return _start_parts(fields, files)
-        if not fields.text("url") and fields.text("quantization"):
+        if fields.get("isMultiPart") and fields.get("files"):
+            return _start_parts(fields, fields["files"])
+        if not fields.get("url") and fields.get("quantization"):
             return _start_pick(fields)
         return _start_one(fields)
     except orders.BadOrder as error:
         raise ApiError(str(error)) from error
 
 
-def _start_one(fields: Fields) -> Response:
-    url = fields.text("url")
+def _start_one(fields: Body) -> Response:
+    url = fields.get("url", "").strip()
     if not url:
         raise ApiError(
             "URL is required", details="Or name a repository as modelId with a quantization."
         )
-    filename = fields.text("filename") or orders.name_of(url)
+    filename = fields.get("filename", "").strip() or orders.name_of(url)
     download = orders.place(_order(fields, [orders.Item(url, filename)]))
     return Response(
         {
             "downloadId": download.key,
             "status": "download started",
-            "modelId": fields.text("modelId"),
+            "modelId": fields.get("modelId", "").strip(),
             "filename": filename,
         }
     )
 
 
-def _start_parts(fields: Fields, files: list[str]) -> Response:
-    repository = fields.text("modelId")
+def _start_parts(fields: Body, files: list[str]) -> Response:
+    repository = fields.get("modelId", "").strip()
     try:
         items = [
             orders.Item(huggingface.file_url(repository, path), path.rpartition("/")[2])
@@ -62,7 +74,7 @@ def _start_parts(fields: Fields, files: list[str]) -> Response:
         ]
     except ValueError as error:
         raise ApiError(str(error)) from error
-    quantization = fields.text("quantization")
+    quantization = fields.get("quantization", "").strip()
     download = orders.place(_order(fields, items, repository, quantization))
     return Response(
         {
@@ -76,15 +88,15 @@ def _start_parts(fields: Fields, files: list[str]) -> Response:
     )
 
 
-def _start_pick(fields: Fields) -> Response:
+def _start_pick(fields: Body) -> Response:
     """A quantization of a repository, looked up on the hub with its projector."""
-    repository = fields.text("repository") or fields.text("modelId")
+    repository = fields.get("repository", "").strip() or fields.get("modelId", "").strip()
     try:
         wanted = order_for(
             repository,
-            fields.text("quantization"),
-            token=fields.text("hfApiKey"),
-            projector=fields.flag("includeProjector"),
+            fields.get("quantization", "").strip(),
+            token=fields.get("hfApiKey", "").strip(),
+            projector=fields.get("includeProjector", False),
         )
     except NothingFits as error:
         raise ApiError(str(error), status=404, code="NOT_FOUND") from error
@@ -106,7 +118,7 @@ def _start_pick(fields: Fields) -> Response:
 
 
 def _order(
-    fields: Fields,
+    fields: Body,
     items: Sequence[orders.Item],
     repository: str = "",
     quantization: str = "",
@@ -114,39 +126,68 @@ def _order(
 ) -> orders.Order:
     return orders.Order(
         items=items,
-        model_id=fields.text("modelId"),
-        folder=fields.text("destinationPath"),
+        model_id=fields.get("modelId", "").strip(),
+        folder=fields.get("destinationPath", "").strip(),
         subfolder=quantization if subfolder is None else subfolder,
         repository=repository,
         quantization=quantization,
-        token=fields.text("hfApiKey"),
-        reuse=fields.flag("reuse"),
-        rate_limit=fields.number("rateLimit") or 0,
+        token=fields.get("hfApiKey", "").strip(),
+        reuse=fields.get("reuse", False),
+        rate_limit=fields.get("rateLimit", 0),
     )
 
 
+@described(
+    "cancel_download",
+    "End a download",
+    tag="downloads",
+    takes=shapes.NamesDownload,
+    answers=shapes.Done,
+    errors=(404,),
+)
 @api_view(["POST"])
 def cancel(request: Request) -> Response:
     """End a download and throw its parts away; one that is over stays as it is."""
-    key = Fields(request).text("downloadId")
-    if not key:
-        raise ApiError("downloadId is required")
+    key = bodies.read(request, shapes.NamesDownload)["downloadId"]
     control.cancel(_found(key))
     return Response({"status": "download cancelled", "downloadId": key})
 
 
+@described(
+    "list_downloads",
+    "All downloads, by their ids",
+    tag="downloads",
+    answers={
+        "type": "object",
+        "additionalProperties": {"$ref": "#/components/schemas/DownloadInfo"},
+    },
+)
 @api_view(["GET"])
 def everything(request: Request) -> Response:
     """All downloads, by their ids."""
     return Response(info.table(info.rows()))
 
 
+@described(
+    "get_download",
+    "How a download gets on",
+    tag="downloads",
+    answers=shapes.DownloadInfo,
+    errors=(404,),
+)
 @api_view(["GET"])
 def one(request: Request, key: str) -> Response:
     """How one download gets on."""
     return Response(info.of_reply(_found(key)))
 
 
+@described(
+    "pause_download",
+    "Stop a download and keep what is here",
+    tag="downloads",
+    answers=shapes.Done,
+    errors=(404,),
+)
 @api_view(["POST"])
 def pause(request: Request, key: str) -> Response:
     """Stop a download; what is here stays."""
@@ -154,6 +195,13 @@ def pause(request: Request, key: str) -> Response:
     return Response({"status": "download paused", "downloadId": key})
 
 
+@described(
+    "resume_download",
+    "Let a paused or failed download go on",
+    tag="downloads",
+    answers=shapes.Done,
+    errors=(404, 409),
+)
 @api_view(["POST"])
 def resume(request: Request, key: str) -> Response:
     """Let a paused or failed download go on."""
@@ -164,18 +212,36 @@ def resume(request: Request, key: str) -> Response:
     return Response({"status": "download resumed", "downloadId": key})
 
 
+@described(
+    "reuse_file",
+    "Take the same content from where it is on this machine",
+    tag="downloads",
+    answers=shapes.Done,
+    errors=(404, 409),
+)
 @api_view(["POST"])
 def reuse(request: Request, key: str) -> Response:
     """Take the same content from where it is on this machine already."""
     download = _found(key)
+    if download.status in (Download.Status.COMPLETED, Download.Status.CANCELLED):
+        text = f"The download is {download.get_status_display()}. Start it again instead."
+        raise ApiError(text, status=409, code="CONFLICT")
     control.agree_to_reuse(download)
     return Response({"status": "download resumed", "downloadId": key})
 
 
+@described(
+    "reorder_downloads",
+    "Let waiting downloads start in another order",
+    tag="downloads",
+    takes=shapes.Order,
+    answers=shapes.Order,
+    errors=(404,),
+)
 @api_view(["POST"])
 def reorder(request: Request) -> Response:
     """Let waiting downloads start in the order of `downloadIds`."""
-    keys = Fields(request).texts("downloadIds")
+    keys = bodies.read(request, shapes.Order)["downloadIds"]
     unknown = set(keys) - set(Download.objects.filter(key__in=keys).values_list("key", flat=True))
     if unknown:
         raise ApiError(f"There is no download {sorted(unknown)[0]}.", status=404, code="NOT_FOUND")
@@ -184,27 +250,43 @@ def reorder(request: Request) -> Response:
     return Response({"downloadIds": list(waiting.values_list("key", flat=True))})
 
 
+@described(
+    "get_download_limits",
+    "How downloads share the line",
+    tag="downloads",
+    answers=shapes.Limits,
+    methods=["GET"],
+)
+@described(
+    "set_download_limits",
+    "Change how downloads share the line",
+    tag="downloads",
+    takes=shapes.SetLimits,
+    answers=shapes.Limits,
+    errors=(404,),
+    methods=["POST"],
+)
 @api_view(["GET", "POST"])
 def limits(request: Request) -> Response:
     """The limits for all downloads, or, with a `downloadId`, for one. They count at once."""
     if request.method == "POST":
-        _set_limits(Fields(request))
+        _set_limits(bodies.read(request, shapes.SetLimits))
     row = DownloadSettings.current()
     return Response(
         {"rateLimit": row.rate_limit, "atOnce": row.at_once, "connections": row.connections}
     )
 
 
-def _set_limits(fields: Fields) -> None:
-    rate = fields.number("rateLimit")
-    if key := fields.text("downloadId"):
+def _set_limits(fields: Body) -> None:
+    rate = fields.get("rateLimit")
+    if key := fields.get("downloadId", "").strip():
         if rate is None:
             raise ApiError("rateLimit is required: bytes per second, 0 for none.")
         control.limit(_found(key), rate)
         return
     row = DownloadSettings.current()
     for name, column in _LIMITS.items():
-        value = fields.number(name)
+        value = fields.get(name)
         if value is not None:
             setattr(row, column, value)
     try:
@@ -220,6 +302,12 @@ def _set_limits(fields: Fields) -> None:
 _LIMITS = {"rateLimit": "rate_limit", "atOnce": "at_once", "connections": "connections"}
 
 
+@described(
+    "list_download_destinations",
+    "The folders that downloads may go to",
+    tag="downloads",
+    answers=shapes.Destinations,
+)
 @api_view(["GET"])
 def destinations(request: Request) -> Response:
     """The folders that downloads may go to."""

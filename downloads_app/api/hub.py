@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from downloads_app.api import shapes
 from downloads_app.api.downloads import of_trouble
 from downloads_app.sources import fit, huggingface, variants
 from downloads_app.sources.huggingface import RepoFile
 from downloads_app.trouble import Trouble
 from models_app.api.errors import ApiError
+from models_app.api.schema import described
 
 MOST_FOUND = 100
 
 
+@described(
+    "search_hub",
+    "Find models on the hub",
+    tag="downloads",
+    answers=shapes.HubFound,
+    errors=(400, 404, 502, 503),
+    query=[
+        OpenApiParameter("q", OpenApiTypes.STR, required=True, description="What to look for."),
+        OpenApiParameter("limit", OpenApiTypes.INT, description="Models at most; 30 if not said."),
+    ],
+)
 @api_view(["GET"])
 def search(request: Request) -> Response:
     """Repositories with GGUF files that `q` finds, the most downloaded first."""
@@ -33,6 +48,18 @@ def search(request: Request) -> Response:
     return Response({"query": words, "models": [_summary(entry) for entry in found]})
 
 
+@described(
+    "browse_hub",
+    "A repository's quantizations, and what fits this machine",
+    tag="downloads",
+    answers=shapes.HubRepository,
+    errors=(404, 502, 503),
+    query=[
+        OpenApiParameter(
+            "quantization", OpenApiTypes.STR, description="The one whose own header is read."
+        )
+    ],
+)
 @api_view(["GET"])
 def browse(request: Request, repository: str) -> Response:
     """A repository's quantizations with sizes, and whether each fits this machine.

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path
 
 from downloads_app.api import downloads, hub
 
+# Ids may hold slashes, so they are matched as paths. A trailing slash is taken off before.
 urlpatterns: list[URLPattern] = [
-    re_path(r"^models/download/?$", downloads.start),
-    re_path(r"^models/download/cancel/?$", downloads.cancel),
-    re_path(r"^models/download-destinations/?$", downloads.destinations),
-    re_path(r"^models/downloads/?$", downloads.everything),
-    re_path(r"^models/downloads/reorder/?$", downloads.reorder),
-    re_path(r"^models/downloads/limits/?$", downloads.limits),
-    # Ids may hold slashes, so the id is whatever stands before the verb.
-    re_path(r"^models/downloads/(?P<key>.+)/pause/?$", downloads.pause),
-    re_path(r"^models/downloads/(?P<key>.+)/resume/?$", downloads.resume),
-    re_path(r"^models/downloads/(?P<key>.+)/reuse/?$", downloads.reuse),
-    re_path(r"^models/downloads/(?P<key>.+?)/?$", downloads.one),
-    re_path(r"^hub/search/?$", hub.search),
-    re_path(r"^hub/models/(?P<repository>[^/]+/[^/]+)/?$", hub.browse),
+    path("models/download", downloads.start),
+    path("models/download/cancel", downloads.cancel),
+    path("models/download-destinations", downloads.destinations),
+    path("models/downloads", downloads.everything),
+    path("models/downloads/reorder", downloads.reorder),
+    path("models/downloads/limits", downloads.limits),
+    path("models/downloads/<path:key>/pause", downloads.pause),
+    path("models/downloads/<path:key>/resume", downloads.resume),
+    path("models/downloads/<path:key>/reuse", downloads.reuse),
+    path("models/downloads/<path:key>", downloads.one),
+    path("hub/search", hub.search),
+    path("hub/models/<path:repository>", hub.browse),
 ]

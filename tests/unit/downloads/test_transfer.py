@@ -184,7 +184,6 @@ def stop_after_three_pieces(hub: Hub, target: Path) -> None:
     def note(progress: Progress) -> None:
         if progress.done >= 3 * PIECE:
             stopped.set()
-            hub.released.set()
 
     with pytest.raises(Stopped):
         Transfer(order(hub, target, connections=1), note, stopped).run()
