@@ -25,6 +25,7 @@ from downloads_app.pacing import Bandwidth
 from downloads_app.remote import Remote
 from downloads_app.transfer import Done, Order, Phase, Progress, Transfer
 from downloads_app.trouble import Kind, Trouble, of_disk
+from models_app import causes
 from models_app.gguf import GgufError, read_header
 from models_app.leases import RunLost
 
@@ -95,7 +96,8 @@ class _Job:
                 self._fetch(file)
             self._finished_bytes += file.size or 0
         self._write(phase="registering", speed=0, connections=0)
-        note = arrival.register(self._download, lambda progress: self._beat())
+        with causes.told(f"download of {self._files[0].name}"):
+            note = arrival.register(self._download, lambda progress: self._beat())
         now = timezone.now()
         queue.LEASES.write(
             self._download,

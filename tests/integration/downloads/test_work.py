@@ -208,7 +208,7 @@ def while_it_runs(hub: Hub, download: Download, act: Any) -> Download:
     hub.faults.append(Fault("stall", -1, after=100_000))
     claimed = queue.claim(download.pk, "here:1:test")
     assert claimed is not None
-    done = []
+    done: list[int] = []
 
     def listener(row: Download) -> None:
         if row.done_bytes and not done:
