@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from django.db import transaction
@@ -11,8 +12,11 @@ from django.db.models import QuerySet
 from downloads_app.models import Download
 from downloads_app.names import is_gguf
 from models_app import folders, introduce, scan_runs
-from models_app.models import GgufFile, ModelAlias, ModelFolder, ScanRun, ServedModel
+from models_app.models import GgufFile, ModelAlias, ModelFolder, Revision, ScanRun, ServedModel
 from models_app.scan import Report
+
+TAKE_IN_SECONDS = 3.0
+POLL_SECONDS = 0.1
 
 
 def register(download: Download, report: Report) -> str:
@@ -35,6 +39,20 @@ def register(download: Download, report: Report) -> str:
     # A person who fetches a model again wants it again, even if they once took it away.
     introduce.introduce_again(rows)
     return _problem(rows) or _name(download, rows)
+
+
+def wait_until_served(version: int) -> None:
+    """Give the serving process the moment it needs to take in a change of the configuration.
+
+    Who hears that a download is complete asks for its model at once. Nothing is waited for
+    longer than `TAKE_IN_SECONDS`: perhaps nobody serves, or nothing changed.
+    """
+    deadline = time.monotonic() + TAKE_IN_SECONDS
+    while time.monotonic() < deadline:
+        if Revision.objects.filter(version__gte=version).exists():
+            time.sleep(POLL_SECONDS)  # The revision is noted just before it is put in place.
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _tracked(path: Path) -> ModelFolder:

@@ -79,8 +79,11 @@ def place(order: Order, *, hand_over: bool = True) -> Download:
 
 
 def name_of(url: str) -> str:
-    """The file's name as its address tells it."""
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    """The file's name as its address tells it; "" when that is no address."""
+    try:
+        return unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:
+        return ""
 
 
 def _create(order: Order, model_id: str, folder: Path, items: Sequence[Item]) -> Download:

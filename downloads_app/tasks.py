@@ -18,7 +18,7 @@ def work_off() -> None:
         download = queue.claim_next(this_worker())
         if download is None:
             return
-        work.perform(download)
+        work.perform(download, serves=True)
 
 
 @worker_shutting_down.connect

@@ -26,6 +26,7 @@ from downloads_app.remote import Remote
 from downloads_app.transfer import Done, Order, Phase, Progress, Transfer
 from downloads_app.trouble import Kind, Trouble, of_disk
 from models_app import causes
+from models_app.changes import current_version
 from models_app.gguf import GgufError, read_header
 from models_app.leases import RunLost
 
@@ -51,10 +52,16 @@ stopping = threading.Event()
 
 
 def perform(
-    download: Download, listener: Listener = lambda download: None, patience: float = 1.0
+    download: Download,
+    listener: Listener = lambda download: None,
+    patience: float = 1.0,
+    serves: bool = False,
 ) -> None:
-    """Do a download that was claimed, to its end or until the row is somebody else's."""
-    job = _Job(download, listener, patience)
+    """Do a download that was claimed, to its end or until the row is somebody else's.
+
+    With `serves`, it is complete only once the serving process knows of the model.
+    """
+    job = _Job(download, listener, patience, serves)
     try:
         job.run()
     except RunLost:
@@ -76,10 +83,13 @@ def perform(
 
 
 class _Job:
-    def __init__(self, download: Download, listener: Listener, patience: float) -> None:
+    def __init__(
+        self, download: Download, listener: Listener, patience: float, serves: bool
+    ) -> None:
         self._download = download
         self._listener = listener
         self._patience = patience
+        self._serves = serves
         self._stopped = threading.Event()
         self._own_limit = Bandwidth(download.rate_limit)
         self._progress = Progress(Phase.LOOKING)
@@ -98,6 +108,8 @@ class _Job:
         self._write(phase="registering", speed=0, connections=0)
         with causes.told(f"download of {self._files[0].name}"):
             note = arrival.register(self._download, lambda progress: self._beat())
+        if self._serves:
+            arrival.wait_until_served(current_version())
         now = timezone.now()
         queue.LEASES.write(
             self._download,
