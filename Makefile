@@ -8,7 +8,7 @@ ARGS ?=
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench chaos fuzz tables clean
+.PHONY: help setup run demo test check fix bench campaigns chaos fuzz tables clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
+	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
 	@echo "make clean                        remove the virtual environment (never models or data)"
 
@@ -49,7 +50,7 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@tools/debian-packages chromium:chromium nginx:nginx
+	@tools/debian-packages curl:curl chromium:chromium nginx:nginx
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed-dev
@@ -64,12 +65,17 @@ fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
-	@tools/debian-packages nginx:nginx wrk:wrk
+	@tools/debian-packages nginx:nginx wrk:wrk aria2c:aria2
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.swap
 	@$(BIN)/python manage.py starter
 	@$(BIN)/python -m bench.swap_ratio --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
 	@$(BIN)/python -m bench.restart --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
+	@$(BIN)/python -m bench.downloads
+
+campaigns: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.campaigns.download_faults 500
+	@$(BIN)/python -m tests.campaigns.download_kills 50
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaigns.chaos $(ARGS)

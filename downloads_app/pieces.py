@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
-PIECE_BYTES = 8 * MIB
-"""What is fetched again at most when a connection is cut or the worker is killed."""
+PIECE_BYTES = 2 * MIB
+"""What each connection fetches again at most when the worker is killed."""
 
 SHORTEST_STEAL = 2
 """Pieces a run must still hold to be shared: below that a new request costs more than it saves."""

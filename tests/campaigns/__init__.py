@@ -1,3 +1,3 @@
-"""Long trials of the whole server; `make chaos` runs them."""
+"""Long trials; `make chaos` and `make campaigns` run them."""
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import socket
 import sys
 import threading
@@ -222,26 +220,3 @@ def running_hub(repos: Mapping[str, Repo] | None = None) -> Iterator[Hub]:
         yield hub
     finally:
         hub.close()
-
-
-def main() -> None:
-    """`python -m tests.hub.server FOLDER [--rate N]`: its files as those of owner/FOLDER's name.
-
-    Prints the hub's and the store's address, then serves until its input ends.
-    """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--rate", type=int, default=0, help="Bytes per second and connection.")
-    options = parser.parse_args()
-    files = {path.name: path for path in options.folder.iterdir() if path.is_file()}
-    with running_hub() as hub:
-        hub.add(f"owner/{options.folder.name}", files)
-        hub.plain = {name: Blob(path) for name, path in files.items()}
-        if options.rate:
-            hub.faults = [Fault("rate", -1, options.rate)]
-        print(json.dumps({"hub": hub.url, "store": hub.store_url}), flush=True)
-        sys.stdin.read()
-
-
-if __name__ == "__main__":
-    main()
