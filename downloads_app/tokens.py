@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.conf import settings
 
 from downloads_app.remote import same_host
-
-
-def _nothing_saved() -> str:
-    return ""
-
-
-saved: Callable[[], str] = _nothing_saved
-"""Gives the token that a person saved in the settings; whoever keeps it puts itself here."""
+from models_app import hf_token
 
 
 def current() -> str:
-    """The token of the environment, else the saved one; empty without either."""
-    return settings.CLARACORE_HF_TOKEN or saved()
+    """The token of the environment, else the one saved in the settings; empty without either."""
+    return settings.CLARACORE_HF_TOKEN or hf_token.read()
 
 
 def for_address(url: str, own: str = "") -> str:

@@ -169,3 +169,21 @@ def test_an_unknown_variable_comes_with_the_name_it_was_meant_to_be() -> None:
         "CLARACORE_PROT": "CLARACORE_PORT",
         "CLARACORE_XYZZY": "",
     }
+
+
+def test_another_programs_variable_stands_in_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER", "https://hub.example.org/")
+    assert env.web_url("SAMPLE", "https://a", also="OTHER") == "https://hub.example.org"
+    monkeypatch.setenv("CLARACORE_SAMPLE", "http://mine")
+    assert env.web_url("SAMPLE", "https://a", also="OTHER") == "http://mine"
+    monkeypatch.delenv("CLARACORE_SAMPLE")
+    monkeypatch.setenv("OTHER", "hub.example.org")
+    with pytest.raises(ImproperlyConfigured, match="OTHER must be an address"):
+        env.web_url("SAMPLE", "https://a", also="OTHER")
+
+
+def test_a_bad_token_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLARACORE_SAMPLE", "hf_a b")
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE holds") as told:
+        env.secret("SAMPLE")
+    assert "hf_a" not in str(told.value)

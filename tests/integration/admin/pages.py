@@ -9,11 +9,11 @@ from django.urls import reverse
 
 
 def list_of(table: type[Any]) -> str:
-    return reverse(f"admin:models_app_{table._meta.model_name}_changelist")
+    return reverse(f"admin:{table._meta.app_label}_{table._meta.model_name}_changelist")
 
 
 def page_of(row: Any) -> str:
-    return reverse(f"admin:models_app_{row._meta.model_name}_change", args=[row.pk])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 def text_of(response: Any) -> str:
