@@ -8,7 +8,7 @@ ARGS ?=
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench campaigns chaos fuzz tables clean
+.PHONY: help setup run demo test check fix bench campaigns chaos fuzz hostile tables clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -18,6 +18,7 @@ help:
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
+	@echo "make hostile                      throw 20,000 broken and mutated requests at a server"
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
@@ -50,8 +51,13 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@tools/debian-packages curl:curl chromium:chromium nginx:nginx
+	@tools/debian-packages curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
+	@tools/debian-packages node:nodejs npm:npm
+	@npm ci --silent --prefix tests/clients
 	@$(BIN)/python -m pytest $(ARGS)
+
+hostile: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.hostile $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from django.urls import re_path  # noqa: E402
 
 from claracore_site.lifespan import Lifespan  # noqa: E402
 from downloads_app import news, queue  # noqa: E402
-from proxy_app import gateway  # noqa: E402
+from proxy_app import paths  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.key_guard import KeyGuard  # noqa: E402
@@ -41,7 +41,7 @@ router: Any = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
-                _route(gateway.PATHS, gateway_app),
+                _route(paths.PATTERN, gateway_app),
                 _route(r"^/?api/events/?$", SERVING.events),
                 _route(r"", GuardedHandler()),
             ]
@@ -51,4 +51,8 @@ router: Any = ProtocolTypeRouter(
     }
 )
 
-application = HostGuard(KeyGuard(router, SERVING.keys), settings.ALLOWED_HOSTS)
+application = HostGuard(
+    KeyGuard(router, SERVING.keys),
+    settings.ALLOWED_HOSTS,
+    lambda: SERVING.lineup.rules.origins,
+)

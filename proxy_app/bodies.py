@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -11,6 +13,8 @@ from proxy_app.errors import InvalidRequest
 
 LONGEST_NAME = 1024
 """Characters. Comparing a longer one with all names would hold up everybody else."""
+
+Fields = dict[str, msgspec.Raw]
 
 
 class RequestHead(msgspec.Struct):
@@ -21,6 +25,7 @@ class RequestHead(msgspec.Struct):
 
 
 _read_head = msgspec.json.Decoder(RequestHead, strict=False).decode
+_read_fields = msgspec.json.Decoder(Fields).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,22 @@ class Rewrite:
     """What the engine is told as `model`; empty: what the client said."""
     strip: tuple[str, ...] = ()
     """Fields to drop; dots address nested ones."""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    """Fields every request is given."""
+    set_by_id: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields requests are given by the id they ask for, over the others."""
 
     def __bool__(self) -> bool:
-        return bool(self.model_name or self.strip)
+        return bool(self.model_name or self.strip or self.set or self.set_by_id)
+
+    def fields_for(self, asked: str) -> Mapping[str, Any]:
+        """What a request for the id `asked` is given."""
+        special = self.set_by_id.get(asked)
+        return {**self.set, **special} if special else self.set
+
+    def changes(self, asked: str) -> bool:
+        """Whether a request for the id `asked` is changed at all."""
+        return bool(self.model_name or self.strip or self.set or asked in self.set_by_id)
 
 
 def read_head(body: bytes) -> RequestHead:
@@ -44,6 +62,8 @@ def read_head(body: bytes) -> RequestHead:
         raise InvalidRequest(f"The request body has a field of the wrong type: {error}.") from None
     except RecursionError:
         raise InvalidRequest("The request body is nested too deeply.") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The request body is not UTF-8 ({error.reason}).") from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(
             f"The request body is not JSON ({error}). "
@@ -58,7 +78,19 @@ def model_of(head: RequestHead) -> str:
             "The request names no model. Set the field 'model' to an id from /v1/models.",
             param="model",
         )
-    name = str(head.model)
+    return checked_name(str(head.model))
+
+
+def model_of_query(query: bytes) -> str:
+    """The model that `?model=` names; empty when it names none."""
+    for pair in query.split(b"&"):
+        if pair.startswith(b"model="):
+            return checked_name(unquote_plus(pair[6:].decode("latin-1")))
+    return ""
+
+
+def checked_name(name: str) -> str:
+    """Raises InvalidRequest for a name too long to look for."""
     if len(name) > LONGEST_NAME:
         raise InvalidRequest(
             f"The field 'model' holds {len(name)} characters; no model's name is that long.",
@@ -67,24 +99,34 @@ def model_of(head: RequestHead) -> str:
     return name
 
 
-def rewrite(body: bytes, change: Rewrite) -> bytes:
-    """The body with the change applied. It was read as a JSON object before."""
+def rewrite(body: bytes, change: Rewrite, asked: str = "") -> bytes:
+    """The body with the change applied for a request that asked for the id `asked`.
+
+    It was read as a JSON object before. What is not changed stays as the client wrote it: a
+    number or a text decoded and encoded again could come out as another.
+    """
     try:
-        document: dict[str, Any] = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        fields = _read_fields(body)
+        for name in change.strip:
+            if name != "model":
+                _drop(fields, name.split("."))
+        for name, value in change.fields_for(asked).items():
+            fields[name] = msgspec.Raw(msgspec.json.encode(value))
+        if change.model_name:
+            fields["model"] = msgspec.Raw(msgspec.json.encode(change.model_name))
+        return msgspec.json.encode(fields)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidRequest(f"The request body cannot be read: {error}.") from None
-    for field in change.strip:
-        _drop(document, field.split("."))
-    if change.model_name:
-        document["model"] = change.model_name
-    return msgspec.json.encode(document)
 
 
-def _drop(document: dict[str, Any], path: list[str]) -> None:
-    for key in path[:-1]:
-        below = document.get(key)
-        if not isinstance(below, dict):
-            return
-        document = below
-    if path != ["model"]:
-        document.pop(path[-1], None)
+def _drop(fields: Fields, path: list[str]) -> None:
+    first, *rest = path
+    if not rest:
+        fields.pop(first, None)
+        return
+    below = fields.get(first)
+    if below is None or not bytes(below).lstrip().startswith(b"{"):
+        return
+    inner = _read_fields(below)
+    _drop(inner, rest)
+    fields[first] = msgspec.Raw(msgspec.json.encode(inner))

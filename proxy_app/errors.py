@@ -166,6 +166,40 @@ class BodyTooLarge(GatewayError):
         super().__init__(f"The request body is longer than the {limit} bytes this server takes.")
         self.limit = limit
 
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        # The server would otherwise read the rest, however long, to find the next request.
+        return [(b"connection", b"close")]
+
+
+class RequestTimeout(GatewayError):
+    """The client stopped sending in the middle of its request."""
+
+    status = 408
+    code = "request_timeout"
+    type = "invalid_request_error"
+
+    def __init__(self, limit: float) -> None:
+        """`limit` is how long it may pause, in seconds."""
+        super().__init__(f"The rest of the request did not come within {limit:g} s.")
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"connection", b"close")]
+
+
+class NoRoom(GatewayError):
+    """An upload could not be kept on this machine's disk."""
+
+    status = 507
+    code = "no_room"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The upload could not be kept on the server's disk: {reason}. "
+            "Free some room in its home folder, or send less."
+        )
+
 
 class QueueFull(GatewayError):
     """More requests wait for this model than may; the client should come back later."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
 from typing import Any
 
-from proxy_app.errors import AnswerCut, GatewayError, api_body, openai_body
+from proxy_app.error_shapes import error_body, error_event
+from proxy_app.errors import AnswerCut, GatewayError
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.process import Engine
-from proxy_app.upstream import forwardable
+from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
 
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
 """What proves who the client is never reaches an engine."""
@@ -18,13 +21,33 @@ _OURS = frozenset((b"host", b"content-length", b"expect")) | _CREDENTIALS
 _EVENT_STREAM = b"text/event-stream"
 _CROSS_ORIGIN = b"access-control-"
 
+LONGEST_EDITED_ANSWER = 64 * 1024 * 1024
+"""Bytes. Only short lists are edited; anything longer is not one."""
 
-def engine_headers(scope: Scope, api_key: str) -> list[tuple[bytes, bytes]]:
+
+@dataclass(slots=True)
+class Errand:
+    """What an engine is asked for, on behalf of a client."""
+
+    method: bytes
+    target: bytes
+    """Path and query at the engine."""
+    headers: list[tuple[bytes, bytes]]
+    """The client's own, as received."""
+    body: bytes | AsyncIterable[bytes]
+    timeouts: UpstreamTimeouts
+    length: int = 0
+    """Bytes of a body that comes in pieces."""
+    edit: Callable[[bytes], bytes] | None = None
+    """Changes a whole JSON answer; None passes it on as it comes."""
+
+
+def engine_headers(headers: list[tuple[bytes, bytes]], api_key: str) -> list[tuple[bytes, bytes]]:
     """The client's headers that an engine may see, and the key it asks for."""
-    headers = [pair for pair in forwardable(scope["headers"]) if pair[0] not in _OURS]
+    kept = [pair for pair in forwardable(headers) if pair[0] not in _OURS]
     if api_key:
-        headers.append((b"authorization", b"Bearer " + api_key.encode()))
-    return headers
+        kept.append((b"authorization", b"Bearer " + api_key.encode()))
+    return kept
 
 
 def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -35,21 +58,22 @@ def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     return [pair for pair in forwardable(headers) if not pair[0].startswith(_CROSS_ORIGIN)]
 
 
-async def forward(engine: Engine, scope: Scope, target: bytes, body: bytes, send: Send) -> None:
-    """Send the request, pass the answer on.
+async def forward(engine: Engine, errand: Errand, path: str, send: Send) -> None:
+    """Send the request, pass the answer on. `path` is the client's, for the shape of errors.
 
     Raises UpstreamGone or UpstreamTimeout before the answer began. Afterwards an event stream
     ends with an error event, and anything else raises AnswerCut.
     """
-    assert engine.pool is not None
-    async with await engine.pool.request(
-        scope["method"].encode(), target, engine_headers(scope, engine.spec.api_key), body
-    ) as response:
+    async with await _ask(engine, errand) as response:
         headers = client_headers(response.headers)
+        if errand.edit is not None and _is_short_json(response, headers):
+            await _edited(response, headers, errand.edit, send)
+            return
         streaming = _is_event_stream(headers)
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        chunk = b""
         try:
             more = True
             while more:
@@ -60,15 +84,54 @@ async def forward(engine: Engine, scope: Scope, target: bytes, body: bytes, send
         except GatewayError as error:
             if not streaming:
                 raise AnswerCut(str(error)) from error
-            await send({"type": "http.response.body", "body": _error_event(error)})
+            # Behind half a line the event would be read as that line's rest.
+            gap = b"" if not chunk or chunk.endswith(b"\n\n") else b"\n\n"
+            await send({"type": "http.response.body", "body": gap + error_event(path, error)})
+
+
+async def _ask(engine: Engine, errand: Errand) -> UpstreamResponse:
+    assert engine.pool is not None
+    headers = engine_headers(errand.headers, engine.spec.api_key)
+    if errand.edit is not None:
+        # What is to be read must not come compressed.
+        headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
+    method, target, body = errand.method, errand.target, errand.body
+    if isinstance(body, bytes):
+        return await engine.pool.request(method, target, headers, body, errand.timeouts)
+    return await engine.pool.upload(method, target, headers, body, errand.length, errand.timeouts)
+
+
+async def _edited(
+    response: UpstreamResponse,
+    headers: list[tuple[bytes, bytes]],
+    edit: Callable[[bytes], bytes],
+    send: Send,
+) -> None:
+    """Pass on a whole answer, changed; nothing was sent before all of it has arrived."""
+    pieces, size = [], 0
+    async for piece in response:
+        pieces.append(piece)
+        size += len(piece)
+        if size > LONGEST_EDITED_ANSWER:
+            raise AnswerCut(f"An answer to edit was longer than {LONGEST_EDITED_ANSWER} bytes.")
+    body = edit(b"".join(pieces))
+    kept = [pair for pair in headers if pair[0] != b"content-length"]
+    kept.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": kept})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _is_short_json(response: UpstreamResponse, headers: list[tuple[bytes, bytes]]) -> bool:
+    found = dict(headers)
+    return (
+        response.status == 200
+        and b"json" in found.get(b"content-type", b"")
+        and b"content-encoding" not in found
+    )
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(name == b"content-type" and _EVENT_STREAM in value for name, value in headers)
-
-
-def _error_event(error: GatewayError) -> bytes:
-    return b"data: " + openai_body(error) + b"\n\n"
 
 
 async def answer(
@@ -94,17 +157,14 @@ async def answer_json(send: Send, value: Any, status: int = 200) -> None:
 
 
 async def answer_refusal(scope: Scope, receive: Receive, send: Send, error: GatewayError) -> None:
-    """Turn a request away before it is routed, in the shape its path speaks."""
+    """Turn a request away before it is routed."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4000 + error.status})
-    elif scope["path"].startswith("/api/"):
-        body = json.dumps(api_body(error), separators=(",", ":")).encode()
-        await answer(send, error.status, body, extra=error.headers)
     else:
-        await answer_error(send, error)
+        await answer_error(send, scope["path"], error)
 
 
-async def answer_error(send: Send, error: GatewayError) -> None:
-    """An error as OpenAI's clients understand it."""
-    await answer(send, error.status, openai_body(error), extra=error.headers)
+async def answer_error(send: Send, path: str, error: GatewayError) -> None:
+    """An error in the shape that clients of its path understand."""
+    await answer(send, error.status, error_body(path, error), extra=error.headers)

@@ -11,41 +11,48 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
+from functools import partial
+from pathlib import Path
 
-from proxy_app import listing
-from proxy_app.bodies import model_of, read_head, rewrite
+from proxy_app import listing, paths, rerank
+from proxy_app.bodies import (
+    checked_name,
+    model_of,
+    model_of_query,
+    read_head,
+    rewrite,
+)
 from proxy_app.errors import AnswerCut, GatewayError, InvalidRequest, MethodNotAllowed, PathNotFound
-from proxy_app.forward import answer, answer_error, answer_json, forward
-from proxy_app.incoming import ClientLeft, ClientWatch, Receive, Scope, Send, read_body
+from proxy_app.forward import Errand, answer, answer_error, answer_json, forward
+from proxy_app.incoming import ClientLeft, ClientWatch, Receive, Scope, Send, body_pieces, read_body
+from proxy_app.key_guard import caller_of
+from proxy_app.keys import without_key
 from proxy_app.lineup import Served
+from proxy_app.loading_feedback import LoadingFeedback
+from proxy_app.multipart import FieldFinder, boundary_of
+from proxy_app.naming import resolve, split_upstream
 from proxy_app.runner import Runner
+from proxy_app.spool import Spool, spliced
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-INFERENCE_PATHS = (
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/completion",
-)
-
-PATHS = r"^/?(v1|completion|upstream|running|unload|health)(/|$)"
-"""What the router sends here."""
-
 
 class Gateway:
     """Answers inference requests with the engines of one runner."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, uploads: Path) -> None:
+        """`uploads` is the folder where large bodies wait for their engine."""
         self._runner = runner
+        self._uploads = uploads
         self._started = int(time.time())
         self._handlers: dict[str, tuple[str, Handler]] = {
-            **dict.fromkeys(INFERENCE_PATHS, ("POST", self._infer)),
+            **dict.fromkeys(paths.BY_BODY, ("POST", self._infer)),
+            **dict.fromkeys(paths.BY_QUERY, ("", self._by_query)),
             "/v1/models": ("GET", self._models),
             "/running": ("GET", self._running),
+            "/info": ("GET", self._info),
             "/unload": ("GET", self._unload),
             "/health": ("GET", self._health),
         }
@@ -54,7 +61,7 @@ class Gateway:
         try:
             await self._dispatch(scope, receive, send)
         except GatewayError as error:
-            await answer_error(send, error)
+            await answer_error(send, scope["path"], error)
         except AnswerCut as error:
             # Returning without the last piece makes the server close the connection.
             logger.warning("An answer was cut off: %s", error)
@@ -75,57 +82,98 @@ class Gateway:
         method, act = handler
         # The server sends no body after HEAD. What has an effect is not for asking.
         asks = scope["method"] == "HEAD" and method == "GET" and act != self._unload
-        if scope["method"] != method and not asks:
+        if method and scope["method"] != method and not asks:
             raise MethodNotAllowed(scope["method"], path, method)
         await act(scope, receive, send)
 
     # ---- Inference -----------------------------------------------------------------------
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(receive)
-        served = self._runner.lineup.resolve(model_of(read_head(body)))
-        if served.rewrite:
-            body = rewrite(body, served.rewrite)
-        target = scope["raw_path"].rstrip(b"/")
-        await self._serve(served, scope, target, body, receive, send)
+        content_type = _content_type(scope)
+        if content_type.lower().startswith(b"multipart/form-data"):
+            await self._infer_form(content_type, scope, receive, send)
+            return
+        lineup = self._runner.lineup
+        body = await read_body(receive, lineup.rules.max_body)
+        head = read_head(body)
+        asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
+        served = resolve(self._runner, asked)
+        edit = None
+        if scope["path"].rstrip("/") in rerank.PATHS:
+            edit = partial(rerank.merged, body)
+        if served.rewrite and served.rewrite.changes(asked):
+            body = rewrite(body, served.rewrite, asked)
+        errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
+        errand.edit = edit
+        if head.stream and lineup.rules.heartbeat:
+            await self._serve_patiently(served, errand, scope, receive, send)
+        else:
+            await self._serve(served, errand, scope, receive, send)
+
+    async def _infer_form(
+        self, content_type: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """A form with files: kept on disk, its model read as it comes by."""
+        finder = FieldFinder(boundary_of(content_type), b"model")
+        with Spool(self._uploads) as spool:
+            async for piece in body_pieces(receive, self._runner.lineup.rules.max_body):
+                finder.feed(piece)
+                await spool.append(piece)
+            finder.end()
+            served = resolve(self._runner, _model_of_form(finder, scope["query_string"]))
+            named = served.rewrite.model_name.encode()
+            changes = [(finder.span, named)] if named and finder.value is not None else []
+            errand = _errand(scope, scope["raw_path"].rstrip(b"/"), b"", served)
+            errand.body = spliced(spool, changes)
+            errand.length = spool.size + sum(
+                len(text) - (end - start) for (start, end), text in changes
+            )
+            await self._serve(served, errand, scope, receive, send)
+
+    async def _by_query(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = model_of_query(scope["query_string"])
+        if not asked:
+            raise InvalidRequest(
+                f"The request names no model. Ask for {scope['path']}?model=<an id from "
+                "/v1/models>.",
+                param="model",
+            )
+        served = resolve(self._runner, asked)
+        await self._pass(served, scope["raw_path"].rstrip(b"/"), scope, receive, send)
 
     async def _upstream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        served, rest = self._split_upstream(scope["raw_path"])
-        body = await read_body(receive)
-        await self._serve(served, scope, rest, body, receive, send)
+        served, rest = split_upstream(self._runner, scope["raw_path"])
+        await self._pass(served, rest, scope, receive, send)
+
+    async def _pass(
+        self, served: Served, target: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Whatever the request is, untouched, to a path at the engine."""
+        with Spool(self._uploads) as spool:
+            async for piece in body_pieces(receive, self._runner.lineup.rules.max_body):
+                await spool.append(piece)
+            errand = _errand(scope, target, spool.whole(), served)
+            if spool.on_disk:
+                errand.body, errand.length = spliced(spool, ()), spool.size
+            await self._serve(served, errand, scope, receive, send)
+
+    async def _serve_patiently(
+        self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path, seconds = scope["path"], self._runner.lineup.rules.heartbeat
+        async with LoadingFeedback(send, path, seconds) as feedback:
+            try:
+                await self._serve(served, errand, scope, receive, feedback)
+            except GatewayError as error:
+                await answer_error(feedback, path, error)
 
     async def _serve(
-        self,
-        served: Served,
-        scope: Scope,
-        target: bytes,
-        body: bytes,
-        receive: Receive,
-        send: Send,
+        self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if scope["query_string"]:
-            target = target + b"?" + scope["query_string"]
-        with ClientWatch(receive), await self._runner.acquire(served.entry.model_id) as lease:
-            await forward(lease.engine, scope, target, body, send)
-
-    def _split_upstream(self, raw_path: bytes) -> tuple[Served, bytes]:
-        """The model and the path at its engine. Ids may hold slashes; the shortest id wins."""
-        segments = raw_path.split(b"/")[2:]
-        names = self._runner.lineup.names
-        name = ""
-        for index, segment in enumerate(segments):
-            name = (
-                f"{name}/{unquote(segment.decode('latin-1'))}"
-                if index
-                else unquote(segment.decode("latin-1"))
-            )
-            if name in names:
-                return self._runner.lineup.resolve(name), b"/" + b"/".join(segments[index + 1 :])
-        if not segments or not segments[0]:
-            raise InvalidRequest(
-                "The path names no model. Use /upstream/<model>/<path at its engine>."
-            )
-        return self._runner.lineup.resolve(unquote(segments[0].decode("latin-1"))), b"/"
+        """Every request that an engine answers comes through here."""
+        model, caller = served.entry.model_id, caller_of(scope)
+        with ClientWatch(receive), await self._runner.acquire(model, caller.share) as lease:
+            await forward(lease.engine, errand, scope["path"], send)
 
     # ---- Small answers -------------------------------------------------------------------
 
@@ -135,12 +183,15 @@ class Gateway:
     async def _model(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"], scope["path"], "GET")
-        name = scope["path"].removeprefix("/v1/models/").rstrip("/")
-        served = self._runner.lineup.resolve(name)
-        await answer_json(send, listing.model(served.entry, self._started))
+        name = checked_name(scope["path"].removeprefix("/v1/models/").rstrip("/"))
+        found = listing.find(self._runner.lineup, name, self._started)
+        await answer_json(send, found)
 
     async def _running(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer_json(send, listing.running(self._runner))
+
+    async def _info(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_json(send, listing.info(self._runner))
 
     async def _unload(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._runner.unload()
@@ -148,3 +199,32 @@ class Gateway:
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
+
+
+def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:
+    query = without_key(scope["query_string"])
+    return Errand(
+        scope["method"].encode(),
+        target + b"?" + query if query else target,
+        scope["headers"],
+        body,
+        served.timeouts,
+    )
+
+
+def _content_type(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return bytes(value)
+    return b""
+
+
+def _model_of_form(finder: FieldFinder, query: bytes) -> str:
+    """Raises InvalidRequest when neither the form nor the query names a model."""
+    name = (finder.value or b"").strip().decode(errors="replace") or model_of_query(query)
+    if not name:
+        raise InvalidRequest(
+            "The form names no model. Add a field 'model' with an id from /v1/models.",
+            param="model",
+        )
+    return checked_name(name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
-from proxy_app.errors import BodyTooLarge
+from proxy_app.errors import BodyTooLarge, RequestTimeout
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,7 +15,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES = 128 * 1024 * 1024
-"""Longest request body; images travel in it as base64."""
+"""Longest request body unless a setting says otherwise; images travel in it as base64."""
+
+STALL_SECONDS = 60.0
+"""How long a client may pause inside a body."""
 
 WATCH_AFTER = 0.004
 """Seconds until a request is watched for its client leaving. Answers that come faster do not
@@ -27,25 +30,50 @@ class ClientLeft(Exception):
 
 
 async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The whole request body. Raises BodyTooLarge or ClientLeft."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeft
+    """The whole request body. Raises BodyTooLarge, RequestTimeout or ClientLeft."""
+    message = await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
             raise BodyTooLarge(limit)
         return body
-    pieces, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
+    pieces = [body, *[piece async for piece in _pieces_after(message, receive, limit)]]
+    return b"".join(pieces)
+
+
+async def body_pieces(receive: Receive, limit: int = MAX_BODY_BYTES) -> AsyncIterator[bytes]:
+    """The request body as it arrives, none of it kept. Raises as `read_body`."""
+    message = await _next(receive)
+    yield message.get("body", b"")
+    async for piece in _pieces_after(message, receive, limit):
+        yield piece
+
+
+async def _pieces_after(message: Message, receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    size = len(message.get("body", b""))
+    while True:
         if size > limit:
             raise BodyTooLarge(limit)
-    return b"".join(pieces)
+        if not message.get("more_body", False):
+            return
+        message = await _next(receive)
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            yield piece
+
+
+async def _next(receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(STALL_SECONDS) as limit:
+            message = await receive()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise RequestTimeout(STALL_SECONDS) from None
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    return message
 
 
 class ClientWatch:

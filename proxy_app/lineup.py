@@ -18,7 +18,9 @@ from proxy_app.budget import Bytes
 from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound
 from proxy_app.eviction import PINNED, Group, Groups
+from proxy_app.rules import GatewayRules
 from proxy_app.seats import Limits, Policy
+from proxy_app.upstream_connection import UpstreamTimeouts
 
 DEFAULT_CONCURRENCY = 10
 """Requests one model serves at once unless its entry says otherwise."""
@@ -53,6 +55,7 @@ class Served:
     problem: str
     """Why it cannot be started; empty when it can."""
     rewrite: Rewrite
+    timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,9 @@ class Lineup:
     """Seconds a load waits at most for memory to be given back."""
     devices: tuple[Device, ...] = ()
     """The GPUs with memory of their own."""
+    virtual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that stand for the first loaded one of some models, else for the first."""
+    rules: GatewayRules = field(default_factory=GatewayRules)
 
     def pinned(self) -> set[str]:
         return {model for model, limits in self.policy.models.items() if limits.pinned}
@@ -93,7 +99,8 @@ class Lineup:
         """The model that answers to a name. Raises ModelNotFound with what comes close."""
         model = self.names.get(name)
         if model is None:
-            similar = get_close_matches(name[:LONGEST_COMPARED], self.names, n=3, cutoff=0.5)
+            known = (*self.names, *self.virtual)
+            similar = get_close_matches(name[:LONGEST_COMPARED], known, n=3, cutoff=0.5)
             raise ModelNotFound(name[:LONGEST_COMPARED], similar)
         return self.models[model]
 
@@ -102,11 +109,14 @@ def line_up(
     document: ConfigDocument,
     rules: QueueRules | None = None,
     engines: EngineRules | None = None,
+    gateway: GatewayRules | None = None,
 ) -> Lineup:
     """The line-up of a document."""
     rules = rules or QueueRules()
-    models = {model: _served(entry, document) for model, entry in document.models.items()}
-    names = {alias: model for model, entry in document.models.items() for alias in entry.aliases}
+    gateway = gateway or GatewayRules()
+    models = {model: _served(entry, document, gateway) for model, entry in document.models.items()}
+    names = {name: model for model, served in models.items() for name in served.rewrite.set_by_id}
+    names |= {alias: model for model, entry in document.models.items() for alias in entry.aliases}
     names.update({model: model for model in document.models})
     return Lineup(
         models=models,
@@ -127,11 +137,12 @@ def line_up(
         engines=engines or EngineRules(),
         memory_wait=rules.memory_wait,
         devices=rules.devices,
+        rules=gateway,
     )
 
 
-def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
-    launch, problem, strip = None, "", entry.strip_params
+def _served(entry: ModelEntry, document: ConfigDocument, gateway: GatewayRules) -> Served:
+    launch, problem, change = None, "", Rewrite(entry.use_model_name, entry.strip_params)
     try:
         command = expand(entry, document, PORT)
         launch = Launch(
@@ -141,10 +152,15 @@ def _served(entry: ModelEntry, document: ConfigDocument) -> Served:
             check_endpoint=command.check_endpoint,
             stop_argv=command.cmd_stop,
         )
-        strip = command.strip_params
+        change = Rewrite(
+            entry.use_model_name,
+            command.strip_params,
+            command.set_params,
+            command.set_params_by_id,
+        )
     except ConfigError as error:
         problem = str(error)
-    return Served(entry, launch, problem, Rewrite(entry.use_model_name, strip))
+    return Served(entry, launch, problem, change, gateway.timeouts_for(entry.timeouts))
 
 
 def _variable(item: str) -> tuple[str, str]:

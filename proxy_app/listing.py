@@ -31,12 +31,45 @@ def model(entry: ModelEntry, created: int) -> dict[str, Any]:
 
 
 def models(lineup: Lineup, created: int) -> dict[str, Any]:
-    """All listed models, sorted by id."""
-    entries = sorted((served.entry for served in lineup.models.values()), key=_id)
+    """All listed models, virtual ones among them, sorted by id."""
+    entries = [served.entry for served in lineup.models.values()]
+    entries += [_virtual(name, members) for name, members in lineup.virtual.items()]
     return {
         "object": "list",
-        "data": [model(entry, created) for entry in entries if not entry.unlisted],
+        "data": [model(entry, created) for entry in sorted(entries, key=_id) if not entry.unlisted],
     }
+
+
+def find(lineup: Lineup, name: str, created: int) -> dict[str, Any]:
+    """One model by any of its names. Raises ModelNotFound."""
+    if name in lineup.virtual:
+        return model(_virtual(name, lineup.virtual[name]), created)
+    return model(lineup.resolve(name).entry, created)
+
+
+def _virtual(name: str, members: tuple[str, ...]) -> ModelEntry:
+    return ModelEntry(name, description=f"The first that is loaded of {', '.join(members)}")
+
+
+def info(runner: Runner) -> dict[str, Any]:
+    """Every model with where its engine is; both are empty while it has none."""
+    found = []
+    for model, served in sorted(runner.lineup.models.items()):
+        engine = runner.engine(model)
+        port = str(engine.port) if engine is not None and engine.port else ""
+        found.append(
+            {
+                "model": model,
+                "port": port,
+                "proxy": served.launch.proxy.replace("${PORT}", port)
+                if served.launch and port
+                else "",
+                "running": runner.state(model) is EngineState.READY,
+                "name": served.entry.name,
+                "description": served.entry.description,
+            }
+        )
+    return {"models": found, "total": len(found)}
 
 
 def running(runner: Runner) -> dict[str, Any]:

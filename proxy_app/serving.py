@@ -50,6 +50,7 @@ from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, QueueRules, Served, line_up
 from proxy_app.logs import LogHistory, server_log
 from proxy_app.process import Engine, EngineState
+from proxy_app.rules import GatewayRules
 from proxy_app.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Serving:
             self._remember_load,
             self._queue_changed,
         )
-        self.gateway = Gateway(self._runner)
+        self.gateway = Gateway(self._runner, home / "uploads")
         server_log.listener = self._server_logged
         await self._in_database(_look_at_machine_and_say_so)
         await self._reload()
@@ -209,6 +210,11 @@ class Serving:
         if self._runner is None or self._loop is None:
             raise NotServing
         return asyncio.run_coroutine_threadsafe(work(self._runner), self._loop).result()
+
+    @property
+    def runner(self) -> Runner | None:
+        """What runs the engines; None in a process without."""
+        return self._runner
 
     @property
     def lineup(self) -> Lineup:
@@ -426,7 +432,7 @@ def _read_configuration() -> tuple[Lineup, KeyRing]:
         devices=needs.gpus(context),
     )
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
-    return line_up(document, rules, engines), ring
+    return line_up(document, rules, engines, GatewayRules.of(row)), ring
 
 
 def _report_end(task: asyncio.Task[None]) -> None:
@@ -435,7 +441,7 @@ def _report_end(task: asyncio.Task[None]) -> None:
 
 
 async def _not_serving(scope: Scope, receive: Receive, send: Send) -> None:
-    await answer_error(send, NotServing())
+    await answer_error(send, scope["path"], NotServing())
 
 
 SERVING = Serving()

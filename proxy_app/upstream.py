@@ -83,11 +83,17 @@ class EnginePool:
         return f"<EnginePool {self.host}:{self.port} {state}>"
 
     async def request(
-        self, method: bytes, target: bytes, headers: Headers, body: bytes | None = None
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes | None = None,
+        timeouts: UpstreamTimeouts | None = None,
     ) -> UpstreamResponse:
         """Send a request; returns when the head of its answer has arrived.
 
         `headers` as `forwardable` left them; `Host` and `Content-Length` are written here.
+        `timeouts` are those of this request; None the pool's own.
         A kept connection that the engine had closed already is replaced once. Raises UpstreamGone
         (also for an answer whose beginning already broke off), UpstreamTimeout, or InvalidRequest
         when this cannot be written as HTTP.
@@ -98,11 +104,12 @@ class EnginePool:
         else:
             head = self._head(method, target, headers, b"content-length: %d" % len(body))
             message = [head, body] if len(body) > COPY_LIMIT else [head + body]
+        timeouts = timeouts or self.timeouts
         if self._idle:
             with suppress(StaleConnection):
-                return await self._idle.pop().exchange(method, *message)
-        connection = await self._connect()
-        return await connection.exchange(method, *message)
+                return await self._idle.pop().exchange(timeouts, method, *message)
+        connection = await self._connect(timeouts)
+        return await connection.exchange(timeouts, method, *message)
 
     async def upload(
         self,
@@ -111,6 +118,7 @@ class EnginePool:
         headers: Headers,
         body: AsyncIterable[bytes],
         length: int | None = None,
+        timeouts: UpstreamTimeouts | None = None,
     ) -> UpstreamResponse:
         """As `request`, with a body sent piece by piece, no faster than the engine takes it.
 
@@ -123,8 +131,9 @@ class EnginePool:
             b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
         )
         head = self._head(method, target, headers, framing)
-        connection = await self._connect()
-        return await connection.upload(method, head, body, length)
+        timeouts = timeouts or self.timeouts
+        connection = await self._connect(timeouts)
+        return await connection.upload(timeouts, method, head, body, length)
 
     def close(self) -> None:
         """Cut every connection at once; whoever waits on one gets UpstreamGone, as do newcomers."""
@@ -143,16 +152,16 @@ class EnginePool:
             raise InvalidRequest("The path or a header holds a space or a line break.")
         return head
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, timeouts: UpstreamTimeouts) -> Connection:
         try:
-            async with asyncio.timeout(self.timeouts.connect) as limit:
+            async with asyncio.timeout(timeouts.connect) as limit:
                 _, connection = await asyncio.get_running_loop().create_connection(
                     self._new_connection, self.host, self.port
                 )
         except TimeoutError as error:
             if not limit.expired():
                 raise self._unreachable(error) from error
-            raise UpstreamTimeout("accept a connection", self.timeouts.connect or 0) from error
+            raise UpstreamTimeout("accept a connection", timeouts.connect or 0) from error
         except OSError as error:
             raise self._unreachable(error) from error
         if connection.ended:
@@ -168,7 +177,7 @@ class EnginePool:
             raise self._stopped()
 
     def _new_connection(self) -> Connection:
-        return Connection(self.timeouts, self._free, self._lost)
+        return Connection(self._free, self._lost)
 
     def _free(self, connection: Connection) -> None:
         if len(self._idle) < IDLE_LIMIT:

@@ -147,12 +147,11 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        timeouts: UpstreamTimeouts,
         free: Callable[[Connection], None],
         lost: Callable[[Connection], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeouts = timeouts
+        self._timeouts = UpstreamTimeouts()
         self._free = free
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
@@ -170,19 +169,26 @@ class Connection(asyncio.Protocol):
 
     # ---- Exchanges -----------------------------------------------------------------------
 
-    async def exchange(self, method: bytes, *message: bytes) -> UpstreamResponse:
+    async def exchange(
+        self, timeouts: UpstreamTimeouts, method: bytes, *message: bytes
+    ) -> UpstreamResponse:
         """Send a whole request; returns when the head of its answer has arrived."""
-        response = self._begin(method)
+        response = self._begin(timeouts, method)
         for part in message:
             self._transport.write(part)
         self._watch(self._timeouts.first_byte, "answer")
         return await self._head_of(response)
 
     async def upload(
-        self, method: bytes, head: bytes, body: AsyncIterable[bytes], length: int | None
+        self,
+        timeouts: UpstreamTimeouts,
+        method: bytes,
+        head: bytes,
+        body: AsyncIterable[bytes],
+        length: int | None,
     ) -> UpstreamResponse:
         """Send a request whose body is still arriving; the answer may begin before its end."""
-        response = self._begin(method)
+        response = self._begin(timeouts, method)
         self._transport.write(head)
         sender = self._loop.create_task(self._send(body, length), name="upload to an engine")
         sender.add_done_callback(self._sent)
@@ -193,7 +199,8 @@ class Connection(asyncio.Protocol):
             await asyncio.wait([sender])
             raise
 
-    def _begin(self, method: bytes) -> UpstreamResponse:
+    def _begin(self, timeouts: UpstreamTimeouts, method: bytes) -> UpstreamResponse:
+        self._timeouts = timeouts
         response = UpstreamResponse(self, self._loop.create_future())
         self._response = response
         self._headers = []

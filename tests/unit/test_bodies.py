@@ -55,3 +55,36 @@ def test_a_body_nested_beyond_reason_is_refused() -> None:
 def test_a_name_beyond_reason_is_refused_before_it_is_compared() -> None:
     with pytest.raises(InvalidRequest, match="characters"):
         model_of(read_head(b'{"model":"' + b"x" * 2000 + b'"}'))
+
+
+def test_fields_are_set_and_special_ids_win() -> None:
+    change = Rewrite(set={"temperature": 0.2, "n": 1}, set_by_id={"warm": {"temperature": 1.2}})
+    body = b'{"model":"m","temperature":2}'
+    assert json.loads(rewrite(body, change, "m")) == {"model": "m", "temperature": 0.2, "n": 1}
+    assert json.loads(rewrite(body, change, "warm"))["temperature"] == 1.2
+
+
+def test_what_is_stripped_can_be_set_afterwards() -> None:
+    change = Rewrite(strip=("stop", "options.deep"), set={"stop": ["x"]})
+    body = b'{"model":"m","stop":[1],"options":{"deep":1,"kept":2}}'
+    assert json.loads(rewrite(body, change)) == {
+        "model": "m",
+        "stop": ["x"],
+        "options": {"kept": 2},
+    }
+
+
+def test_what_is_not_changed_stays_as_it_was_written() -> None:
+    kept = b'"big":123456789012345678901234567890,"tiny":1e-400,"text":"\\u00fc\\/","list":[1, 2]'
+    body = b'{"model":"m","gone":1,' + kept + b"}"
+    assert kept in rewrite(body, Rewrite(strip=("gone",)))
+
+
+def test_a_request_no_filter_concerns_is_not_touched() -> None:
+    change = Rewrite(set_by_id={"warm": {"n": 1}})
+    assert change and not change.changes("m") and change.changes("warm")
+
+
+def test_a_body_that_is_not_utf_8_is_the_clients_fault() -> None:
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        read_head(b'{"model":"\xff\xfe"}')

@@ -170,3 +170,49 @@ async def test_without_the_guard_django_keeps_to_its_list(
     settings.ALLOWED_HOSTS = ["llm.lan"]
     assert await front_door(ASGIHandler(), "llm.lan") == 302
     assert await front_door(ASGIHandler(), "evil.example") == 400
+
+
+FRIEND = b"https://chat.example"
+
+
+async def ask_as(origin: bytes, path: str = "/v1/models", method: str = "GET") -> list[Any]:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"origin", origin), (b"sec-fetch-site", b"cross-site")]
+    headers.append((b"access-control-request-headers", b"content-type, x bad, authorization"))
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    guard = HostGuard(app, [], lambda: {FRIEND})
+    await guard(scope, None, send)  # type: ignore[arg-type]
+    return [sent[0]["status"], dict(sent[0]["headers"])]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_pages_of_a_listed_site_may_use_the_api_and_read_its_answers(method: str) -> None:
+    status, headers = await ask_as(FRIEND, method=method)
+    assert status == 200
+    assert headers[b"access-control-allow-origin"] == FRIEND
+    assert headers[b"vary"] == b"Origin"
+    assert b"access-control-allow-credentials" not in headers
+
+
+async def test_a_listed_site_is_told_what_it_may_send() -> None:
+    status, headers = await ask_as(FRIEND, method="OPTIONS")
+    assert status == 204
+    assert headers[b"access-control-allow-headers"] == b"content-type, authorization"
+    assert b"POST" in headers[b"access-control-allow-methods"]
+
+
+async def test_a_site_that_is_not_listed_learns_nothing_from_options() -> None:
+    _, headers = await ask_as(b"https://evil.example", method="OPTIONS")
+    assert not [name for name in headers if name.startswith(b"access-control-")]
+
+
+@pytest.mark.parametrize("path", ["/ui/models/", "/admin/"])
+async def test_not_even_a_listed_site_drives_our_pages(path: str) -> None:
+    assert (await ask_as(FRIEND, path, "POST"))[0] == 403

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-import pytest
+import asyncio
+from contextlib import suppress
+from typing import Any
 
-from proxy_app.http_protocol import _without_other_protocols
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from proxy_app.http_protocol import Protocol, _without_other_protocols
 
 
 @pytest.mark.parametrize("offer", [b"Upgrade: h2c", b"upgrade:h2c", b"UPGRADE: TLS/1.2, h2c"])
@@ -14,3 +20,69 @@ def test_an_offer_of_another_protocol_is_taken_out(offer: bytes) -> None:
 def test_web_sockets_and_bodies_are_left_alone() -> None:
     request = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\r\nUpgrade: h2c\r\n"
     assert _without_other_protocols(request) == request
+
+
+class Hasty(Protocol):
+    head_seconds = 0.05
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("begins", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+@pytest.mark.parametrize("after_another", [False, True])
+async def test_a_head_that_never_ends_costs_its_client_the_connection(
+    begins: bytes, after_another: bool
+) -> None:
+    config = uvicorn.Config(app, http=Hasty, lifespan="off", log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    server = await loop.create_server(lambda: Hasty(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        async with asyncio.timeout(20):
+            if after_another:
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+                begins = begins or b"G"
+            writer.write(begins)
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+    finally:
+        writer.close()
+        server.close()
+
+
+async def test_nonsense_behind_a_request_ends_it_without_a_word_in_its_answer() -> None:
+    told = asyncio.Event()
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body", "body": b"too late"})
+        told.set()
+
+    config = uvicorn.Config(waits, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    server = await loop.create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        async with asyncio.timeout(20):
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = await reader.readuntil(b"begun")
+            writer.write(b"\x00 nonsense\r\n\r\n")
+            await told.wait()
+            with suppress(ConnectionResetError):
+                answer += await reader.read()
+    finally:
+        writer.close()
+        server.close()
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"too late" not in answer

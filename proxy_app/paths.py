@@ -1,0 +1,48 @@
+"""Every path the gateway answers, and how each tells which model it wants (pure)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BY_BODY: Final = (
+    "/v1/chat/completions",
+    "/v1/chat/completions/input_tokens",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/responses/input_tokens",
+    "/v1/rerank",
+    "/v1/reranking",
+    "/rerank",
+    "/reranking",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/images/variations",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/infill",
+    "/completion",
+    "/completions",
+    "/embedding",
+    "/embeddings",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+)
+"""POST; the body is JSON or a form with the field `model`. `?model=` does as well."""
+
+BY_QUERY: Final = ("/v1/audio/voices", "/props", "/slots", "/lora-adapters")
+"""Any method; `?model=` names the model, as these have no body, or one without a model."""
+
+_FIRST = "|".join(
+    sorted(
+        {path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)}
+        | {"upstream", "running", "unload", "health", "info"}
+    )
+)
+
+PATTERN: Final = rf"^/?({_FIRST})(/|$)"
+"""What the router sends to the gateway."""
