@@ -29,6 +29,7 @@ NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
     "ModelFolder": frozenset({"added_at", "last_scanned_at", "problem"}),
     "ModelGroup": frozenset(),
     "ServedModel": frozenset({"created_at", "last_used_at"}),
+    "VirtualModel": frozenset(),
     "ServerSettings": frozenset(),
 }
 """The tables that are watched, each with the columns that may change without effect."""

@@ -6,7 +6,7 @@ see the same state, because a changed configuration replaces the whole line-up a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
@@ -110,8 +110,12 @@ def line_up(
     rules: QueueRules | None = None,
     engines: EngineRules | None = None,
     gateway: GatewayRules | None = None,
+    virtual: Mapping[str, Sequence[str]] | None = None,
 ) -> Lineup:
-    """The line-up of a document."""
+    """The line-up of a document.
+
+    `virtual` are names that stand for the first loaded one of some models; real names win.
+    """
     rules = rules or QueueRules()
     gateway = gateway or GatewayRules()
     models = {model: _served(entry, document, gateway) for model, entry in document.models.items()}
@@ -138,7 +142,20 @@ def line_up(
         memory_wait=rules.memory_wait,
         devices=rules.devices,
         rules=gateway,
+        virtual=_virtual(virtual or {}, names),
     )
+
+
+def _virtual(
+    given: Mapping[str, Sequence[str]], names: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """The virtual models that have a member which is served, with those members."""
+    found = {
+        name: tuple(dict.fromkeys(names[member] for member in members if member in names))
+        for name, members in given.items()
+        if name not in names
+    }
+    return {name: members for name, members in found.items() if members}
 
 
 def _served(entry: ModelEntry, document: ConfigDocument, gateway: GatewayRules) -> Served:

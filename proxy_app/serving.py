@@ -32,7 +32,7 @@ from models_app import (
     plans,
     scan_runs,
 )
-from models_app.models import EngineBuild, ServerSettings
+from models_app.models import EngineBuild, ServerSettings, VirtualModel
 from proxy_app import config_progress, last_use, listing, logs, queues, ui_events, worker
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
@@ -432,7 +432,7 @@ def _read_configuration() -> tuple[Lineup, KeyRing]:
         devices=needs.gpus(context),
     )
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
-    return line_up(document, rules, engines, GatewayRules.of(row)), ring
+    return line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members()), ring
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -18,6 +18,7 @@ from models_app.admin import (
     scans,
     served,
     settings,
+    virtual,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "scans",
     "served",
     "settings",
+    "virtual",
 ]
 
 # Rights go by role, and two lists called "Groups" would be mistaken for each other.

@@ -17,6 +17,7 @@ from models_app.models.revisions import (
 from models_app.models.scans import ScanRun
 from models_app.models.served import ModelAlias, ServedModel
 from models_app.models.settings import ServerSettings
+from models_app.models.virtual import VirtualModel
 
 __all__ = [
     "ApiKey",
@@ -35,4 +36,5 @@ __all__ = [
     "ScanRun",
     "ServedModel",
     "ServerSettings",
+    "VirtualModel",
 ]
