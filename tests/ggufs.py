@@ -231,13 +231,38 @@ def write_embedder(path: Path, context_length: int = 512) -> Path:
 
     Equal texts get equal vectors of `WIDTH` numbers, texts of the same letters close ones.
     """
+    return write_gguf(path, "bert", *_letter_bert(context_length))
+
+
+def write_reranker(path: Path, letter: str = "z") -> Path:
+    """Write a BERT that ranks a text the higher the more of `letter` is in it; gives back `path`.
+
+    Its attention hands every token the mean of all of them, so that the first one, which is
+    scored, knows the whole text.
+    """
+    metadata, tensors = _letter_bert(512)
+    same = np.eye(WIDTH, dtype=np.float32)
+    place = metadata["tokenizer.ggml.tokens"].index(letter)
+    tensors |= {
+        "blk.0.attn_v.weight": same,
+        "blk.0.attn_output.weight": same,
+        "cls.weight": same,
+        "cls.bias": np.zeros(WIDTH, np.float32),
+        "cls.output.weight": tensors["token_embd.weight"][place : place + 1] * CERTAINTY,
+        "cls.output.bias": np.zeros(1, np.float32),
+    }
+    named = {"general.name": "Letter reranker", "{arch}.pooling_type": 4}
+    return write_gguf(path, "bert", {**metadata, **named}, tensors)
+
+
+def _letter_bert(context_length: int) -> tuple[dict[str, Any], Tensors]:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'-"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     # A letter that begins a word is marked. It embeds like any other.
     tokens += [mark + letter for mark in ("\u2581", "") for letter in letters]
     ways = _directions(5 + len(letters))
     embedding = np.concatenate([ways, ways[5:]])
-    metadata: Metadata = {
+    metadata: dict[str, Any] = {
         "general.name": "Letter embedder",
         "general.license": "mit",
         "{arch}.context_length": context_length,
@@ -261,7 +286,7 @@ def write_embedder(path: Path, context_length: int = 512) -> Path:
         "tokenizer.ggml.eos_token_id": 3,
         "tokenizer.ggml.mask_token_id": 4,
     }
-    return write_gguf(path, "bert", metadata, _silent_bert(embedding, context_length))
+    return metadata, _silent_bert(embedding, context_length)
 
 
 def _silent_bert(embedding: npt.NDArray[np.float32], context_length: int) -> Tensors:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0011_revision_history'),
+        ('models_app', '0013_usage_days'),
     ]
 
     operations = [
