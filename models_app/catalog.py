@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from models_app import needs, plans
@@ -72,6 +72,7 @@ def is_served(row: ServedModel) -> bool:
 def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
     """One model as the configuration has it; its command is worked out unless it has its own."""
     cmd, memory = ("", None) if row.cmd.strip() else _planned(row, context)
+    aliases = tuple(sorted(alias.alias for alias in row.aliases.all()))
     return ModelEntry(
         model_id=row.model_id,
         cmd=row.cmd.replace("\r\n", "\n") if row.cmd.strip() else cmd,
@@ -81,7 +82,7 @@ def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
         check_endpoint=row.check_endpoint or DEFAULT_CHECK_ENDPOINT,
         name=row.name,
         description=row.description,
-        aliases=tuple(sorted(alias.alias for alias in row.aliases.all())),
+        aliases=aliases,
         env=tuple(item for item in _texts(row.env) if "=" in item),
         macros=_named_texts(row.macros),
         ttl=row.ttl,
@@ -101,7 +102,7 @@ def entry_of(row: ServedModel, context: plans.PlanContext) -> ModelEntry:
         },
         timeouts=_timeouts(row.timeouts),
         metadata=_mapping(row.metadata),
-        kept_keys=row.kept_keys,
+        kept_keys=_kept_of_model(row.kept_keys, aliases),
     )
 
 
@@ -157,6 +158,14 @@ def _kept(kept: Mapping[str, Any], groups: Mapping[str, GroupEntry]) -> dict[str
     below = {name: keys for name, keys in kept.get("groups", {}).items() if name in groups}
     others = {key: value for key, value in kept.items() if key != "groups"}
     return {**others, "groups": below} if below else others
+
+
+def _kept_of_model(kept: Mapping[str, Any], aliases: Collection[str]) -> dict[str, Any]:
+    """Kept keys without those of aliases that are gone."""
+    others = {key: value for key, value in _mapping(kept).items() if key != "aliases"}
+    named = _mapping(_mapping(kept).get("aliases"))
+    below = {alias: more for alias, more in named.items() if alias in aliases}
+    return {**others, "aliases": below} if below else others
 
 
 def _texts(value: Any) -> tuple[str, ...]:

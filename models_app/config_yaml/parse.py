@@ -104,6 +104,8 @@ def _model(model_id: str, part: Section) -> ModelEntry:
     _check_name(model_id, MAX_ID, part)
     ttl = part.number("ttl", lowest=-1)
     filters = part.section("filters")
+    aliases = part.texts_or_tables("aliases", MAX_ID)
+    more = {alias: rest for alias, rest in aliases if rest}
     return ModelEntry(
         model_id=model_id,
         cmd=part.text("cmd"),
@@ -112,7 +114,7 @@ def _model(model_id: str, part: Section) -> ModelEntry:
         check_endpoint=part.text("checkEndpoint", DEFAULT_CHECK_ENDPOINT, MAX_ID),
         name=part.text("name", limit=MAX_ID),
         description=part.text("description"),
-        aliases=part.texts("aliases", MAX_ID),
+        aliases=tuple(alias for alias, _ in aliases),
         env=_env(part),
         macros={name: value for name, _, value in part.section("macros").all_texts()},
         ttl=None if ttl == -1 else ttl,
@@ -128,7 +130,7 @@ def _model(model_id: str, part: Section) -> ModelEntry:
         set_params_by_id=_set_params_by_id(filters),
         timeouts=_timeouts(part),
         metadata=part.values("metadata"),
-        kept_keys=part.rest(),
+        kept_keys={**part.rest(), **({"aliases": more} if more else {})},
     )
 
 

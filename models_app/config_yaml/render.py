@@ -78,7 +78,7 @@ def _model(entry: ModelEntry) -> dict[str, Any]:
     if entry.ttl is not None:
         tree["ttl"] = entry.ttl
     if entry.aliases:
-        tree["aliases"] = list(entry.aliases)
+        tree["aliases"] = [_alias(entry, alias) for alias in entry.aliases]
     if entry.env:
         tree["env"] = list(entry.env)
     if entry.macros:
@@ -105,6 +105,13 @@ def _model(entry: ModelEntry) -> dict[str, Any]:
         tree["metadata"] = _sorted(entry.metadata)
     _add_kept(tree, entry.kept_keys)
     return tree
+
+
+def _alias(entry: ModelEntry, alias: str) -> str | dict[str, Any]:
+    """An alias as its name, or as a mapping when more is kept of it."""
+    kept = entry.kept_keys.get("aliases")
+    more = kept.get(alias) if isinstance(kept, Mapping) else None
+    return {"id": alias, **_sorted(more)} if isinstance(more, Mapping) else alias
 
 
 def _filters(entry: ModelEntry) -> dict[str, Any]:

@@ -82,6 +82,28 @@ class Section:
                 raise ConfigError(f"{self.named(key)} holds an empty item. Remove it.", line)
         return texts
 
+    def texts_or_tables(self, key: str, limit: int | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """A list of names, or of mappings with an `id`: each name with what else it says.
+
+        What else it says has no effect, and becomes a warning.
+        """
+        node = self._peek(key)
+        if not isinstance(node, Items) or not any(isinstance(part, Table) for part in node.nodes):
+            return [(text, {}) for text in self.texts(key, limit)]
+        self._take(key)
+        found: list[tuple[str, dict[str, Any]]] = []
+        for part in node.nodes:
+            if isinstance(part, Table):
+                section = Section(part, self._warnings, self._place, f"{self._prefix}{key}.")
+                name = section.text("id", limit=limit)
+                rest = section.rest()
+            else:
+                name, rest = self._text(part, key, limit), {}
+            if not name.strip():
+                raise ConfigError(f"{self.named(key)} holds an item without an id.", part.line)
+            found.append((name, rest))
+        return found
+
     def words(self, key: str, limit: int | None = None) -> tuple[str, ...]:
         """Texts given as a list, or as one text with commas between them; each only once."""
         node = self._peek(key)
