@@ -82,7 +82,9 @@ class Section:
                 raise ConfigError(f"{self.named(key)} holds an empty item. Remove it.", line)
         return texts
 
-    def texts_or_tables(self, key: str, limit: int | None = None) -> list[tuple[str, dict[str, Any]]]:
+    def texts_or_tables(
+        self, key: str, limit: int | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
         """A list of names, or of mappings with an `id`: each name with what else it says.
 
         What else it says has no effect, and becomes a warning.
