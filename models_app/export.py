@@ -140,7 +140,7 @@ def _says(present: bytes, document: ConfigDocument) -> bool:
 
 def _remember(file: ConfigFile, digest: str, *, by_hand: bool) -> None:
     newest = revisions.newest()
-    values = {"digest": digest, "by_hand": by_hand, "base": newest}
+    values = {"digest": digest, "by_hand": by_hand, "base": newest, "taken_yaml": ""}
     if (file.problem, file.refused_digest) != ("", ""):
         values |= {"problem": "", "refused_digest": ""}
     if any(getattr(file, name) != value for name, value in values.items()):

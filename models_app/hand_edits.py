@@ -136,7 +136,7 @@ def _check_waits(revision: Revision) -> None:
 def _take(file: ConfigFile, path: Path, data: bytes, parsed: ParsedConfig) -> None:
     """Raises ConfigError when the edit cannot be used."""
     now = catalog.build()
-    base = _document_of(file.base)
+    base = _base_of(file)
     if base is None:
         # A file from elsewhere, in a new home: it adds to what there is.
         with causes.told("config.yaml found in the home folder"):
@@ -148,7 +148,7 @@ def _take(file: ConfigFile, path: Path, data: bytes, parsed: ParsedConfig) -> No
             return
         with causes.told(CAUSE):
             report = importing.apply_edit(ParsedConfig(merged.document, parsed.warnings), now)
-    _accept(file, data, by_hand=True)
+    _accept(file, data, by_hand=True, taken=parsed.document)
     logger.info("%s was edited by hand and is taken in. %s", path, report)
 
 
@@ -187,9 +187,18 @@ def _set_aside(
     )
 
 
-def _accept(file: ConfigFile, data: bytes, *, by_hand: bool) -> None:
+def _accept(
+    file: ConfigFile, data: bytes, *, by_hand: bool, taken: ConfigDocument | None = None
+) -> None:
+    found: dict[str, str] = {}
+    taken_yaml = revisions.masked_text(taken, found) if taken else ""
+    secrecy.keep(found)
     ConfigFile.objects.filter(pk=file.pk).update(
-        digest=digest_of(data), by_hand=by_hand, problem="", refused_digest=""
+        digest=digest_of(data),
+        by_hand=by_hand,
+        taken_yaml=taken_yaml,
+        problem="",
+        refused_digest="",
     )
 
 
@@ -216,6 +225,16 @@ def _forget_problem(file: ConfigFile) -> bool:
 
 def _was_written(digest: str) -> bool:
     return Revision.objects.filter(kind=Kind.CHANGE, digest=digest).exists()
+
+
+def _base_of(file: ConfigFile) -> ConfigDocument | None:
+    """What the file said before it was edited; None when nobody knows.
+
+    The next edit may come before the last one is a revision.
+    """
+    if file.taken_yaml:
+        return secrecy.unmasked(parse(file.taken_yaml).document)
+    return _document_of(file.base)
 
 
 def _document_of(revision: Revision | None) -> ConfigDocument | None:

@@ -30,7 +30,7 @@ class Launcher:
         """Raises LaunchFailed and NoFreePort."""
         spec = self._spec
         if spec.wants_port:
-            run.port = self._ports.acquire()
+            run.port = self._ports.acquire(spec.start_port)
         return await self._guards.launch(
             spec.argv_on(run.port),
             env=engine_environment(os.environ, spec.env_on(run.port)),

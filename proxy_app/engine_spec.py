@@ -29,6 +29,8 @@ class EngineSpec:
     """Asked until it answers 200; `none` trusts an engine that lives for a moment."""
     start_timeout: float = 120.0
     """Seconds until it must be ready."""
+    start_port: int | None = None
+    """Ports are looked for from here; None: from the server's."""
     stop_grace: float = GRACE_SECONDS
     """Seconds from the first SIGTERM to SIGKILL."""
     log_bytes: int = LOG_BYTES

@@ -62,7 +62,8 @@ def spec_of(
         log_path=log_path(home, served.entry.model_id),
         working_directory=home,
         stop_argv=served.launch.stop_argv,
-        stop_grace=STOP_COMMAND_SECONDS if served.launch.stop_argv else GRACE_SECONDS,
+        start_port=served.start_port,
+        stop_grace=_stop_grace(served, bool(served.launch.stop_argv)),
         adopt_wait=rules.adopt_wait,
         fingerprint=fingerprint(served.launch, own),
         may_lose_its_last_words=Path(served.launch.argv[0]).name == DEFAULT_BINARY,
@@ -88,6 +89,13 @@ def _build(program: str) -> list[object]:
         return [program]
     about = os.stat(found)
     return [os.path.realpath(found), about.st_size, about.st_mtime_ns]
+
+
+def _stop_grace(served: Served, has_command: bool) -> float:
+    """Seconds an engine may take to stop."""
+    if served.unload_timeout is not None:
+        return served.unload_timeout
+    return STOP_COMMAND_SECONDS if has_command else GRACE_SECONDS
 
 
 def _takes_key(argv: tuple[str, ...]) -> bool:

@@ -56,6 +56,10 @@ class Served:
     """Why it cannot be started; empty when it can."""
     rewrite: Rewrite
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
+    start_port: int | None = None
+    """Where its group's ports begin; None: where the server's do."""
+    unload_timeout: int | None = None
+    """Seconds its engine may take to stop; None: as many as it is given anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,13 @@ def line_up(
     """
     rules = rules or QueueRules()
     gateway = gateway or GatewayRules()
-    models = {model: _served(entry, document, gateway) for model, entry in document.models.items()}
+    starts = {
+        member: group.start_port for group in document.groups.values() for member in group.members
+    }
+    models = {
+        model: replace(_served(entry, document, gateway), start_port=starts.get(model))
+        for model, entry in document.models.items()
+    }
     names = {name: model for model, served in models.items() for name in served.rewrite.set_by_id}
     names |= {alias: model for model, entry in document.models.items() for alias in entry.aliases}
     names.update({model: model for model in document.models})
@@ -177,7 +187,11 @@ def _served(entry: ModelEntry, document: ConfigDocument, gateway: GatewayRules) 
         )
     except ConfigError as error:
         problem = str(error)
-    return Served(entry, launch, problem, change, gateway.timeouts_for(entry.timeouts))
+    unload_timeout = (
+        document.unload_timeout if entry.unload_timeout is None else entry.unload_timeout
+    )
+    timeouts = gateway.timeouts_for(entry.timeouts)
+    return Served(entry, launch, problem, change, timeouts, unload_timeout=unload_timeout)
 
 
 def _variable(item: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django.views.i18n import JavaScriptCatalog
 
-from models_app import engine_build, folders, scan_runs
+from models_app import engine_build, folders, hand_edits, scan_runs
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
 from models_app.naming import split_of
 from proxy_app import listing, model_cards, snippets, ui_events
@@ -115,6 +115,7 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "is_busy": is_scanning or any(card.is_busy for card in cards),
         "has_engines": statuses is not None,
         "engine_problem": _engine_problem(),
+        "config_problems": hand_edits.problems(),
     }
     response = render(request, "ui/models.html", context, status=status)
     response["Cache-Control"] = "no-store"

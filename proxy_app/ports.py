@@ -26,10 +26,11 @@ class PortPool:
         self._resting: deque[int] = deque(maxlen=REST)
         self._once_ours: set[int] = set()
 
-    def acquire(self) -> int:
-        """A port that can be bound now. Raises NoFreePort."""
+    def acquire(self, start_port: int | None = None) -> int:
+        """A port that can be bound now, from `start_port` upward if given. Raises NoFreePort."""
+        first = self.start_port if start_port is None else start_port
         strangers = 0
-        for port in range(self.start_port, HIGHEST + 1):
+        for port in range(first, HIGHEST + 1):
             if port in self._held or port in self._resting:
                 continue
             if _can_bind(port):
@@ -41,10 +42,10 @@ class PortPool:
             strangers += port not in self._once_ours
             if strangers == GIVE_UP_AFTER:
                 raise NoFreePort(
-                    f"no free port for an engine: {GIVE_UP_AFTER} ports from {self.start_port}"
+                    f"no free port for an engine: {GIVE_UP_AFTER} ports from {first}"
                     " upward are taken by other programs"
                 )
-        raise NoFreePort(f"no free port for an engine from {self.start_port} to {HIGHEST}")
+        raise NoFreePort(f"no free port for an engine from {first} to {HIGHEST}")
 
     def hold(self, port: int) -> None:
         """Take a port that an engine of an earlier server listens on."""

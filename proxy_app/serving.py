@@ -269,11 +269,14 @@ class Serving:
 
     async def _reload(self) -> tuple[str, ...]:
         """Serve what the database says now; the loaded models that restart for it."""
+        if await self._in_database(hand_edits.take_in):
+            ui_events.tell_of_config()
         lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
         if lineup == self._runner.configured:
             return ()
         logs.set_level(lineup.log_level)
+        logger.debug("The configuration holds %d models now.", len(lineup.models))
         return self._runner.apply(lineup)
 
     async def _descend(self, model: str, reason: str) -> bool:
@@ -416,7 +419,6 @@ def _look_at_machine() -> None:
 
 def _read_configuration() -> tuple[Lineup, KeyRing]:
     ring = read_ring()
-    hand_edits.take_in()
     version = changes.current_version()
     document = catalog.build()
     export.publish(document, version)

@@ -81,6 +81,12 @@ async def follow_scans(
             told = state
 
 
+def tell_of_config() -> None:
+    """Tell open pages that something is to be said of config.yaml, or no longer."""
+    if _is_watched():
+        send_event(CHANNEL, "config", {})
+
+
 def close() -> None:
     """End every page's stream, so that the server can stop."""
     global _closed

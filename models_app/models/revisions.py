@@ -78,6 +78,10 @@ class ConfigFile(models.Model):
     )
     by_hand = models.BooleanField(default=False, help_text="A person wrote that text.")
     base = models.ForeignKey(Revision, null=True, on_delete=models.SET_NULL, related_name="+")
+    taken_yaml = models.TextField(
+        blank=True,
+        help_text="What an edit said that was taken in, until a revision says the same.",
+    )
     problem = models.TextField(blank=True, help_text="Why the text on disk is not taken in.")
     refused_digest = models.CharField(max_length=64, blank=True)
 

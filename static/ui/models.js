@@ -54,7 +54,7 @@ async function choose(link) {
 
 streams.push(
   new Stream("/api/events", { message: takeEvent }, onChange),
-  new Stream("/ui/events/", { scan: takeScan }, onChange),
+  new Stream("/ui/events/", { scan: takeScan, config: refresh }, onChange),
 );
 showConnection(streams);
 tellAgo();

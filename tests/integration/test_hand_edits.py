@@ -295,6 +295,20 @@ def test_of_contradicting_changes_neither_is_lost(
     assert "+    ttl: 60" in revisions.difference(waiting).yaml
 
 
+def test_edits_that_follow_each_other_before_the_next_revision_contradict_nothing(
+    file: Path,
+) -> None:
+    edit(file, "    ttl: 5\n", "    ttl: 60\n")
+    hand_edits.take_in()
+    edit(file, "    ttl: 60\n", "    ttl: 70\n")
+    hand_edits.take_in()
+    edit(file, "    ttl: 70\n", "    ttl: 80\n")
+    round_of_the_watch()
+    assert hand_edits.problems() == []
+    assert ServedModel.objects.get(model_id="own").ttl == 80
+    assert ConfigFile.current().taken_yaml == ""
+
+
 def test_an_edit_that_waits_can_be_applied(file: Path) -> None:
     waiting = contradict(file)
     ServedModel.objects.filter(model_id="auto").update(name="Later")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from models_app.document import ConfigDocument, GroupEntry, MemoryNeed, ModelEntry
 from proxy_app.errors import ModelNotFound
 from proxy_app.eviction import must_leave
+from proxy_app.guards import GRACE_SECONDS
+from proxy_app.launching import spec_of
 from proxy_app.lineup import Lineup, QueueRules, line_up, with_measured
 
 
@@ -104,3 +108,29 @@ def test_a_pinned_model_leaves_its_group() -> None:
     line = lineup(engine("a", pinned=True), engine("b"), groups={"g": group})
     assert must_leave("b", ["a"], line.policy.groups) == frozenset()
     assert must_leave("a", ["b"], line.policy.groups) == frozenset()
+
+
+def test_what_a_configuration_says_of_engines_reaches_them(tmp_path: Path) -> None:
+    groups = {"g": GroupEntry("g", members=("a",), start_port=9200)}
+    line = lineup(
+        engine("a", unload_timeout=3),
+        engine("b"),
+        groups=groups,
+        health_check_timeout=77,
+        unload_timeout=9,
+        start_port=9100,
+        log_level="warn",
+    )
+    a, b = (spec_of(line.resolve(name), tmp_path, line.start_timeout) for name in "ab")
+    assert (a.start_port, b.start_port, line.start_port) == (9200, None, 9100)
+    assert (a.start_timeout, b.start_timeout) == (77, 77)
+    assert (a.stop_grace, b.stop_grace) == (3, 9)
+    assert line.log_level == "warn"
+    plain = spec_of(lineup(engine("a")).resolve("a"), tmp_path, 1)
+    assert plain.stop_grace == GRACE_SECONDS
+
+
+def test_a_groups_ports_are_no_part_of_how_an_engine_is_started() -> None:
+    before = lineup(engine("a")).resolve("a")
+    groups = {"g": GroupEntry("g", members=("a",), start_port=9200)}
+    assert lineup(engine("a"), groups=groups).resolve("a").launch == before.launch

@@ -104,3 +104,10 @@ def test_it_says_so_when_there_are_no_higher_ports() -> None:
         blocker.bind(("127.0.0.1", HIGHEST))
         with pytest.raises(NoFreePort, match=f"from {HIGHEST} to {HIGHEST}"):
             ports.acquire()
+
+
+def test_ports_may_be_looked_for_from_elsewhere() -> None:
+    ports = PortPool(START)
+    first = ports.acquire(START + 100)
+    assert START + 100 <= first < ports.acquire(START + 100)
+    assert START <= ports.acquire() < START + 100
