@@ -12,6 +12,9 @@ class ConfigurationWatch:
     def __init__(self) -> None:
         self._version: int | None = None
         self._file: Stamp | None = None
+        self.is_settled = False
+        """Whether the file was the same in the last two looks. One that was not may be half
+        written, and half a configuration is one with fewer models."""
         self._seen: tuple[int | None, Stamp | None] = (None, None)
 
     def look(self) -> bool:
@@ -19,12 +22,12 @@ class ConfigurationWatch:
 
         A file that changed since the last look is waited for: it may be half written.
         """
-        before = self._file
+        before, self._file = self._file, stamp(export.config_path())
+        self.is_settled = self._file == before
         self._version = changes.current_version()
-        self._file = stamp(export.config_path())
         if self._version != self._seen[0]:
             return True
-        if self._file == self._seen[1] or self._file != before:
+        if self._file == self._seen[1] or not self.is_settled:
             return False
         if hand_edits.is_as_left():
             self.done()  # the server wrote it itself
@@ -32,5 +35,5 @@ class ConfigurationWatch:
         return True
 
     def done(self) -> None:
-        """What the last look saw is taken over."""
-        self._seen = (self._version, self._file)
+        """What the last look saw is taken over; of the file only what was looked at."""
+        self._seen = (self._version, self._file if hand_edits.is_as_left() else None)

@@ -256,21 +256,23 @@ class Serving:
     async def _watch_configuration(self) -> None:
         watch = ConfigurationWatch()
         await self._in_database(watch.look)
-        await self._reload()
-        watch.done()
+        await self._take_over(watch)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 if await self._in_database(watch.look):
-                    await self._reload()
-                    watch.done()
+                    await self._take_over(watch)
             except Exception:
                 logger.exception("The configuration could not be read; the old one stays.")
 
+    async def _take_over(self, watch: ConfigurationWatch) -> None:
+        if watch.is_settled and await self._in_database(hand_edits.take_in):
+            ui_events.tell_of_config()
+        await self._reload()
+        await self._in_database(watch.done)
+
     async def _reload(self) -> tuple[str, ...]:
         """Serve what the database says now; the loaded models that restart for it."""
-        if await self._in_database(hand_edits.take_in):
-            ui_events.tell_of_config()
         lineup, self.keys.ring = await self._in_database(_read_configuration)
         assert self._runner is not None
         if lineup == self._runner.configured:

@@ -367,9 +367,25 @@ def test_the_watch_waits_until_a_file_is_written_to_its_end(file: Path) -> None:
     assert not looking.look()
     file.write_text("models: {own: {cmd: 'run ${PORT}'}}")
     assert not looking.look()
-    assert looking.look()
+    assert looking.look() and looking.is_settled
+    round_of_the_watch()
+    looking.done()
+    assert looking.look()  # what the edit changed in the database
     looking.done()
     assert not looking.look()
+
+
+def test_half_a_file_waits_although_the_database_changed(file: Path) -> None:
+    looking = watch()
+    ServerSettings.objects.update(default_ttl=1)
+    file.write_text("models:")
+    assert looking.look() and not looking.is_settled
+    export.publish(catalog.build())
+    looking.done()
+    assert file.read_text() == "models:"
+    file.write_text("models: {own: {cmd: 'run ${PORT}'}}")
+    assert [looking.look() for _ in range(2)] == [False, True]
+    assert looking.is_settled
 
 
 def test_what_the_server_wrote_itself_is_no_change(file: Path) -> None:
