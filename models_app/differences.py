@@ -140,7 +140,7 @@ def shortened(found: list[str]) -> list[str]:
 
 def _as_tables(entries: Mapping[str, ModelEntry] | Mapping[str, GroupEntry]) -> dict[str, Any]:
     return {
-        name: {part.name: getattr(entry, part.name) for part in fields(entry)}
+        name: {part.name: getattr(entry, part.name) for part in fields(entry) if part.compare}
         for name, entry in entries.items()
     }
 
