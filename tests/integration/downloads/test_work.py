@@ -158,7 +158,7 @@ def test_a_file_of_that_name_is_never_replaced(hub: Hub, reciter: bytes) -> None
     assert (download.status, download.error_kind) == (Status.FAILED, "exists")
 
 
-@pytest.mark.parametrize("where", ["tracked", "ollama", "hub cache"])
+@pytest.mark.parametrize("where", ["tracked", "ollama", "hub cache", "lm studio"])
 def test_the_same_content_on_this_machine_is_offered_and_linked_when_agreed(
     hub: Hub, reciter: bytes, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +167,7 @@ def test_the_same_content_on_this_machine_is_offered_and_linked_when_agreed(
     places = {
         "tracked": tmp_path / "tracked" / "other-name.gguf",
         "ollama": tmp_path / "ollama" / "blobs" / f"sha256-{digest}",
+        "lm studio": tmp_path / ".lmstudio" / "models" / "owner" / "fox" / "other.gguf",
         "hub cache": tmp_path / "hf" / "models--owner--repo" / "blobs" / digest,
     }
     source = places[where]
@@ -174,6 +175,7 @@ def test_the_same_content_on_this_machine_is_offered_and_linked_when_agreed(
     source.write_bytes(reciter)
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     if where == "tracked":
         scan_runs.perform(scan_runs.create([folders.add(source.parent)]).pk)
     hub.faults.append(Fault("status", -1, status=404))
