@@ -105,6 +105,7 @@ def words_of_choices(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
         [
             *of_tables(before["models"], after["models"]).lines("model"),
             *of_tables(before["groups"], after["groups"]).lines("group"),
+            *of_tables(before.get("virtual", {}), after.get("virtual", {})).lines("virtual model"),
             *of_tables(before["folders"], after["folders"]).lines("folder"),
             *(f"setting {change}" for change in of_values(before["settings"], after["settings"])),
         ]

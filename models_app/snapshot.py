@@ -13,7 +13,14 @@ from django.db import transaction
 from django.db.models import CharField, Model, TextField
 
 from models_app.changes import NOT_CONFIGURATION
-from models_app.models import GgufFile, ModelAlias, ModelFolder, ModelGroup, ServedModel
+from models_app.models import (
+    GgufFile,
+    ModelAlias,
+    ModelFolder,
+    ModelGroup,
+    ServedModel,
+    VirtualModel,
+)
 from models_app.models import ServerSettings as Settings
 from models_app.secrecy import is_secret_name
 
@@ -36,6 +43,7 @@ def take() -> dict[str, Any]:
         "folders": {row.path: _chosen(row, {"path"}) for row in ModelFolder.objects.all()},
         "groups": {row.name: _chosen(row, {"name"}) for row in groups},
         "models": {row.model_id: _model(row) for row in _rows()},
+        "virtual": {row.name: _chosen(row, {"name"}) for row in VirtualModel.objects.all()},
     }
 
 
@@ -60,6 +68,8 @@ def restore(choices: Mapping[str, Any]) -> tuple[str, ...]:
         _put(settings, choices["settings"], _defaults(settings).keys() & choices["settings"].keys())
         lost = _restore_folders(choices["folders"])
         groups = _restore_groups(choices["groups"])
+        if "virtual" in choices:
+            _restore_virtual(choices["virtual"])
         return (*lost, *_restore_models(choices["models"], groups))
 
 
@@ -136,6 +146,15 @@ def _restore_groups(groups: Mapping[str, Any]) -> dict[str, ModelGroup]:
             setattr(group, column, value)
         group.save()
     return known
+
+
+def _restore_virtual(virtual: Mapping[str, Any]) -> None:
+    VirtualModel.objects.exclude(name__in=virtual).delete()
+    known = {row.name: row for row in VirtualModel.objects.all()}
+    for name, chosen in virtual.items():
+        row = known.get(name) or VirtualModel(name=name)
+        row.members = chosen.get("members", [])
+        row.save()
 
 
 def _restore_models(models: Mapping[str, Any], groups: Mapping[str, ModelGroup]) -> list[str]:

@@ -22,6 +22,7 @@ from models_app.models import (
     Revision,
     ServedModel,
     ServerSettings,
+    VirtualModel,
 )
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +178,7 @@ def fill() -> None:
     ServedModel.objects.create(model_id="plain", file=make_file("/models/b.gguf"))
     ServedModel.objects.create(model_id="own", cmd="run ${PORT}", env=["A=1"], set_params={"t": 1})
     ServedModel.objects.create(model_id="off", cmd="run ${PORT}", enabled=False)
+    VirtualModel.objects.create(name="any", members=["own", "auto"])
     ServerSettings.objects.create(pk=1, max_wait=3, macros={"m": "1"}, preload=["own", "off"])
 
 
@@ -195,6 +197,7 @@ def test_going_back_restores_every_choice_and_is_a_revision_of_its_own() -> None
     ModelGroup.objects.filter(name="g").update(name="h")
     ServerSettings.objects.update(max_wait=4, macros={}, preload=[])
     ModelFolder.objects.update(enabled=False)
+    VirtualModel.objects.update(name="none")
     changed = kept()
     done = revisions.rollback(first, "ann")
     assert done.revision is not None and done.warnings == ()

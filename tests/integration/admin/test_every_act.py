@@ -22,6 +22,7 @@ from models_app.models import (
     ScanRun,
     ServedModel,
     ServerSettings,
+    VirtualModel,
 )
 from tests.integration.admin.pages import act, errors_of, list_of, page_of
 
@@ -50,6 +51,13 @@ def model() -> ServedModel:
 
 def group() -> ModelGroup:
     return ModelGroup.objects.get(name="small")
+
+
+def virtual() -> VirtualModel:
+    row, made = VirtualModel.objects.get_or_create(name="some", defaults={"members": ["fox-1b"]})
+    if made:
+        revisions.keep()
+    return row
 
 
 def folder() -> ModelFolder:
@@ -156,6 +164,10 @@ ACTS: dict[str, Act] = {
         lambda: ServedModel.objects.update(context=512),
         fields_to_empty=["context"],
     ),
+    "VirtualModel add": added(VirtualModel, name="any", members='["fox-1b"]'),
+    "VirtualModel change": lambda client: changed(virtual, members='["fox-1b", "big"]')(client),
+    "VirtualModel delete": deleted(virtual),
+    "VirtualModel delete_selected": done("delete_selected", virtual, post="yes"),
     "GgufFile forget": done("forget", the_file, vanish),
     "GgufFile make_models": make_models,
 }
