@@ -18,39 +18,32 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from models_app import (
-    catalog,
-    causes,
-    changes,
-    descent,
-    engine_build,
-    export,
-    hand_edits,
-    hardware,
-    live,
-    needs,
-    plans,
-    scan_runs,
+from models_app import hand_edits, live, needs, scan_runs
+from proxy_app import (
+    config_progress,
+    configuration,
+    last_use,
+    listing,
+    logs,
+    queues,
+    ui_events,
+    worker,
 )
-from models_app.models import EngineBuild, ServerSettings, VirtualModel
-from proxy_app import config_progress, last_use, listing, logs, queues, ui_events, worker
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
 from proxy_app.engine_logs import LogFollower, follow
-from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound, NotServing
 from proxy_app.events import EventHub, EventStream
 from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
 from proxy_app.incoming import Receive, Scope, Send
-from proxy_app.keys import KeyRing, Keys, note_use, read_ring
+from proxy_app.keys import Keys, note_use
 from proxy_app.ledger import Ledger
-from proxy_app.lineup import Lineup, QueueRules, Served, line_up
+from proxy_app.lineup import Lineup, Served
 from proxy_app.logs import LogHistory, server_log
 from proxy_app.process import Engine, EngineState
-from proxy_app.rules import GatewayRules
 from proxy_app.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -124,7 +117,7 @@ class Serving:
         )
         self.gateway = Gateway(self._runner, home / "uploads")
         server_log.listener = self._server_logged
-        await self._in_database(_look_at_machine_and_say_so)
+        await self._in_database(configuration.look_at_machine)
         await self._reload()
         self._runner.remember_loads(await self._in_database(needs.load_seconds))
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
@@ -273,7 +266,7 @@ class Serving:
 
     async def _reload(self) -> tuple[str, ...]:
         """Serve what the database says now; the loaded models that restart for it."""
-        lineup, self.keys.ring = await self._in_database(_read_configuration)
+        lineup, self.keys.ring = await self._in_database(configuration.read)
         assert self._runner is not None
         if lineup == self._runner.configured:
             return ()
@@ -283,7 +276,7 @@ class Serving:
 
     async def _descend(self, model: str, reason: str) -> bool:
         """Plan a model smaller that ran out of memory, and put the new plan in place."""
-        given_up = await self._in_database(partial(_descend, model, reason))
+        given_up = await self._in_database(partial(configuration.descend, model, reason))
         if given_up is None:
             return False
         logger.warning("%s is tried again with less: %s", model, given_up)
@@ -392,51 +385,6 @@ class Serving:
 def _with_fresh_connection(work: Callable[[], T]) -> T:
     close_old_connections()
     return work()
-
-
-def _descend(model: str, reason: str) -> str | None:
-    with causes.told(f"{model} ran out of memory"):
-        return descent.descend(model, reason)
-
-
-def _look_at_machine_and_say_so() -> None:
-    with causes.told("the machine or the engine is another one"):
-        _look_at_machine()
-
-
-def _look_at_machine() -> None:
-    located = None
-    try:
-        located = engine_build.locate()
-        if located is None:
-            # What an engine that is gone understood must not be planned with.
-            EngineBuild.objects.filter(active=True).update(active=False)
-            logger.warning(engine_build.NO_ENGINE_HELP)
-        else:
-            engine_build.probe(located)
-    except engine_build.EngineProblem as error:
-        logger.error("%s", error)
-    hardware.store(hardware.detect(located))
-
-
-def _read_configuration() -> tuple[Lineup, KeyRing]:
-    ring = read_ring()
-    version = changes.current_version()
-    document = catalog.build()
-    export.publish(document, version)
-    row = ServerSettings.current()
-    context = plans.PlanContext.load()
-    rules = QueueRules(
-        max_wait=row.max_wait,
-        min_residency=row.min_residency,
-        length=row.queue_length,
-        side_by_side=row.side_by_side,
-        memory_wait=row.memory_wait,
-        budget=needs.budget(context),
-        devices=needs.gpus(context),
-    )
-    engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
-    return line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members()), ring
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -86,11 +86,15 @@ def say(line: str) -> None:
 
 def leave_child(seconds: float) -> None:
     """Fork a child that ignores SIGTERM and keeps every file this process has open."""
+    # Held back until the child is deaf to it: one that comes in between would end the child.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         say(f"fake: child {child}")
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     time.sleep(seconds)
     os._exit(0)
 

@@ -310,9 +310,10 @@ async def test_a_program_that_does_not_exist_is_a_plain_reason(house: House) -> 
 
 
 async def test_an_engine_that_never_answers_is_ended_after_its_time(house: House) -> None:
-    engine = house.engine_of(
-        replace(house.spec("--no-listen", "--fork-child"), start_timeout=0.5, stop_grace=0.2)
-    )
+    # A shell, since a Python under load may not have come to its fork after the half second.
+    forks = "sleep 60 & echo fake: child $!; wait"
+    spec = house.spec(argv=("sh", "-c", forks, "${PORT}"))
+    engine = house.engine_of(replace(spec, start_timeout=0.5, stop_grace=0.2))
     with pytest.raises(EngineStartFailed, match=r"not ready within 0.5 s .*never answered"):
         await engine.ensure_ready()
     assert engine.failure is not None

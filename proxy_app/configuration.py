@@ -1,0 +1,72 @@
+"""What the server takes from the machine and the database, for `serving.py`. All of it blocks."""
+
+from __future__ import annotations
+
+import logging
+
+from models_app import (
+    catalog,
+    causes,
+    changes,
+    descent,
+    engine_build,
+    export,
+    hardware,
+    needs,
+    plans,
+)
+from models_app.models import EngineBuild, ServerSettings, VirtualModel
+from proxy_app.engine_rules import EngineRules
+from proxy_app.keys import KeyRing, read_ring
+from proxy_app.lineup import Lineup, QueueRules, line_up
+from proxy_app.rules import GatewayRules
+
+logger = logging.getLogger(__name__)
+
+
+def look_at_machine() -> None:
+    """Read what this machine and its engine can do, and store it for everybody."""
+    with causes.told("the machine or the engine is another one"):
+        hardware.store(hardware.detect(_engine()))
+
+
+def _engine() -> engine_build.Located | None:
+    located = None
+    try:
+        located = engine_build.locate()
+        if located is None:
+            # What an engine that is gone understood must not be planned with.
+            EngineBuild.objects.filter(active=True).update(active=False)
+            logger.warning(engine_build.NO_ENGINE_HELP)
+        else:
+            engine_build.probe(located)
+    except engine_build.EngineProblem as error:
+        logger.error("%s", error)
+    return located
+
+
+def read() -> tuple[Lineup, KeyRing]:
+    """What is to be served, and who may ask for it."""
+    ring = read_ring()
+    version = changes.current_version()
+    document = catalog.build()
+    export.publish(document, version)
+    row = ServerSettings.current()
+    context = plans.PlanContext.load()
+    rules = QueueRules(
+        max_wait=row.max_wait,
+        min_residency=row.min_residency,
+        length=row.queue_length,
+        side_by_side=row.side_by_side,
+        memory_wait=row.memory_wait,
+        budget=needs.budget(context),
+        devices=needs.gpus(context),
+    )
+    engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
+    return line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members()), ring
+
+
+def descend(model: str, reason: str) -> str | None:
+    """Plan a model smaller that ran out of memory; what it gave up, None when nothing is left."""
+    with causes.told(f"{model} ran out of memory"):
+        return descent.descend(model, reason)
