@@ -51,7 +51,7 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@tools/debian-packages curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
+	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
 	@tools/debian-packages node:nodejs npm:npm
 	@npm ci --silent --prefix tests/clients
 	@$(BIN)/python -m pytest $(ARGS)

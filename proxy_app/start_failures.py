@@ -1,6 +1,6 @@
 """Why an engine ended: its newest log lines and exit status, read as a plain reason. Pure.
 
-The signs are those of llama-server b10434.
+The signs are those of llama-server; builds 10068 and 10434 were looked at.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class FailureKind(StrEnum):
     KILLED = "killed"
     EXITED = "exited"
     TIMED_OUT = "timed_out"
+    MISSING_LIBRARY = "missing_library"
     NOT_STARTED = "not_started"
     """The program could not be executed at all."""
 
@@ -73,6 +74,12 @@ _SIGNS: tuple[tuple[FailureKind, str, str], ...] = (
         FailureKind.BAD_VALUE,
         r'error while handling argument "([^"]+)": (.*)',
         "this llama-server does not take the value given for {0} ({1})",
+    ),
+    (
+        FailureKind.MISSING_LIBRARY,
+        r"error while loading shared libraries: ([\w.+-]+):",
+        "the system lacks the library {0} that this llama-server needs; install its package "
+        "(for libgomp.so.1 on Debian: libgomp1)",
     ),
     (
         FailureKind.UNSUPPORTED_ARCHITECTURE,

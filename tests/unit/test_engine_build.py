@@ -9,6 +9,8 @@ from pytest_django.fixtures import Settings
 
 from models_app.engine_build import (
     NO_ENGINE_HELP,
+    WHEEL,
+    WHEEL_VERSION,
     EngineProblem,
     Located,
     environment_of,
@@ -16,6 +18,7 @@ from models_app.engine_build import (
     probe,
 )
 from models_app.models import EngineBuild
+from tests.server import ROOT
 
 SCRIPT = """\
 #!/bin/sh
@@ -123,3 +126,17 @@ def test_the_real_engine_tells_its_flags() -> None:
     row = probe(found)
     assert "--ctx-size N" in row.flags
     assert row.version
+
+
+@pytest.mark.django_db
+def test_a_library_that_is_missing_is_named_with_its_package(tmp_path: Path) -> None:
+    said = "llama-server: error while loading shared libraries: libgomp.so.1: cannot open"
+    path = make_engine(tmp_path, f"#!/bin/sh\necho '{said}'\nexit 127\n")
+    with pytest.raises(EngineProblem, match=r"libgomp\.so\.1.* apt-get install libgomp1\."):
+        probe(Located(path, "PATH"))
+
+
+def test_the_advice_names_the_build_that_is_pinned() -> None:
+    pinned = (ROOT / "requirements.txt").read_text()
+    assert f"{WHEEL}=={WHEEL_VERSION} ;" in pinned
+    assert f"{WHEEL}=={WHEEL_VERSION}" in NO_ENGINE_HELP

@@ -46,6 +46,12 @@ LOADING = "0.00.006 E cmn  common_init_: failed to load model 'x.gguf'"
             "value given for -c (stoi)",
         ),
         (
+            "llama-server: error while loading shared libraries: libgomp.so.1: cannot open "
+            "shared object file: No such file or directory",
+            FailureKind.MISSING_LIBRARY,
+            "Debian: libgomp1",
+        ),
+        (
             "E error loading model: unknown model architecture: 'qwen99'",
             FailureKind.UNSUPPORTED_ARCHITECTURE,
             "architecture qwen99; a newer build may",
