@@ -24,6 +24,7 @@ who sent it sees a reset."""
 
 def configuration() -> uvicorn.Config:
     """What uvicorn is to serve, and how."""
+    Protocol.reading_limit = staticmethod(lambda: SERVING.lineup.rules.reading_limit)
     return uvicorn.Config(
         "claracore_site.asgi:application",
         http=Protocol,

@@ -16,7 +16,7 @@ from typing import Any
 
 from proxy_app.errors import MethodNotAllowed
 from proxy_app.forward import answer_refusal
-from proxy_app.incoming import ClientWatch, Receive, Scope, Send
+from proxy_app.incoming import LINK, ClientWatch, Receive, Scope, Send
 
 HEARTBEAT_SECONDS = 15.0
 BACKLOG_BYTES = 4 * 1024 * 1024
@@ -127,7 +127,7 @@ class EventStream:
             await answer_refusal(scope, receive, send, error)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        with ClientWatch(receive), self._hub.listen() as listener:
+        with ClientWatch(receive, scope.get(LINK)), self._hub.listen() as listener:
             state = b"".join(frame(kind, value) for kind, value in self._first())
             await send({"type": "http.response.body", "body": state, "more_body": True})
             while not listener.ended:

@@ -44,7 +44,7 @@ class Errand:
 
 def engine_headers(headers: list[tuple[bytes, bytes]], api_key: str) -> list[tuple[bytes, bytes]]:
     """The client's headers that an engine may see, and the key it asks for."""
-    kept = [pair for pair in forwardable(headers) if pair[0] not in _OURS]
+    kept = forwardable(headers, _OURS)
     if api_key:
         kept.append((b"authorization", b"Bearer " + api_key.encode()))
     return kept
@@ -131,7 +131,10 @@ def _is_short_json(response: UpstreamResponse, headers: list[tuple[bytes, bytes]
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"content-type" and _EVENT_STREAM in value for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type":
+            return _EVENT_STREAM in value
+    return False
 
 
 async def answer(

@@ -24,7 +24,16 @@ from proxy_app.bodies import (
 )
 from proxy_app.errors import AnswerCut, GatewayError, InvalidRequest, MethodNotAllowed, PathNotFound
 from proxy_app.forward import Errand, answer, answer_error, answer_json, forward
-from proxy_app.incoming import ClientLeft, ClientWatch, Receive, Scope, Send, body_pieces, read_body
+from proxy_app.incoming import (
+    LINK,
+    ClientLeft,
+    ClientWatch,
+    Receive,
+    Scope,
+    Send,
+    body_pieces,
+    read_body,
+)
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
 from proxy_app.lineup import Served
@@ -94,7 +103,7 @@ class Gateway:
             await self._infer_form(content_type, scope, receive, send)
             return
         lineup = self._runner.lineup
-        body = await read_body(receive, lineup.rules.max_body)
+        body = await read_body(receive, lineup.rules.max_body, scope.get(LINK))
         head = read_head(body)
         asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
         served = resolve(self._runner, asked)
@@ -172,7 +181,8 @@ class Gateway:
     ) -> None:
         """Every request that an engine answers comes through here."""
         model, caller = served.entry.model_id, caller_of(scope)
-        with ClientWatch(receive), await self._runner.acquire(model, caller.share) as lease:
+        watch = ClientWatch(receive, scope.get(LINK))
+        with watch, await self._runner.acquire(model, caller.share) as lease:
             await forward(lease.engine, errand, scope["path"], send)
 
     # ---- Small answers -------------------------------------------------------------------

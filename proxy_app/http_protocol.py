@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import logging
 import re
+import struct
+import termios
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy_app.incoming import LINK, ClientLink, Scope
+
+logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers together. More is refused: a larger head only costs time."""
 
 HEAD_SECONDS = 30.0
 """How long a client may take to send a request's head, from its connection or first byte on."""
+
+READING_SECONDS = 60.0
+"""How long a client may read nothing of an answer that waits for it, unless a setting says."""
+
+_COUNT = struct.Struct("i")
 
 _OTHER_PROTOCOL = re.compile(rb"\r\nupgrade:(?![ \t]*websocket)[^\r\n]*", re.IGNORECASE)
 
@@ -26,10 +41,13 @@ class _Transport:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        # Every request asks for these; found here they are not looked for there.
+        self.is_closing = transport.is_closing
+        self._write = transport.write
 
     def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        if not self.is_closing():
+            self._write(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -48,6 +66,11 @@ class Protocol(HttpToolsProtocol):
     """Whether some of a head has arrived."""
     head_seconds = HEAD_SECONDS
     _head_timer: asyncio.TimerHandle | None = None
+    reading_limit: Callable[[], float] = staticmethod(lambda: READING_SECONDS)
+    """Seconds a client may read nothing of what waits for it; 0 is for ever."""
+    _reading_timer: asyncio.TimerHandle | None = None
+    _links: tuple[ClientLink, ...] = ()
+    """Of the request that is answered, and of those that came behind it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Transport(transport)))
@@ -55,12 +78,62 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
+        self._is_read_again()
         super().connection_lost(exc)
+        self._tell_of_leaving()
+
+    def _tell_of_leaving(self) -> None:
+        links, self._links = self._links, ()
+        for link in links:
+            link.leave()
 
     def data_received(self, data: bytes) -> None:
         self._receive(data)
         if self._begun and self._head_timer is None:
             self._limit_head()
+
+    # ---- A client that does not read -----------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reading_timer is None:
+            self._limit_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._is_read_again()
+
+    def _limit_reading(self) -> None:
+        seconds = self.reading_limit()
+        if seconds > 0:
+            unread = self._unread()
+            self._reading_timer = self.loop.call_later(seconds, self._look_at_reader, unread)
+
+    def _is_read_again(self) -> None:
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
+
+    def _look_at_reader(self, before: int) -> None:
+        """Hang up on a client that took nothing meanwhile: an engine works for it."""
+        self._reading_timer = None
+        if self._unread() < before:
+            self._limit_reading()
+        elif not self.transport.is_closing():
+            logger.warning("A client read nothing of its answer for too long; it was hung up on.")
+            self.transport.abort()
+
+    def _unread(self) -> int:
+        """Bytes that wait here and in the system for the client to take them."""
+        waiting = int(self.transport.get_write_buffer_size())
+        connection = self.transport.get_extra_info("socket")
+        with suppress(OSError, AttributeError):
+            waiting += _COUNT.unpack(
+                fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(_COUNT.size))
+            )[0]
+        return waiting
+
+    # ---- The head ------------------------------------------------------------------------
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
@@ -101,6 +174,7 @@ class Protocol(HttpToolsProtocol):
             return False
         cycle.disconnected = True
         cycle.message_event.set()
+        self._tell_of_leaving()
         return True
 
     def on_message_begin(self) -> None:
@@ -110,10 +184,16 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
         self._head_is_here()
+        link = ClientLink()
+        cast(Scope, self.scope)[LINK] = link
+        idle = self.cycle is None or self.cycle.response_complete
+        self._links = (link,) if idle else (*self._links, link)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
+        if self._links:
+            self._links[-1].whole = True
         super().on_message_complete()
 
 

@@ -21,17 +21,46 @@ STALL_SECONDS = 60.0
 """How long a client may pause inside a body."""
 
 WATCH_AFTER = 0.004
-"""Seconds until a request is watched for its client leaving. Answers that come faster do not
-pay for the watching; waiting longer than this is no loss to an engine."""
+"""Seconds until a request without a link is watched for its client leaving. Answers that come
+faster do not pay for the watching; waiting longer than this is no loss to an engine."""
+
+
+LINK = "claracore.link"
+"""Where a request's scope holds its ClientLink; servers other than ours give none."""
 
 
 class ClientLeft(Exception):
     """The client closed the connection before it had sent its whole request."""
 
 
-async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The whole request body. Raises BodyTooLarge, RequestTimeout or ClientLeft."""
-    message = await _next(receive)
+class ClientLink:
+    """What the connection knows of a request before ASGI tells whoever waits for it."""
+
+    __slots__ = ("gone", "on_leave", "whole")
+
+    def __init__(self) -> None:
+        self.whole = False
+        """All of the request is here."""
+        self.gone = False
+        """The client left."""
+        self.on_leave: Callable[[], None] | None = None
+        """Called when it leaves."""
+
+    def leave(self) -> None:
+        """The client left."""
+        self.gone = True
+        if self.on_leave is not None:
+            self.on_leave()
+
+
+async def read_body(
+    receive: Receive, limit: int = MAX_BODY_BYTES, link: ClientLink | None = None
+) -> bytes:
+    """The whole request body. Raises BodyTooLarge, RequestTimeout or ClientLeft.
+
+    With a `link` that says all of it is here, no time is spent on limiting the wait for it.
+    """
+    message = _checked(await receive()) if link and link.whole else await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
@@ -71,6 +100,10 @@ async def _next(receive: Receive) -> Message:
         if not limit.expired():
             raise
         raise RequestTimeout(STALL_SECONDS) from None
+    return _checked(message)
+
+
+def _checked(message: Message) -> Message:
     if message["type"] == "http.disconnect":
         raise ClientLeft
     return message
@@ -80,13 +113,16 @@ class ClientWatch:
     """Cancels the work inside the `with` block when the client leaves.
 
     The block ends as if nothing had happened; `left` tells. Everything the block holds is
-    given back on the way out, which is what stops the engine's work.
+    given back on the way out, which is what stops the engine's work. A `link` costs nothing
+    until the client leaves; without one somebody has to wait for that.
     """
 
-    __slots__ = ("_receive", "_task", "_timer", "_watcher", "left")
+    __slots__ = ("_link", "_receive", "_task", "_timer", "_watcher", "left")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, link: ClientLink | None = None) -> None:
         self._receive = receive
+        self._link = link
+        self._timer: asyncio.Handle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.left = False
 
@@ -94,7 +130,12 @@ class ClientWatch:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin)
+        if self._link is None:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin)
+        elif self._link.gone:
+            self._timer = asyncio.get_running_loop().call_soon(self._leave)
+        else:
+            self._link.on_leave = self._leave
         return self
 
     def _begin(self) -> None:
@@ -105,6 +146,9 @@ class ClientWatch:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
         self.left = True
         self._task.cancel()
 
@@ -114,7 +158,10 @@ class ClientWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        self._timer.cancel()
+        if self._link is not None:
+            self._link.on_leave = None
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
         # Only our own cancellation ends here; the server's must go on.

@@ -37,12 +37,15 @@ BY_BODY: Final = (
 BY_QUERY: Final = ("/v1/audio/voices", "/props", "/slots", "/lora-adapters")
 """Any method; `?model=` names the model, as these have no body, or one without a model."""
 
-_FIRST = "|".join(
-    sorted(
-        {path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)}
-        | {"upstream", "running", "unload", "health", "info"}
-    )
-)
+_FIRST: Final = frozenset(path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)) | {
+    "upstream",
+    "running",
+    "unload",
+    "health",
+    "info",
+}
 
-PATTERN: Final = rf"^/?({_FIRST})(/|$)"
-"""What the router sends to the gateway."""
+
+def is_ours(path: str) -> bool:
+    """Whether the gateway answers a path, be it by saying that there is none such."""
+    return path.removeprefix("/").partition("/")[0] in _FIRST

@@ -22,6 +22,8 @@ class GatewayRules:
     """Seconds between signs of life while a model loads; 0 none."""
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
     """For engines whose model sets none of its own."""
+    reading_limit: float = 60
+    """Seconds a client may take nothing of an answer that waits for it; 0 is for ever."""
     origins: frozenset[bytes] = frozenset()
     """Whose pages may use the API from another site."""
 
@@ -35,6 +37,7 @@ class GatewayRules:
                 first_byte=row.first_token_timeout or None,
                 between_chunks=row.next_token_timeout or None,
             ),
+            reading_limit=row.reading_timeout,
             origins=origins.usable(row.allowed_origins),
         )
 

@@ -45,24 +45,26 @@ _HOP_BY_HOP = frozenset(
     )
 )
 
+_NAMES_NOTHING = frozenset((b"keep-alive", b"close"))
+
 _WRITTEN_HERE = _HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 
-def forwardable(headers: Headers) -> Headers:
+def forwardable(headers: Headers, without: frozenset[bytes] = frozenset()) -> Headers:
     """The headers that concern both ends, without those that end at a proxy. Names in lower case.
 
-    What a `Connection` header names is left out too (RFC 9110, 7.6.1).
+    What a `Connection` header names is left out too (RFC 9110, 7.6.1), and what is in `without`.
     """
-    kept = [pair for pair in headers if pair[0] not in _HOP_BY_HOP]
-    if len(kept) == len(headers):
-        return kept
-    named = {
-        token.strip().lower()
-        for name, value in headers
-        if name == b"connection"
-        for token in value.split(b",")
-    }
-    return [pair for pair in kept if pair[0] not in named]
+    kept: Headers = []
+    named: set[bytes] = set()
+    for pair in headers:
+        name = pair[0]
+        if name in _HOP_BY_HOP:
+            if name == b"connection" and pair[1].lower() not in _NAMES_NOTHING:
+                named.update(token.strip().lower() for token in pair[1].split(b","))
+        elif name not in without:
+            kept.append(pair)
+    return [pair for pair in kept if pair[0] not in named] if named else kept
 
 
 class EnginePool:

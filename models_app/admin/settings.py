@@ -130,6 +130,7 @@ class SettingsAdmin(SingleRowAdmin[ServerSettings]):
                     "connect_timeout",
                     "first_token_timeout",
                     "next_token_timeout",
+                    "reading_timeout",
                 )
             },
         ),

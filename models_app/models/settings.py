@@ -150,6 +150,12 @@ class ServerSettings(models.Model):
     next_token_timeout = models.PositiveIntegerField(
         default=0, help_text="Seconds an engine may be silent within an answer; 0: no limit."
     )
+    reading_timeout = models.PositiveIntegerField(
+        default=60,
+        validators=[MaxValueValidator(86400)],
+        help_text="Seconds a client may take nothing of an answer that waits for it, until it is "
+        "hung up on and its engine is free; 0: no limit.",
+    )
 
     # Tuning
     backend = models.CharField(
