@@ -225,6 +225,10 @@ class UpstreamGone(GatewayError):
     code = "engine_gone"
 
 
+class EngineNotReached(UpstreamGone):
+    """Nothing of the request reached the engine, so it may be asked of another."""
+
+
 class EngineDiedMidStream(UpstreamGone):
     """The engine broke off after its answer had begun, so the answer is incomplete."""
 

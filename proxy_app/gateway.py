@@ -22,7 +22,14 @@ from proxy_app.bodies import (
     read_head,
     rewrite,
 )
-from proxy_app.errors import AnswerCut, GatewayError, InvalidRequest, MethodNotAllowed, PathNotFound
+from proxy_app.errors import (
+    AnswerCut,
+    EngineNotReached,
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    PathNotFound,
+)
 from proxy_app.forward import Errand, answer, answer_error, answer_json, forward
 from proxy_app.incoming import (
     LINK,
@@ -183,7 +190,13 @@ class Gateway:
         model, caller = served.entry.model_id, caller_of(scope)
         watch = ClientWatch(receive, scope.get(LINK))
         with watch, await self._runner.acquire(model, caller.share) as lease:
-            await forward(lease.engine, errand, scope["path"], send)
+            try:
+                await forward(lease.engine, errand, scope["path"], send)
+            except EngineNotReached:
+                # It died a moment ago, and the next one can be asked as well.
+                if not await lease.renew():
+                    raise
+                await forward(lease.engine, errand, scope["path"], send)
 
     # ---- Small answers -------------------------------------------------------------------
 

@@ -51,6 +51,9 @@ T = TypeVar("T")
 UNKNOWN_WAIT = 5.0
 """Seconds after which a client should come back when nothing tells how long it takes."""
 
+NOTICE_SECONDS = 5.0
+"""How long it may take until it is known that an engine's process has ended."""
+
 Descend = Callable[[str, str], Awaitable[bool]]
 """Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
 
@@ -68,8 +71,22 @@ class Lease:
 
     def __init__(self, runner: Runner, ticket: Ticket, engine: Engine) -> None:
         self._runner = runner
-        self._ticket = ticket
+        self._ticket: Ticket | None = ticket
         self.engine = engine
+
+    async def renew(self) -> bool:
+        """Change to the next engine of the model, when this one has died.
+
+        False when it lives on. Raises as `Runner.acquire`.
+        """
+        ticket, self._ticket = self._ticket, None
+        assert ticket is not None
+        self._runner.release(ticket)
+        if not await self._runner.wait_until_ended(self.engine):
+            return False
+        other = await self._runner.acquire(ticket.model, ticket.caller, ticket.priority)
+        self._ticket, self.engine = other._ticket, other.engine
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +97,8 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._runner.release(self._ticket)
+        if self._ticket is not None:
+            self._runner.release(self._ticket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +196,15 @@ class Runner:
         if remaining > 0:
             reason = self._problems.get(model, "its engine ended")
             raise ModelBackingOff(model, reason, self._backoff.failures(model), remaining)
+
+    async def wait_until_ended(self, engine: Engine) -> bool:
+        """Until an engine that cannot be reached is known to have ended; False when it has not."""
+        try:
+            async with asyncio.timeout(NOTICE_SECONDS), self._changed:
+                await self._changed.wait_for(lambda: engine.state is not EngineState.READY)
+        except TimeoutError:
+            return False
+        return True
 
     async def _wait(self, ticket: Ticket) -> None:
         self._arm()

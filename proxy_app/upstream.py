@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from contextlib import suppress
 
-from proxy_app.errors import InvalidRequest, UpstreamGone, UpstreamTimeout
+from proxy_app.errors import EngineNotReached, InvalidRequest, UpstreamGone, UpstreamTimeout
 from proxy_app.upstream_connection import (
     Connection,
     Headers,
@@ -44,6 +44,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+
+_STOPPED = "The engine was stopped."
 
 _NAMES_NOTHING = frozenset((b"keep-alive", b"close"))
 
@@ -97,8 +99,8 @@ class EnginePool:
         `headers` as `forwardable` left them; `Host` and `Content-Length` are written here.
         `timeouts` are those of this request; None the pool's own.
         A kept connection that the engine had closed already is replaced once. Raises UpstreamGone
-        (also for an answer whose beginning already broke off), UpstreamTimeout, or InvalidRequest
-        when this cannot be written as HTTP.
+        (also for an answer whose beginning already broke off; EngineNotReached when nothing was
+        sent), UpstreamTimeout, or InvalidRequest when this cannot be written as HTTP.
         """
         self._refuse_when_closed()
         if body is None:
@@ -110,7 +112,13 @@ class EnginePool:
         if self._idle:
             with suppress(StaleConnection):
                 return await self._idle.pop().exchange(timeouts, method, *message)
-        connection = await self._connect(timeouts)
+            try:
+                connection = await self._connect(timeouts)
+            except EngineNotReached as error:
+                # It may have died of this very request.
+                raise UpstreamGone(error.message) from error
+        else:
+            connection = await self._connect(timeouts)
         return await connection.exchange(timeouts, method, *message)
 
     async def upload(
@@ -141,7 +149,7 @@ class EnginePool:
         """Cut every connection at once; whoever waits on one gets UpstreamGone, as do newcomers."""
         self.closed = True
         for connection in list(self._open):
-            connection.fail(self._stopped())
+            connection.fail(UpstreamGone(_STOPPED))
 
     def _head(self, method: bytes, target: bytes, headers: Headers, *framing: bytes) -> bytes:
         lines = [b": ".join(pair) for pair in headers if pair[0] not in _WRITTEN_HERE]
@@ -169,14 +177,14 @@ class EnginePool:
         if connection.ended:
             raise self._unreachable("it hung up")
         if self.closed:
-            connection.fail(self._stopped())
-            raise self._stopped()
+            connection.close()
+            raise EngineNotReached(_STOPPED)
         self._open.add(connection)
         return connection
 
     def _refuse_when_closed(self) -> None:
         if self.closed:
-            raise self._stopped()
+            raise EngineNotReached(_STOPPED)
 
     def _new_connection(self) -> Connection:
         return Connection(self._free, self._lost)
@@ -192,8 +200,7 @@ class EnginePool:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def _unreachable(self, reason: object) -> UpstreamGone:
-        return UpstreamGone(f"The engine at {self.host}:{self.port} cannot be reached: {reason}.")
-
-    def _stopped(self) -> UpstreamGone:
-        return UpstreamGone("The engine was stopped.")
+    def _unreachable(self, reason: object) -> EngineNotReached:
+        return EngineNotReached(
+            f"The engine at {self.host}:{self.port} cannot be reached: {reason}."
+        )

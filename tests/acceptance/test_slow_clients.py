@@ -1,0 +1,93 @@
+"""Clients that read slower than engines send, or not at all."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psutil
+import pytest
+import requests
+import yaml
+
+from tests.server import ROOT, RunningServer, running_server, wait_until
+
+ENGINE = {
+    "cmd": f"{sys.executable} -m tests.fake_engine --port ${{PORT}}",
+    "env": [f"PYTHONPATH={ROOT}"],
+    "concurrencyLimit": 4,
+}
+CHUNK = 16 * 1024
+CHUNKS = 6000
+"""Together about 100 MB, far more than any buffer on the way holds."""
+
+MOST_GROWTH = 16 * 1024 * 1024
+"""Bytes of memory that a slow client may cost the server, with room for what else happens."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    config = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.write_text(yaml.safe_dump({"models": {"fake": ENGINE}}))
+    with running_server(arguments=["--config", str(config)]) as running:
+        running.wait_for_models("fake")
+        yield running
+
+
+def begin_stream(server: RunningServer) -> socket.socket:
+    """A client with a small window that has asked for more than it will ever read."""
+    host, port = server.url.removeprefix("http://").split(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.settimeout(60)
+    client.connect((host, int(port)))
+    body = json.dumps({"model": "fake", "stream": True, "fake": {"chunks": CHUNKS, "bytes": CHUNK}})
+    client.sendall(
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    return client
+
+
+def stats(server: RunningServer) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(
+        f"{server.url}/upstream/fake/fake/stats", timeout=60
+    ).json()
+    return found
+
+
+def test_memory_does_not_grow_with_what_a_slow_client_leaves_unread(server: RunningServer) -> None:
+    process = psutil.Process(server.process.pid)
+    stats(server)
+    before = process.memory_info().rss
+    with begin_stream(server) as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        for _ in range(150):
+            client.recv(4096)
+            assert stats(server)["in_flight"] == 1, "the engine could send everything"
+            assert process.memory_info().rss - before < MOST_GROWTH
+    wait_until(lambda: stats(server)["in_flight"] == 0, "an idle engine after the client left")
+
+
+def test_a_client_that_reads_nothing_gives_its_place_back(server: RunningServer) -> None:
+    with closing(sqlite3.connect(server.home / "claracore.sqlite3")) as database, database:
+        database.execute("UPDATE models_app_serversettings SET reading_timeout = 1")
+    clients: list[socket.socket] = []
+
+    def hung_up_on() -> bool:
+        # The limit of one that came before the setting was taken over is the old one.
+        if len(clients) < 3:
+            clients.append(begin_stream(server))
+        return "read nothing of its answer" in server.said()
+
+    try:
+        wait_until(hung_up_on, "a word about a client that does not read", server.said)
+    finally:
+        for client in clients:
+            client.close()
+    wait_until(lambda: stats(server)["in_flight"] == 0, "an idle engine")
