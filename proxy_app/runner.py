@@ -14,16 +14,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from models_app.devices import MIB, Device
+from models_app.devices import Device
 from models_app.hardware import free
-from proxy_app.backoff import Backoff
-from proxy_app.budget import RAM, Bytes, total
+from proxy_app.budget import Bytes, total
 from proxy_app.engine_spec import EngineSpec
 from proxy_app.errors import (
     GatewayError,
-    ModelBackingOff,
     ModelFailedToStart,
     ModelNotFound,
     ModelUnloaded,
@@ -31,22 +29,23 @@ from proxy_app.errors import (
     QueueFull,
     ServerStopping,
 )
+from proxy_app.failures import Failure, Failures
 from proxy_app.forecast import Forecast
-from proxy_app.given_back import GivenBack
 from proxy_app.guards import GuardedProcess, GuardPool
 from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
 from proxy_app.ledger import Entry, Ledger
-from proxy_app.lineup import Launch, Lineup, Served, with_measured
+from proxy_app.lineup import Lineup, Served
+from proxy_app.measurements import Measurements
+from proxy_app.memory_wait import MemoryWait, needs_free
 from proxy_app.ports import PortPool
 from proxy_app.process import Engine, EngineState
 from proxy_app.read_ahead import files_of, read_ahead
 from proxy_app.scheduler import Scheduler
 from proxy_app.seats import Refusal, Ticket
+from proxy_app.tasks import Tasks
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 UNKNOWN_WAIT = 5.0
 """Seconds after which a client should come back when nothing tells how long it takes."""
@@ -59,9 +58,6 @@ Descend = Callable[[str, str], Awaitable[bool]]
 
 OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
 """Takes an engine that has become ready, and the seconds from its start until then."""
-
-Failure = Callable[[], GatewayError]
-"""Makes the error anew for each request: a raised one keeps its request's body alive."""
 
 
 class Lease:
@@ -144,25 +140,21 @@ class Runner:
         """As it was given; `lineup` is the same with what was measured since."""
         self.lineup = Lineup()
         self.uses = LastUse()
-        self._measured: dict[str, tuple[Launch | None, Bytes]] = {}
-        self._given_back = GivenBack(self._free_memory)
-        self._held_up: dict[str, asyncio.Task[None]] = {}
-        """Models whose engines wait for memory."""
+        self._tasks = Tasks()
+        self._measurements = Measurements()
+        self._memory = MemoryWait(self._free_memory, self._tasks)
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
         self._engines: dict[str, Engine] = {}
         self._started: dict[str, float] = {}
         self._ready_at: dict[str, float] = {}
         self._ending: set[str] = set()
-        self._backoff = Backoff(self.lineup.engines.start_pauses)
-        self._failures: dict[str, Failure] = {}
-        self._problems: dict[str, str] = {}
+        self._failures = Failures(self.lineup.engines.start_pauses)
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._arriving: Ticket | None = None
         self._refused: Refusal | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
 
     # ---- Requests ------------------------------------------------------------------------
@@ -175,7 +167,7 @@ class Runner:
         """
         while True:
             if model not in self._engines:
-                self._refuse_while_backing_off(model)
+                self._failures.refuse_while_resting(model, time.monotonic())
             ticket = Ticket(model, time.monotonic(), caller, priority)
             self._arriving, self._refused = ticket, None
             self._scheduler.on_request(ticket, ticket.arrived)
@@ -189,13 +181,6 @@ class Runner:
                 return Lease(self, ticket, engine)
             # It ended between the grant and this turn of the loop: nothing was sent, so again.
             self.release(ticket)
-
-    def _refuse_while_backing_off(self, model: str) -> None:
-        now = time.monotonic()
-        remaining = self._backoff.remaining(model, now)
-        if remaining > 0:
-            reason = self._problems.get(model, "its engine ended")
-            raise ModelBackingOff(model, reason, self._backoff.failures(model), remaining)
 
     async def wait_until_ended(self, engine: Engine) -> bool:
         """Until an engine that cannot be reached is known to have ended; False when it has not."""
@@ -241,7 +226,7 @@ class Runner:
 
     def start(self, model: str) -> None:
         served = self.lineup.models[model]
-        self._problems.pop(model, None)
+        self._failures.starts(model)
         try:
             engine = self._engine(self._spec(served))
         except NoBinary as error:
@@ -255,33 +240,8 @@ class Runner:
         else:
             self._engines[model] = engine
             logger.info("Loading %s", model)
-            need = self._needs_free(served)
-            if self._given_back.concerns(need, self.lineup.memory_wait):
-                held_up = self._start_with_memory(engine, need, self.lineup.memory_wait)
-                self._held_up[model] = self._spawn(held_up, name=f"memory for {model}")
-            else:
-                engine.start()
-
-    async def _start_with_memory(self, engine: Engine, need: Bytes, limit: float) -> None:
-        model = engine.spec.model_id
-        try:
-            missing = await self._given_back.wait(need, limit)
-            if missing:
-                logger.warning(
-                    "%s is started although %s after %g s.", model, _in_words(missing), limit
-                )
-        except Exception:
-            # What is free is only a hint; the engine finds out by itself.
-            logger.exception("The free memory could not be read before %s is started.", model)
-        del self._held_up[model]
-        engine.start()
-
-    def _needs_free(self, served: Served) -> Bytes:
-        """What has to be free for the model: not the files that the kernel maps and drops."""
-        need = dict(self.lineup.policy.models[served.entry.model_id].need)
-        memory = served.entry.memory
-        need[RAM] = max(0, need.get(RAM, 0) - memory.mapped) if memory else 0
-        return need
+            need = needs_free(served, self.lineup.policy.models[model].need)
+            self._memory.start(engine, need, self.lineup.memory_wait)
 
     async def _free_memory(self) -> Bytes:
         devices = self.lineup.devices
@@ -290,7 +250,7 @@ class Runner:
         return await asyncio.to_thread(self._read_free, devices)
 
     def _cannot_start(self, model: str, failure: Failure) -> None:
-        self._failures[model] = failure
+        self._failures.not_started(model, failure)
         asyncio.get_running_loop().call_soon(self._ended, model, True)
 
     def _engine(self, spec: EngineSpec) -> Engine:
@@ -333,18 +293,17 @@ class Runner:
         files = files_of(launch.argv) if launch else []
         if files:
             reading = asyncio.to_thread(read_ahead, files)
-            self._spawn(reading, name=f"read the files of {model} ahead")
+            self._tasks.spawn(reading, name=f"read the files of {model} ahead")
 
     def stop(self, model: str) -> None:
         engine = self._engines.get(model)
         self._ending.add(model)
-        if (held_up := self._held_up.pop(model, None)) is not None:
-            held_up.cancel()
+        if self._memory.give_up(model):
             del self._engines[model]
             asyncio.get_running_loop().call_soon(self._ended, model, False)
         elif engine is not None:
             logger.info("Unloading %s", model)
-            self._spawn(engine.stop(), name=f"stop {model}")
+            self._tasks.spawn(engine.stop(), name=f"stop {model}")
 
     def grant(self, ticket: Ticket) -> bool:
         if ticket is self._arriving:
@@ -376,15 +335,15 @@ class Runner:
             now = self._ready_at[model] = time.monotonic()
             self._scheduler.on_ready(model, now)
             after = self._on_ready(engine, now - self._started[model])
-            self._spawn(after, name=f"after the load of {model}")
+            self._tasks.spawn(after, name=f"after the load of {model}")
         elif new is EngineState.STOPPING and model not in self._ending:
             self._scheduler.on_ending(model)
         elif new is EngineState.STOPPED:
             del self._engines[model]
-            self._given_back.ended(self._scheduler.held(model))
+            self._memory.ended(self._scheduler.held(model))
             failure = engine.failure
             if failure and failure.kind.out_of_memory and old is EngineState.STARTING:
-                self._spawn(self._try_smaller(engine), name=f"plan {model} smaller")
+                self._tasks.spawn(self._try_smaller(engine), name=f"plan {model} smaller")
             else:
                 self._note_failure(engine, old)
                 self._ended(model, failure is not None)
@@ -408,22 +367,11 @@ class Runner:
         failure = engine.failure
         if failure is None:
             return
-        model = engine.spec.model_id
-        self._problems[model] = failure.reason
-        now = time.monotonic()
+        model, now = engine.spec.model_id, time.monotonic()
         if old is EngineState.STARTING:
-            pause = self._backoff.failed(model, now)
-            self._failures[model] = partial(
-                ModelFailedToStart,
-                model,
-                failure.reason,
-                failure.log_tail,
-                retry_after=pause or None,
-            )
-            logger.error("Could not load %s: %s", model, failure.reason)
+            self._failures.start_failed(model, failure, now)
         else:
-            self._backoff.ended(model, self._ready_at.get(model, now), now)
-            logger.error("The engine of %s ended: %s", model, failure.reason)
+            self._failures.ended(model, failure, self._ready_at.get(model, now), now)
 
     def _ended(self, model: str, failed: bool) -> None:
         self._ending.discard(model)
@@ -436,7 +384,7 @@ class Runner:
             case Refusal.QUEUE_FULL:
                 return QueueFull(model, self.expected_wait(model) or UNKNOWN_WAIT)
             case Refusal.START_FAILED:
-                return self._failures[model]()
+                return self._failures.error(model)
             case Refusal.UNKNOWN_MODEL:
                 return ModelNotFound(model)
             case Refusal.UNLOADED:
@@ -448,8 +396,7 @@ class Runner:
 
     def load(self, model: str) -> None:
         """Load a model without a request; `wait_until_settled` tells how it went."""
-        self._failures.pop(model, None)
-        self._backoff.forget((model,))
+        self._failures.forgive(model)
         self._scheduler.load(model, time.monotonic())
         self._arm()
 
@@ -481,7 +428,7 @@ class Runner:
         async with self._changed:
             await self._changed.wait_for(settled)
         if model in self._failures:
-            raise self._failures[model]()
+            raise self._failures.error(model)
         if self.state(model) is not EngineState.READY:
             raise ModelUnloaded(model)
 
@@ -489,18 +436,10 @@ class Runner:
         """What an engine that is up really took of each device."""
         model = engine.spec.model_id
         if self._engines.get(model) is engine and model in self.lineup.models:
-            self._measured[model] = (self.lineup.models[model].launch, need)
-            self.lineup = self._with_measured(self.lineup)
+            self._measurements.note(model, self.lineup.models[model].launch, need)
+            self.lineup = self._measurements.applied(self.lineup)
             self._scheduler.configure(self.lineup.policy, time.monotonic())
             self._arm()
-
-    def _with_measured(self, lineup: Lineup) -> Lineup:
-        same = {
-            model: need
-            for model, (launch, need) in self._measured.items()
-            if model in lineup.models and lineup.models[model].launch == launch
-        }
-        return with_measured(lineup, same) if same else lineup
 
     def remember_loads(self, seconds: Mapping[str, float]) -> None:
         """How long models took to load in earlier times."""
@@ -512,7 +451,7 @@ class Runner:
         Tells which of the loaded ones those are.
         """
         self.configured = lineup
-        lineup = self._with_measured(lineup)
+        lineup = self._measurements.applied(lineup)
         before, self.lineup = self.lineup, lineup
         if lineup.start_port != before.start_port:
             self._ports.start_port = lineup.start_port
@@ -521,10 +460,8 @@ class Runner:
             for model, served in lineup.models.items()
             if model in before.models and before.models[model].launch != served.launch
         )
-        self._apply_rules(before)
+        self._apply_rules(before, changed)
         restarting = tuple(model for model in self._scheduler.loaded() if model in changed)
-        self._failures = {m: e for m, e in self._failures.items() if m not in changed}
-        self._problems = {m: p for m, p in self._problems.items() if m not in changed}
         self._scheduler.configure(lineup.policy, time.monotonic(), changed)
         for model in lineup.pinned() - before.pinned():
             self._scheduler.load(model, time.monotonic())
@@ -532,10 +469,10 @@ class Runner:
         self._notify()
         return restarting
 
-    def _apply_rules(self, before: Lineup) -> None:
+    def _apply_rules(self, before: Lineup, changed: frozenset[str]) -> None:
         rules, models = self.lineup.engines, self.lineup.models
-        self._backoff.pauses = rules.start_pauses
-        self._backoff.forget(m for m, s in before.models.items() if models.get(m) != s)
+        self._failures.backoff.pauses = rules.start_pauses
+        self._failures.changed(changed, (m for m, s in before.models.items() if models.get(m) != s))
         if rules.adopt_wait != before.engines.adopt_wait:
             for engine in self._engines.values():
                 engine.keep(rules.adopt_wait)
@@ -543,7 +480,7 @@ class Runner:
     def restart_all(self) -> tuple[str, ...]:
         """Start every loaded model anew, each once its requests are done; tells which."""
         models = self._scheduler.loaded()
-        self._backoff.forget(self.lineup.models)
+        self._failures.backoff.forget(self.lineup.models)
         self._scheduler.configure(self.lineup.policy, time.monotonic(), frozenset(models))
         self._arm()
         self._notify()
@@ -552,8 +489,7 @@ class Runner:
     async def hand_over(self) -> None:
         """Leave what is ready to the next server, and end what is not. Serves no more after."""
         self._scheduler.close()
-        for held_up in self._held_up.values():
-            held_up.cancel()
+        self._memory.give_up_all()
         unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
         await asyncio.gather(*(engine.stop() for engine in unready))
         if self._timer is not None:
@@ -581,12 +517,12 @@ class Runner:
 
     def measured_need(self, model: str) -> Bytes | None:
         """What the model took of each device when it was loaded like this; None: not known."""
-        found = self._measured.get(model)
         served = self.lineup.models.get(model)
-        if found and served and found[0] == served.launch:
-            return found[1]
-        memory = served.entry.memory if served else None
-        return memory.measured if memory else None
+        if served is None:
+            return None
+        memory = served.entry.memory
+        known = self._measurements.of(model, served.launch)
+        return known if known is not None else memory.measured if memory else None
 
     def held(self) -> Bytes:
         """Memory that loaded models count for."""
@@ -601,7 +537,7 @@ class Runner:
         return self.forecast().next_in_line(model)
 
     def state(self, model: str) -> EngineState:
-        if model in self._held_up:
+        if model in self._memory:
             return EngineState.STARTING
         engine = self._engines.get(model)
         return engine.state if engine else EngineState.STOPPED
@@ -617,7 +553,7 @@ class Runner:
                 state=self.state(model),
                 in_flight=self._scheduler.in_flight(model),
                 queued=self._scheduler.queued(model),
-                problem=served.problem or self._problems.get(model, ""),
+                problem=served.problem or self._failures.problem(model),
             )
             for model, served in sorted(self.lineup.models.items())
         ]
@@ -645,25 +581,8 @@ class Runner:
 
     def _notify(self) -> None:
         self._on_change()
-        self._spawn(self._wake(), name="runner changed")
+        self._tasks.spawn(self._wake(), name="runner changed")
 
     async def _wake(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-    def _spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("The task %r failed", task.get_name(), exc_info=error)
-
-
-def _in_words(missing: Bytes) -> str:
-    """For example: 512 MiB of CUDA0 are not free."""
-    parts = (f"{size // MIB + 1} MiB of {device}" for device, size in sorted(missing.items()))
-    return " and ".join(parts) + " are not free"
