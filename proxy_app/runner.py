@@ -53,6 +53,9 @@ UNKNOWN_WAIT = 5.0
 NOTICE_SECONDS = 5.0
 """How long it may take until it is known that an engine's process has ended."""
 
+SHORTEST_REST = 1.0
+"""Seconds until a pinned model whose engine failed is loaded again, whatever the start pauses."""
+
 Descend = Callable[[str, str], Awaitable[bool]]
 """Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
 
@@ -149,6 +152,8 @@ class Runner:
         self._started: dict[str, float] = {}
         self._ready_at: dict[str, float] = {}
         self._ending: set[str] = set()
+        self._resting: dict[str, asyncio.TimerHandle] = {}
+        """Pinned models whose engines failed, until they are loaded again."""
         self._failures = Failures(self.lineup.engines.start_pauses)
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._arriving: Ticket | None = None
@@ -227,6 +232,7 @@ class Runner:
     def start(self, model: str) -> None:
         served = self.lineup.models[model]
         self._failures.starts(model)
+        self._wake_up(model)
         try:
             engine = self._engine(self._spec(served))
         except NoBinary as error:
@@ -372,6 +378,22 @@ class Runner:
             self._failures.start_failed(model, failure, now)
         else:
             self._failures.ended(model, failure, self._ready_at.get(model, now), now)
+        if model in self.lineup.pinned():
+            rest = max(SHORTEST_REST, self._failures.backoff.remaining(model, now))
+            self._wake_up(model)
+            loop = asyncio.get_running_loop()
+            self._resting[model] = loop.call_later(rest, self._bring_back, model)
+
+    def _bring_back(self, model: str) -> None:
+        self._wake_up(model)
+        if model in self.lineup.pinned():
+            self._scheduler.bring_back(model, time.monotonic())
+            self._arm()
+
+    def _wake_up(self, model: str) -> None:
+        """Whatever happens next does not happen because its rest is over."""
+        if (rest := self._resting.pop(model, None)) is not None:
+            rest.cancel()
 
     def _ended(self, model: str, failed: bool) -> None:
         self._ending.discard(model)
@@ -405,9 +427,10 @@ class Runner:
 
         Requests in flight are finished first, unless `force`.
         """
-        models = self._scheduler.loaded() if model is None else (model,)
+        models = (*self._scheduler.loaded(), *self._resting) if model is None else (model,)
         gone = [engine for name in models if (engine := self._engines.get(name))]
         for name in models:
+            self._wake_up(name)
             self._scheduler.unload(name, time.monotonic(), force=force)
         self._notify()
         async with self._changed:
@@ -465,6 +488,9 @@ class Runner:
         self._scheduler.configure(lineup.policy, time.monotonic(), changed)
         for model in lineup.pinned() - before.pinned():
             self._scheduler.load(model, time.monotonic())
+        for model in lineup.pinned() & changed:
+            if not self._scheduler.wants(model):  # It could not be started as it was before.
+                self._scheduler.bring_back(model, time.monotonic())
         self._arm()
         self._notify()
         return restarting
@@ -488,30 +514,33 @@ class Runner:
 
     async def hand_over(self) -> None:
         """Leave what is ready to the next server, and end what is not. Serves no more after."""
-        self._scheduler.close()
+        self._close()
         self._memory.give_up_all()
         unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
         await asyncio.gather(*(engine.stop() for engine in unready))
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
 
     def cut_off(self) -> None:
         """Take no more requests and end every engine now, whatever is in flight."""
-        self._scheduler.close()
+        self._close()
         for model in self._scheduler.loaded():
             self._scheduler.unload(model, time.monotonic(), force=True)
 
     async def close(self, grace: float) -> None:
         """Refuse new requests, give those in flight `grace` seconds, then end every engine."""
-        self._scheduler.close()
+        self._close()
         try:
             async with asyncio.timeout(grace):
                 await self.unload()
         except TimeoutError:
             logger.warning("Requests were still running after %s s; they are cut off.", grace)
             await self.unload(force=True)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
+
+    def _close(self) -> None:
+        self._scheduler.close()
+        for model in list(self._resting):
+            self._wake_up(model)
 
     # ---- What can be seen --------------------------------------------------------------------
 
@@ -542,6 +571,10 @@ class Runner:
         engine = self._engines.get(model)
         return engine.state if engine else EngineState.STOPPED
 
+    def is_resting(self, model: str) -> bool:
+        """Whether it is pinned, its engine failed, and it is loaded again after a while."""
+        return model in self._resting
+
     def engine(self, model: str) -> Engine | None:
         return self._engines.get(model)
 
@@ -563,10 +596,13 @@ class Runner:
 
     # ---- Time and tasks ----------------------------------------------------------------------
 
-    def _arm(self) -> None:
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _arm(self) -> None:
+        self._disarm()
         now = time.monotonic()
         deadline = self._scheduler.next_deadline(now)
         if deadline is not None:

@@ -7,8 +7,8 @@ monotonic clock), and every decision is a call on `Effects`.
 After each event the decisions are taken in this order:
 
 1. A model that is leaving and idle is stopped, and so is one that is only being loaded when
-   nobody waits for it any more. A pinned model that had to go comes back when there is room for
-   it and nobody waits.
+   nobody waits for it any more. A pinned model that had to go, or failed a while ago, comes
+   back when there is room for it and nobody waits.
 2. For each model with waiters (or asked to be loaded) that is not loaded, the one whose turn it
    is first (`waiting.py`):
    a. it waits behind an earlier one that it cannot share the machine with;
@@ -72,7 +72,7 @@ class Scheduler:
         self._claims: list[Claim] = []
         self._announced: set[str] = set()
         self._displaced: set[str] = set()
-        """Pinned models that had to go for others."""
+        """Pinned models that had to go for others, or whose engines failed."""
         self._returning: set[str] = set()
         """Those of them that are being loaded again, for nobody in particular."""
         self._history = History()
@@ -177,6 +177,12 @@ class Scheduler:
                 self._wish(model, now)
             self._decide(now)
 
+    def bring_back(self, model: str, now: float) -> None:
+        """Load a pinned model whose engine failed, when there is room and nobody waits."""
+        if model in self._policy.models and model not in self._seats and not self._closed:
+            self._displaced.add(model)
+            self._decide(now)
+
     def unload(self, model: str, now: float, *, force: bool = False) -> None:
         """Stop a model once its requests are done, or at once."""
         self._waiting.drop_wish(model)
@@ -196,7 +202,11 @@ class Scheduler:
         self._waiting.limits, self._waiting.patience = policy.models, policy.max_wait
         self._history.loads.keep(policy.models)
         self._history.answers.keep(policy.models)
-        self._displaced &= policy.models.keys()
+        pinned = {model for model, limits in policy.models.items() if limits.pinned}
+        self._displaced &= pinned
+        for model in self._returning - pinned:
+            self._returning.discard(model)
+            self._waiting.drop_wish(model)
         for model, seat in self._seats.items():
             if model in changed and seat.phase is Phase.READY and not seat.leaving:
                 self._wish(model, now)
@@ -289,6 +299,9 @@ class Scheduler:
         self._start_free(now)
         self._hold_back(now)
         self._grant_waiting(now)
+        if self._displaced and not self._waiting:  # The last one who waited got in.
+            self._bring_back(now)
+            self._start_free(now)
         self._make_room(now)
         self._stop_expired(now)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from proxy_app.errors import GatewayError, ModelBackingOff, ModelFailedToStart
 from proxy_app.guards import GuardPool
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import line_up
-from proxy_app.process import Engine
+from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
 from tests.processes import HANG_SECONDS, alive
 
@@ -75,9 +78,13 @@ class House:
         )
         self.configure()
 
-    def configure(self, more: str = "") -> None:
+    def configure(self, more: str = "", *, pinned: str = "") -> None:
         text = CONFIGURATION.format(python=sys.executable, nginx=NGINX, folder=self.folder)
-        self.runner.apply(line_up(config_yaml.parse(text + more).document))
+        document = config_yaml.parse(text + more).document
+        if pinned:
+            stays = replace(document.models[pinned], pinned=True)
+            document = replace(document, models={**document.models, pinned: stays})
+        self.runner.apply(line_up(document))
 
     def configure_env(self, variable: str) -> None:
         """The same, but `pages` gets another environment."""
@@ -188,3 +195,39 @@ async def test_a_pause_of_one_model_is_none_for_others(house: House) -> None:
     for _ in range(3):
         await fail(house)
     assert (await house.get("pages", "/hello.txt"))[0] == 200
+
+
+# ---- Pinned models -----------------------------------------------------------------------------
+
+
+async def loaded_anew(house: House, model: str, before: int) -> int:
+    """The process id of the model's engine once it is ready and another one than before."""
+    async with asyncio.timeout(HANG_SECONDS):
+        while True:
+            engine = house.runner.engine(model)
+            ready = engine is not None and engine.state is EngineState.READY
+            if engine is not None and ready and engine.pid not in (None, before):
+                assert engine.pid is not None
+                return engine.pid
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pinned_model_that_crashes_is_loaded_again_though_nobody_asks(
+    house: House,
+) -> None:
+    house.configure(pinned="pages")
+    pid = await loaded_anew(house, "pages", 0)
+    os.kill(pid, signal.SIGKILL)
+    await loaded_anew(house, "pages", pid)
+
+
+async def test_a_pinned_model_that_was_unloaded_by_hand_while_it_rests_stays_unloaded(
+    house: House,
+) -> None:
+    house.configure(pinned="broken")
+    async with asyncio.timeout(HANG_SECONDS):
+        while not house.runner.is_resting("broken"):
+            await asyncio.sleep(0.01)
+        await house.runner.unload("broken")
+    assert not house.runner.is_resting("broken")
+    assert house.runner.state("broken") is EngineState.STOPPED

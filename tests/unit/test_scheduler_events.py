@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from proxy_app.eviction import Group, Groups
 from proxy_app.scheduler import Scheduler
+from proxy_app.seats import Policy
 from tests.fake_effects import FRIENDS, FakeEffects, ask, policy, with_loaded
 
 
@@ -52,6 +53,42 @@ def test_a_failed_start_refuses_those_who_wait(effects: FakeEffects) -> None:
     scheduler.on_ended("a", 2, failed=True)
     assert effects.news() == ["start a", *["refuse a: start failed"] * 2]
     assert scheduler.loaded() == ()
+
+
+def pinned(*models: str) -> Policy:
+    """All fit beside each other; these are pinned."""
+    friends = policy(groups=FRIENDS)
+    stay = {model: replace(friends.models[model], pinned=True) for model in models}
+    return replace(friends, models={**friends.models, **stay})
+
+
+def test_a_pinned_model_whose_engine_failed_comes_back_for_nobody_in_particular(
+    effects: FakeEffects,
+) -> None:
+    scheduler = with_loaded(effects, pinned("a"), "a")
+    scheduler.on_ending("a")
+    scheduler.on_ended("a", 1, failed=True)
+    assert effects.news() == []
+    scheduler.bring_back("a", 6)
+    assert effects.news() == ["start a"]
+
+
+def test_a_pinned_model_comes_back_as_soon_as_the_last_who_waits_got_in(
+    effects: FakeEffects,
+) -> None:
+    scheduler = Scheduler(effects, pinned("a"))
+    ask(scheduler, "b", 0)
+    scheduler.bring_back("a", 1)
+    assert effects.news() == ["start b"]
+    scheduler.on_ready("b", 2)
+    assert effects.news() == ["grant b", "start a"]
+
+
+def test_a_model_that_is_not_pinned_any_more_does_not_come_back(effects: FakeEffects) -> None:
+    scheduler = Scheduler(effects, pinned("a"))
+    scheduler.bring_back("a", 0)
+    scheduler.configure(policy(groups=FRIENDS), 1)
+    assert effects.news() == ["start a", "stop a"]
 
 
 def test_a_load_that_ended_without_failing_is_tried_again(effects: FakeEffects) -> None:

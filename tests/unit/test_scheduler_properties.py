@@ -194,6 +194,11 @@ class Machine:
         self.wished.add(MODELS[pick % len(MODELS)])
         self.scheduler.load(MODELS[pick % len(MODELS)], self.now)
 
+    def bring_back(self, pick: int) -> None:
+        pinned = [model for model, limits in self.policy.models.items() if limits.pinned]
+        if pinned:
+            self.scheduler.bring_back(pinned[pick % len(pinned)], self.now)
+
     def unload(self, pick: int) -> None:
         model = MODELS[pick % len(MODELS)]
         if model in self.engines:
@@ -297,17 +302,12 @@ class Machine:
         return True
 
 
+# Each made once: a strategy costs more to make than to draw from.
 switches = st.booleans()
-
-
-@st.composite
-def groupings(draw: st.DrawFn) -> Groups:
-    named = [draw(st.builds(Group, st.just(n), switches, switches, switches)) for n in "xyz"]
-    chosen = draw(st.tuples(*(st.sampled_from((0, 1, 2)) for _ in MODELS)))
-    of_model = {m: named[n] for m, n in zip(MODELS, chosen, strict=True) if n}
-    return Groups(default=named[0], of_model=of_model)
-
-
+named_groups = st.tuples(
+    *(st.builds(Group, st.just(n), switches, switches, switches) for n in "xyz")
+)
+memberships = st.tuples(*(st.sampled_from((0, 1, 2)) for _ in MODELS))
 needs = st.fixed_dictionaries({"CPU": st.integers(0, 6), "GPU": st.integers(0, 6)})
 limits = st.builds(
     Limits,
@@ -317,29 +317,52 @@ limits = st.builds(
     priority=st.sampled_from((0, 0, 5)),
     need=st.just({}) | needs,
 )
+all_limits = st.tuples(*(limits for _ in MODELS))
 budgets = st.fixed_dictionaries({}, optional={"CPU": st.integers(1, 12), "GPU": st.integers(1, 9)})
+pins = st.sets(st.sampled_from(MODELS), max_size=2)
 
 
-@st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    groups = draw(groupings())
-    pinned = draw(st.sets(st.sampled_from(MODELS), max_size=2))
-    models = {
-        model: replace(draw(limits), pinned=True, ttl=0) if model in pinned else draw(limits)
-        for model in MODELS
-    }
+def policy_of(
+    named: tuple[Group, ...],
+    members: tuple[int, ...],
+    each: tuple[Limits, ...],
+    pinned: set[str],
+    max_wait: float,
+    min_residency: float,
+    budget: Mapping[str, int],
+) -> Policy:
+    of_model = {m: named[n] for m, n in zip(MODELS, members, strict=True) if n}
     return Policy(
-        models=models,
-        groups=replace(groups, of_model={**groups.of_model, **dict.fromkeys(pinned, PINNED)}),
-        max_wait=draw(st.sampled_from((0.3, 0, 5.1))),
-        min_residency=draw(st.sampled_from((0, 0.4, 2.3))),
-        budget=draw(budgets),
+        models={
+            model: replace(one, pinned=True, ttl=0) if model in pinned else one
+            for model, one in zip(MODELS, each, strict=True)
+        },
+        groups=Groups(named[0], {**of_model, **dict.fromkeys(pinned, PINNED)}),
+        max_wait=max_wait,
+        min_residency=min_residency,
+        budget=budget,
     )
+
+
+policies_in_turn = st.lists(
+    st.builds(
+        policy_of,
+        named_groups,
+        memberships,
+        all_limits,
+        pins,
+        st.sampled_from((0.3, 0, 5.1)),
+        st.sampled_from((0, 0.4, 2.3)),
+        budgets,
+    ),
+    min_size=1,
+    max_size=3,
+)
 
 
 VERBS = (
     *("request", "ready", "done", "ended", "wait", "leave", "cancel", "crash", "ending"),
-    *("load", "unload", "force", "configure", "close", "adopt"),
+    *("load", "unload", "force", "configure", "close", "adopt", "bring_back"),
 )
 
 
@@ -368,7 +391,7 @@ scripts = st.builds(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    policies=st.lists(policies(), min_size=1, max_size=3),
+    policies=policies_in_turn,
     script=scripts,
     order=st.permutations(("ready", "ended", "done")),
 )
@@ -376,8 +399,9 @@ def test_it_keeps_its_promises_in_any_order_of_events(
     policies: list[Policy], script: Script, order: list[str]
 ) -> None:
     machine = Machine(policies)
-    note(str(list(script)))
-    for verb, pick in script:
+    moves = list(script)
+    note(str(moves))
+    for verb, pick in moves:
         getattr(machine, verb)(pick)
         machine.check()
     machine.settle(order)
