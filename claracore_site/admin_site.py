@@ -13,7 +13,7 @@ SECTIONS: Final = {
     "Serving": ("ServedModel", "ModelGroup", "ServerSettings"),
     "Files": ("ModelFolder", "GgufFile", "ScanRun"),
     "Configuration": ("Revision",),
-    "This machine": ("MachineReport", "EngineBuild", "LoadRecord"),
+    "This machine": ("MachineReport", "EngineInstall", "EngineBuild", "LoadRecord"),
     "Access": ("User", "ApiKey"),
 }
 """Headings, each with its tables in order. What is named nowhere stays under its app."""

@@ -23,6 +23,9 @@ CLARACORE_VRAM_GIB = env.gibibytes("VRAM")
 CLARACORE_REDIS_URL = env.redis_url("REDIS_URL")
 CLARACORE_HF_ENDPOINT = env.web_url("HF_ENDPOINT", "https://huggingface.co", also="HF_ENDPOINT")
 CLARACORE_HF_TOKEN = env.secret("HF_TOKEN", also="HF_TOKEN")
+CLARACORE_RELEASES_URL = env.web_url(
+    "RELEASES_URL", "https://api.github.com/repos/ggml-org/llama.cpp/releases"
+)
 CLARACORE_DOWNLOAD_HOSTS = env.words("DOWNLOAD_HOSTS")
 CLARACORE_PRIVATE_HOSTS = env.words("PRIVATE_HOSTS")
 

@@ -9,9 +9,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from downloads_app import control, info
+from downloads_app.engines import admin as engines_admin
 from downloads_app.models import Download, DownloadSettings
 from models_app.admin import display
 from models_app.admin.base import ReadOnlyAdmin, SingleRowAdmin
+
+__all__ = ["DownloadAdmin", "DownloadSettingsAdmin", "engines_admin"]
 
 
 class DownloadAdmin(ReadOnlyAdmin[Download]):

@@ -8,6 +8,7 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from downloads_app import queue, work
+from downloads_app.engines import install, orders
 from models_app.leases import this_worker
 
 
@@ -19,6 +20,14 @@ def work_off() -> None:
         if download is None:
             return
         work.perform(download, serves=True)
+
+
+@shared_task(name=orders.TASK)
+def install_engine(pk: int) -> None:
+    """Install the build that row `pk` asks for, unless another worker has it."""
+    row = orders.claim(pk, this_worker())
+    if row is not None:
+        install.perform(row)
 
 
 @worker_shutting_down.connect

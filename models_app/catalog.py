@@ -53,7 +53,13 @@ def rows_with_relations() -> Iterable[ServedModel]:
     """All models, sorted by id, with everything an entry is made of."""
     return (
         ServedModel.objects.select_related(
-            "file__folder", "file__projector", "file__draft", "projector", "draft", "group"
+            "file__folder",
+            "file__projector",
+            "file__draft",
+            "projector",
+            "draft",
+            "group",
+            "engine",
         )
         .prefetch_related("aliases", "file__later_parts")
         .order_by("model_id")
@@ -117,7 +123,7 @@ def _planned(row: ServedModel, context: plans.PlanContext) -> tuple[str, MemoryN
         return "", None
     try:
         plan = plans.plan_for(row, context)
-        return plans.text_of(plan, context), needs.of_plan(plan)
+        return plans.text_of(plan, context.of(row)), needs.of_plan(plan)
     except ValueError as error:
         logger.error("No command for %s: %s. Scan its folder again.", row.model_id, error)
         return "", None

@@ -17,6 +17,7 @@ TUNING: Final = (
     "slots",
     "chat_template",
     "load_mode",
+    "engine",
     "extra_arguments",
     "projector",
     "use_projector",

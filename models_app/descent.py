@@ -17,7 +17,7 @@ def descend(model_id: str, reason: str) -> str | None:
     model = plans.find_model(model_id)
     if model is None or model.cmd or model.file is None:
         return None
-    context = plans.PlanContext.load()
+    context = plans.PlanContext.load().of(model)
     if rungs.steps_of(model, context.machine) >= rungs.MOST_STEPS:
         return None
     failed = plans.plan_for(model, context)

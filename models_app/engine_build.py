@@ -121,19 +121,11 @@ def library_help(said: str) -> str:
 
 
 def probe(located: Located) -> EngineBuild:
-    """The row of this build, which is asked again only when the file changed.
+    """The row of this build, made the active one. It is asked only when the file changed.
 
     Raises `EngineProblem` when the binary cannot be run or does not answer.
     """
-    try:
-        status = located.path.stat()
-    except OSError as error:
-        raise EngineProblem(f"{located.path} cannot be read: {error.strerror}.") from error
-    known = EngineBuild.objects.filter(
-        path=str(located.path), size=status.st_size, mtime_ns=status.st_mtime_ns
-    ).first()
-    if known is None:
-        known = _ask_and_keep(located, status)
+    known = build_of(located)
     if not known.active:
         with transaction.atomic():
             EngineBuild.objects.exclude(pk=known.pk).filter(active=True).update(active=False)
@@ -142,19 +134,56 @@ def probe(located: Located) -> EngineBuild:
     return known
 
 
-def _ask_and_keep(located: Located, status: os.stat_result) -> EngineBuild:
+def build_of(located: Located) -> EngineBuild:
+    """The row of this build, active or not; as `probe`."""
+    try:
+        status = located.path.stat()
+    except OSError as error:
+        raise EngineProblem(f"{located.path} cannot be read: {error.strerror}.") from error
+    known = EngineBuild.objects.filter(
+        path=str(located.path), size=status.st_size, mtime_ns=status.st_mtime_ns
+    ).first()
+    return known or keep(ask(located))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a build says of itself."""
+
+    located: Located
+    size: int
+    mtime_ns: int
+    version: str
+    flags: EngineFlags
+    devices: tuple[EngineDevice, ...]
+
+
+def ask(located: Located) -> Answers:
+    """Ask the build; the database is not used. Raises `EngineProblem`."""
+    status = located.path.stat()
     flags = parse_help(_run(located, "--help"))
     if not flags.values:
         raise EngineProblem(f"{located.path} answers --help, but not as llama-server does.")
-    version = version_of(located)
+    return Answers(
+        located=located,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        version=version_of(located),
+        flags=flags,
+        devices=list_devices(located),
+    )
+
+
+def keep(answers: Answers) -> EngineBuild:
+    """The row that holds these answers."""
     return EngineBuild.objects.update_or_create(
-        path=str(located.path),
+        path=str(answers.located.path),
         defaults={
-            "size": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-            "version": version[:255],
-            "flags": flags.as_list(),
-            "devices": [device.as_dict() for device in list_devices(located)],
+            "size": answers.size,
+            "mtime_ns": answers.mtime_ns,
+            "version": answers.version[:255],
+            "flags": answers.flags.as_list(),
+            "devices": [device.as_dict() for device in answers.devices],
         },
     )[0]
 

@@ -23,7 +23,7 @@ def learn(
     model = plans.find_model(model_id)
     if model is None or model.file is None:
         return None
-    context = plans.PlanContext.load()
+    context = plans.PlanContext.load().of(model)
     candidate = plans.candidate_of(model)
     plan: Plan = plans.plan_for(model, context)
     key = plans.key_of(plan, model.file, candidate, context)

@@ -40,6 +40,7 @@ class PlanContext:
     """Path of llama-server; its bare name while none was found."""
     known: learned.Known = field(default_factory=dict)
     """What loads with this build really took."""
+    _pinned: dict[int, PlanContext] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def load(cls) -> PlanContext:
@@ -56,6 +57,22 @@ class PlanContext:
             binary=build.path if build else DEFAULT_BINARY,
             known=learned.known(learned.Build.of_row(build)) if build else {},
         )
+
+    def of(self, model: ServedModel) -> PlanContext:
+        """The same with the build that the model is pinned to, if it is."""
+        build = model.engine
+        if build is None or build.path == self.binary:
+            return self
+        if build.pk not in self._pinned:
+            devices = tuple(EngineDevice.from_dict(device) for device in build.devices)
+            self._pinned[build.pk] = replace(
+                self,
+                machine=replace(self.machine, devices=devices),
+                flags=engine_build.flags_of(build),
+                binary=build.path,
+                known=learned.known(learned.Build.of_row(build)),
+            )
+        return self._pinned[build.pk]
 
 
 def preferences_of(row: ServerSettings) -> Preferences:
@@ -82,6 +99,7 @@ def plan_for(model: ServedModel, context: PlanContext, wishes: Wishes | None = N
 
     Raises ValueError when the model has no file.
     """
+    context = context.of(model)
     machine, preferences, choices = context.machine, context.preferences, choices_of(model)
     if wishes:
         preferences, choices = wishes.apply(preferences, choices)
@@ -124,7 +142,7 @@ def key_of(plan: Plan, file: GgufFile, candidate: Candidate, context: PlanContex
 
 def command_text(model: ServedModel, context: PlanContext) -> str:
     """The model's command, an option a line, with `${PORT}` where the port goes."""
-    return text_of(plan_for(model, context), context)
+    return text_of(plan_for(model, context), context.of(model))
 
 
 def text_of(plan: Plan, context: PlanContext) -> str:
@@ -135,7 +153,7 @@ def text_of(plan: Plan, context: PlanContext) -> str:
 def find_model(name: str) -> ServedModel | None:
     """The model with this id or alias."""
     rows = ServedModel.objects.select_related(
-        "file__projector", "file__draft", "projector", "draft"
+        "file__projector", "file__draft", "projector", "draft", "engine"
     )
     return rows.filter(model_id=name).first() or rows.filter(aliases__alias=name).first()
 

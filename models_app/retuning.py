@@ -11,7 +11,7 @@ from typing import Any, Final
 from models_app.config_yaml import ConfigError, words
 from models_app.config_yaml.commands import PlacedWord, check_port, placed_words
 from models_app.document import DEFAULT_PROXY, ConfigDocument, ModelEntry
-from models_app.models import ServedModel, ServerSettings
+from models_app.models import EngineBuild, EngineInstall, ServedModel, ServerSettings
 
 COLUMNS: Final = {
     "contextSize": "context",
@@ -19,6 +19,7 @@ COLUMNS: Final = {
     "cacheType": "cache_type",
     "batchSize": "batch_size",
     "slots": "slots",
+    "engine": "engine",
     "name": "name",
     "description": "description",
     "ttl": "ttl",
@@ -56,11 +57,23 @@ def retune(model: ServedModel, values: Mapping[str, Any]) -> None:
             changed.append("cmd")
         else:
             column = COLUMNS[name]
+            if name == "engine" and value is not None:
+                value = _build(model, value)
             setattr(model, column, _empty(column) if value is None else value)
             changed.append(column)
     if "cmd" in changed:
         _check(model)
     model.save(update_fields=sorted(set(changed)))
+
+
+def _build(model: ServedModel, engine: int) -> EngineBuild:
+    """The build with this id of /api/engines, fit to be pinned to."""
+    row = EngineInstall.objects.filter(pk=engine).select_related("build").first()
+    if model.cmd.strip():
+        raise CannotRetune(f"The command of {model.model_id} is its own and names its program.")
+    if row is None or row.build is None or row.status != EngineInstall.Status.READY:
+        raise CannotRetune(f"There is no engine {engine} that is ready. See /api/engines.")
+    return row.build
 
 
 def _empty(column: str) -> Any:

@@ -14,6 +14,7 @@ from django.db.models import CharField, Model, TextField
 
 from models_app.changes import NOT_CONFIGURATION
 from models_app.models import (
+    EngineBuild,
     GgufFile,
     ModelAlias,
     ModelFolder,
@@ -75,7 +76,7 @@ def restore(choices: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _rows() -> Iterable[ServedModel]:
     return (
-        ServedModel.objects.select_related(*_FILES, "group")
+        ServedModel.objects.select_related(*_FILES, "group", "engine")
         .defer("file__facts", "projector__facts", "draft__facts")
         .prefetch_related("aliases")
         .order_by("model_id")
@@ -109,6 +110,8 @@ def _model(row: ServedModel) -> dict[str, Any]:
             chosen[name] = file.path
     if row.group:
         chosen["group"] = row.group.name
+    if row.engine:
+        chosen["engine"] = row.engine.path
     for key, automatic in (("aliases", False), ("automatic_aliases", True)):
         aliases = sorted(item.alias for item in row.aliases.all() if item.automatic == automatic)
         if aliases:
@@ -195,6 +198,8 @@ def _values(
     for name in _FILES:
         values[name] = find(chosen[name]) if name in chosen else None
     values["group"] = groups.get(chosen.get("group", ""))
+    pinned = EngineBuild.objects.filter(path=chosen["engine"]) if "engine" in chosen else None
+    values["engine"] = pinned.first() if pinned is not None else None
     return values
 
 

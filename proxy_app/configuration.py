@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from models_app import (
     catalog,
@@ -10,6 +11,7 @@ from models_app import (
     changes,
     descent,
     engine_build,
+    engine_installs,
     export,
     hardware,
     needs,
@@ -33,13 +35,15 @@ def look_at_machine() -> None:
 def _engine() -> engine_build.Located | None:
     located = None
     try:
-        located = engine_build.locate()
+        located = engine_installs.locate()
         if located is None:
             # What an engine that is gone understood must not be planned with.
             EngineBuild.objects.filter(active=True).update(active=False)
             logger.warning(engine_build.NO_ENGINE_HELP)
         else:
             engine_build.probe(located)
+        for build in engine_installs.pinned_builds():
+            engine_build.build_of(engine_build.Located(Path(build.path), "a pinned build"))
     except engine_build.EngineProblem as error:
         logger.error("%s", error)
     return located

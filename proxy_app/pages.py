@@ -23,7 +23,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django.views.i18n import JavaScriptCatalog
 
-from models_app import engine_build, folders, hand_edits, scan_runs
+from models_app import engine_build, engine_installs, folders, hand_edits, scan_runs
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
 from models_app.naming import split_of
 from proxy_app import listing, model_cards, snippets, ui_events
@@ -184,7 +184,7 @@ def _unserved_files() -> list[GgufFile]:
 
 def _engine_problem() -> str:
     try:
-        return "" if engine_build.locate() else engine_build.NO_ENGINE_HELP
+        return "" if engine_installs.locate() else engine_build.NO_ENGINE_HELP
     except engine_build.EngineProblem as error:
         return str(error)
 

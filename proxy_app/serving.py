@@ -20,6 +20,7 @@ from django.db import DatabaseError, close_old_connections
 
 from models_app import hand_edits, live, needs, scan_runs
 from proxy_app import (
+    canary,
     config_progress,
     configuration,
     last_use,
@@ -132,6 +133,9 @@ class Serving:
         self._keep(config_progress.follow(self._in_database, self.hub), "configuration progress")
         for name, follower in self.followers.items():
             self._keep(self._follow(follower), name)
+        self._keep(
+            canary.follow(self._guards, home, self._in_database, self._look_again), "trial runs"
+        )
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
 
@@ -289,6 +293,11 @@ class Serving:
             taken = needs.of_record(record, self._runner.lineup.devices)
             if taken is not None:
                 self._runner.measured(engine, taken)
+
+    async def _look_again(self) -> None:
+        """Go by another engine from now on; loaded models restart with it once they are idle."""
+        await self._in_database(configuration.look_at_machine)
+        await self._reload()
 
     async def _sweep(self) -> None:
         while True:

@@ -74,6 +74,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         "projector",
         "draft",
         "group",
+        "engine",
     )
     search_fields = ("model_id", "name", "aliases__alias", "file__path")
     search_help_text = "Part of an id, a name, an alias or the file's path"
@@ -126,6 +127,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                     "use_draft",
                     "chat_template",
                     "load_mode",
+                    "engine",
                     "extra_arguments",
                 ),
             },

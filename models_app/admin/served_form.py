@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django import forms
 
-from models_app import engine_build
+from models_app import engine_build, engine_installs
 from models_app.admin.typed import BaseInlineFormSet, ModelForm
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
@@ -224,7 +224,7 @@ def _is_variable(item: Any) -> bool:
 def _chat_templates() -> tuple[str, ...]:
     """What the engine has built in; nothing while there is no engine to ask."""
     try:
-        located = engine_build.locate()
+        located = engine_installs.locate()
         return engine_build.chat_templates(located) if located else ()
     except engine_build.EngineProblem:
         return ()

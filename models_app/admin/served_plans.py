@@ -60,7 +60,9 @@ class Planner:
     def command(self, model: ServedModel) -> str:
         """The command that carries out the plan; "" without one."""
         plan = self.plan(model)
-        return plans.text_of(plan, self.context) if isinstance(plan, Plan) else ""
+        if not isinstance(plan, Plan):
+            return ""
+        return plans.text_of(plan, self.context.of(model))
 
     def reasons(self, model: ServedModel) -> str:
         """Why it is planned so, a reason a line."""

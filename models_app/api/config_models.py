@@ -96,6 +96,11 @@ class ModelParameters(serializers.Serializer[Any]):
     cacheType = Choice(choices=CACHE_TYPES, required=False, allow_null=True, allow_blank=True)
     batchSize = Whole(required=False, allow_null=True, min_value=1, max_value=65536)
     slots = Whole(required=False, allow_null=True, min_value=1, max_value=256)
+    engine = Whole(
+        required=False,
+        allow_null=True,
+        help_text="The build that runs it, by its id in /api/engines; null: the active one.",
+    )
     name = Text(required=False, allow_blank=True, max_length=255)
     description = Text(required=False, allow_blank=True, max_length=4096)
     ttl = Whole(required=False, allow_null=True, help_text="Seconds; 0: never.")

@@ -74,7 +74,7 @@ def plan(request: Request, name: str) -> Response:
         wishes = read_wishes(request.query_params.dict())
     except BadWish as error:
         raise ApiError(str(error)) from error
-    context = PlanContext.load()
+    context = PlanContext.load().of(model)
     body = describe(plan_for(model, context, wishes), context)
     if model.cmd.strip():
         body["reasons"].insert(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from models_app.models.api_keys import ApiKey
 from models_app.models.engine_build import EngineBuild
+from models_app.models.engine_install import EngineInstall
 from models_app.models.files import GgufFile
 from models_app.models.folders import ModelFolder
 from models_app.models.groups import ModelGroup
@@ -25,6 +26,7 @@ __all__ = [
     "ChangeNote",
     "ConfigFile",
     "EngineBuild",
+    "EngineInstall",
     "GgufFile",
     "KeptSecret",
     "LoadRecord",

@@ -4,6 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from models_app.kinds import Kind, with_projector, without_projector
+from models_app.models.engine_build import EngineBuild
 from models_app.models.files import GgufFile
 from models_app.models.groups import ModelGroup
 
@@ -167,6 +168,15 @@ class ServedModel(models.Model):
     )
     extra_arguments = models.TextField(
         blank=True, help_text="Further llama-server arguments, added as they are."
+    )
+
+    engine = models.ForeignKey(
+        EngineBuild,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="pinned_by",
+        help_text="The build of llama-server that runs it; empty: the active one.",
     )
 
     rung = models.JSONField(

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         if row is None:
             known = ", ".join(ServedModel.objects.values_list("model_id", flat=True)[:20])
             raise CommandError(f"There is no model {model}. There are: {known or 'none yet'}.")
-        context = PlanContext.load()
+        context = PlanContext.load().of(row)
         try:
             pairs = dict(_pair(wish) for wish in wishes)
             plan = plan_for(row, context, read_wishes(pairs))
