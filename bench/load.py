@@ -55,20 +55,23 @@ class Stream(asyncio.Protocol):
             self.done.set_result(None)
 
 
-def request_for(host: str, chunks: int, rate: float) -> bytes:
+def request_for(host: str, chunks: int, rate: float, key: str) -> bytes:
     body = chat_body(stream=True, fake={"chunks": chunks, "drip": 1 / rate}).encode()
     return (
         f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-async def run(url: str, count: int, rate: float, seconds: float) -> dict[str, float]:
+async def run(
+    url: str, count: int, rate: float, seconds: float, key: str = "none"
+) -> dict[str, float]:
     """Measure `count` streams; times in milliseconds. The first second is for getting going."""
     place = urlsplit(url)
     host, port = place.hostname or "", place.port or 80
     chunks = int(rate * seconds)
-    request = request_for(place.netloc, chunks, rate)
+    request = request_for(place.netloc, chunks, rate, key)
     loop = asyncio.get_running_loop()
     streams: list[Stream] = []
     for _ in range(count):
@@ -97,8 +100,9 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=256)
     parser.add_argument("--rate", type=float, default=50, help="chunks a second and stream")
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--key", default="none", help="the API key to send")
     options = parser.parse_args()
-    work = run(options.url, options.streams, options.rate, options.seconds)
+    work = run(options.url, options.streams, options.rate, options.seconds, options.key)
     print(json.dumps(uvloop.run(work)))
 
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,26 @@ import psutil
 import requests
 import yaml
 
+from tests.management import in_home
 from tests.server import ROOT, free_port, running_server, wait_until
 
 MODEL = "fake"
 CHAT = "/v1/chat/completions"
+
+SET_UP = """
+from models_app import api_keys
+from models_app.models import ServerSettings
+print(api_keys.create("bench")[1])
+ServerSettings.objects.update(usage_days={days})
+api_keys.require(True)
+"""
+"""Makes a key and asks for one from now on; prints it."""
+
+KNOWN = """
+from django.db.models import Sum
+from proxy_app.models import UsageHour
+print(UsageHour.objects.aggregate(all=Sum("requests"))["all"] or 0)
+"""
 
 NGINX = """
 worker_processes 1;
@@ -81,6 +98,8 @@ class Target:
     name: str
     url: str
     process: psutil.Process | None = None
+    key: str = "none"
+    """What is sent as the API key."""
 
     @property
     def chat_url(self) -> str:
@@ -99,18 +118,41 @@ class Target:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
+    def memory(self) -> float:
+        """Bytes it holds in memory."""
+        return float(self.process.memory_info().rss) if self.process else 0.0
+
     def wait(self) -> None:
         """Until it answers a chat request; this also loads the model behind it."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
 
         def answers() -> bool:
             try:
-                reply = requests.post(self.chat_url, data=chat_body(), timeout=60)
+                reply = requests.post(self.chat_url, data=chat_body(), headers=headers, timeout=60)
             except requests.ConnectionError:
                 return False
             assert reply.ok, reply.text
             return True
 
         wait_until(answers, f"an answer from {self.name}")
+
+
+@dataclass(frozen=True)
+class Claracore(Target):
+    """This product, asking for a key."""
+
+    home: Path = Path()
+
+    def requests_in_usage(self) -> int:
+        """How many requests the usage knows of, once what was recorded is taken over."""
+        known, before = self._known(), -1
+        while known != before:
+            time.sleep(3)
+            known, before = self._known(), known
+        return known
+
+    def _known(self) -> int:
+        return int(in_home(self.home, KNOWN))
 
 
 def chat_body(**more: object) -> str:
@@ -120,10 +162,14 @@ def chat_body(**more: object) -> str:
 
 
 @contextmanager
-def child(command: list[str]) -> Iterator[psutil.Process]:
+def child(command: list[str], **environment: str) -> Iterator[psutil.Process]:
     """A program that runs inside the block."""
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield psutil.Process(process.pid)
@@ -168,8 +214,11 @@ def nginx(cores: Cores, engine: Target, scratch: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def claracore(cores: Cores, scratch: Path) -> Iterator[Target]:
-    """This product, serving a model whose engine is a fake one of its own."""
+def claracore(cores: Cores, scratch: Path, *, usage: bool = True) -> Iterator[Claracore]:
+    """This product, serving a model whose engine is a fake one of its own.
+
+    A key is needed, and `usage` recorded, as on a server that several people use.
+    """
     model = {
         "cmd": shlex.join(engine_command(cores.load)) + " --port ${PORT}",
         "proxy": "http://127.0.0.1:${PORT}",
@@ -181,6 +230,9 @@ def claracore(cores: Cores, scratch: Path) -> Iterator[Target]:
     arguments = ["--config", str(config)]
     with running_server(arguments=arguments, prefix=pinned(cores.proxy)) as server:
         server.wait_for_models(MODEL)
-        target = Target("claracore", server.url, psutil.Process(server.process.pid))
+        key = in_home(server.home, SET_UP.format(days=30 if usage else 0)).strip()
+        wait_until(lambda: requests.get(server.url + "/v1/models").status_code == 401, "a guard")
+        process = psutil.Process(server.process.pid)
+        target = Claracore("claracore", server.url, process, key, server.home)
         target.wait()
         yield target

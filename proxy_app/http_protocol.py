@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proxy_app.incoming import LINK, ClientLink, Scope
 
@@ -69,8 +69,8 @@ class Protocol(HttpToolsProtocol):
     reading_limit: Callable[[], float] = staticmethod(lambda: READING_SECONDS)
     """Seconds a client may read nothing of what waits for it; 0 is for ever."""
     _reading_timer: asyncio.TimerHandle | None = None
-    _links: tuple[ClientLink, ...] = ()
-    """Of the request that is answered, and of those that came behind it."""
+    _cycles: tuple[RequestResponseCycle, ...] = ()
+    """The request that is answered, and those that came behind it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Transport(transport)))
@@ -83,9 +83,13 @@ class Protocol(HttpToolsProtocol):
         self._tell_of_leaving()
 
     def _tell_of_leaving(self) -> None:
-        links, self._links = self._links, ()
-        for link in links:
-            link.leave()
+        """uvicorn tells the newest request alone, though one before it may be the one answered."""
+        cycles, self._cycles = self._cycles, ()
+        for cycle in cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                _link_of(cycle.scope).leave()
 
     def data_received(self, data: bytes) -> None:
         self._receive(data)
@@ -172,8 +176,6 @@ class Protocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return False
-        cycle.disconnected = True
-        cycle.message_event.set()
         self._tell_of_leaving()
         return True
 
@@ -184,17 +186,20 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
         self._head_is_here()
-        link = ClientLink()
-        cast(Scope, self.scope)[LINK] = link
-        idle = self.cycle is None or self.cycle.response_complete
-        self._links = (link,) if idle else (*self._links, link)
+        cast(Scope, self.scope)[LINK] = ClientLink()
         super().on_headers_complete()
+        before = [cycle for cycle in self._cycles if not cycle.response_complete]
+        self._cycles = (*before, self.cycle)
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        if self._links:
-            self._links[-1].whole = True
+        _link_of(self.scope).whole = True
         super().on_message_complete()
+
+
+def _link_of(scope: Any) -> ClientLink:
+    link: ClientLink = scope[LINK]
+    return link
 
 
 def _without_other_protocols(data: bytes) -> bytes:

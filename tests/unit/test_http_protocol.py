@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy_app.http_protocol import Protocol, _without_other_protocols
+from proxy_app.incoming import LINK
 
 
 @pytest.mark.parametrize("offer", [b"Upgrade: h2c", b"upgrade:h2c", b"UPGRADE: TLS/1.2, h2c"])
@@ -86,3 +87,27 @@ async def test_nonsense_behind_a_request_ends_it_without_a_word_in_its_answer() 
         server.close()
     assert answer.count(b"HTTP/1.1") == 1
     assert b"too late" not in answer
+
+
+async def test_a_request_with_another_behind_it_hears_that_its_client_left() -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope[LINK].on_leave = left.set
+        begun.set()
+        assert (await receive())["type"] == "http.disconnect"
+
+    config = uvicorn.Config(waits, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    server = await loop.create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    async with asyncio.timeout(20):
+        writer.write(2 * b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await begun.wait()
+        writer.transport.abort()
+        await left.wait()
+        await asyncio.gather(*state.tasks)
+    server.close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from models_app import causes, config_yaml, engine_build, folders, importing, sc
 from proxy_app import greeting, handover
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
+
+OPEN_FILES = 65_536
+"""As many as that may be open, where the system lets us."""
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """A thread that renders pages holds up streams for at most this long at a time."""
@@ -96,6 +101,7 @@ class Command(BaseCommand):
         self._say(greeting.opening(options["host"], options["port"]))
         greeting.announce_scan_when_done(self._say)
         _prepare_interpreter()
+        _raise_file_limit()
         from proxy_app import asgi_server
         from proxy_app.serving import SERVING
 
@@ -184,6 +190,14 @@ def _prepare_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def _raise_file_limit() -> None:
+    """Each stream takes two files, and many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _port(text: str) -> int:
