@@ -49,7 +49,9 @@ class _Adoption:
         spec = self._adopter.spec_to_adopt(entry) if entry.ready else None
         process = None
         if entry.ready:
-            process = await self._guards.adopt(entry.identity, entry.guard_pid, self._ledger.folder)
+            process = await self._guards.adopt(
+                entry.identity, entry.guard_pid, self._ledger.folder, entry.stop_command
+            )
         if process is None:
             await asyncio.to_thread(self._ledger.end, entry)
             return False

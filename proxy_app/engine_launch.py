@@ -33,7 +33,7 @@ class Launcher:
             run.port = self._ports.acquire(spec.start_port)
         return await self._guards.launch(
             spec.argv_on(run.port),
-            env=engine_environment(os.environ, spec.env_on(run.port)),
+            env=self._environment(run),
             cwd=spec.working_directory,
             log=spec.log_path,
             log_bytes=spec.log_bytes,
@@ -41,6 +41,9 @@ class Launcher:
             stop_argv=spec.stop_argv_on(run.port),
             folder=self._ledger.folder,
         )
+
+    def _environment(self, run: Run) -> dict[str, str]:
+        return engine_environment(os.environ, self._spec.env_on(run.port))
 
     def record(self, run: Run, process: GuardedProcess, *, ready: bool) -> None:
         """Enter it in the ledger; one that cannot be written is no reason not to serve."""
@@ -56,6 +59,8 @@ class Launcher:
             ready=ready,
             fingerprint=spec.fingerprint,
             api_key=spec.api_key,
+            stop_argv=spec.stop_argv_on(run.port),
+            stop_env=self._environment(run) if spec.stop_argv else {},
         )
         try:
             self._ledger.record(entry)

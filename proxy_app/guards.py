@@ -27,6 +27,7 @@ import psutil
 from proxy_app import doors, kin
 from proxy_app.environment import engine_environment
 from proxy_app.guard_channel import Channel, Exit, explain
+from proxy_app.stop_command import StopCommand
 
 logger = logging.getLogger(__name__)
 
@@ -92,13 +93,14 @@ class Guard:
 class GuardedProcess:
     """A child below a guard, from its start until nothing of it is left."""
 
-    def __init__(self, guard: Guard, identity: kin.Identity) -> None:
+    def __init__(self, guard: Guard, identity: kin.Identity, stop: StopCommand) -> None:
         self.pid = identity.pid
         self.start_time = identity.start_time
         self.token = identity.token
         self.guard_pid = guard.process.pid
         self._identity = identity
         self._guard = guard
+        self._stop = stop
         self._exited = asyncio.Event()
         self._closed = asyncio.Event()
         self._exit = Exit(None, None)
@@ -150,6 +152,8 @@ class GuardedProcess:
             logger.warning("The guard of process %d was killed", self.pid)
         if channel.exit is None or status != 0:
             await asyncio.to_thread(kin.end, self._identity, 0)
+        if channel.exit is None:
+            await asyncio.to_thread(self._stop.run)
         self._exited.set()
         self._closed.set()
 
@@ -217,12 +221,16 @@ class GuardPool:
         pid = guard.channel.started["pid"]
         assert pid is not None
         since = guard.channel.started["start_time"] or kin.start_time(pid) or 0
-        return self._child(guard, kin.Identity(pid, since, tuple(argv), token))
+        identity = kin.Identity(pid, since, tuple(argv), token)
+        return self._child(guard, identity, StopCommand(tuple(stop_argv), dict(env)))
 
     async def adopt(
-        self, identity: kin.Identity, guard_pid: int, folder: Path
+        self, identity: kin.Identity, guard_pid: int, folder: Path, stop: StopCommand
     ) -> GuardedProcess | None:
-        """Take over a child of an earlier server; None when its guard does not let us in."""
+        """Take over a child of an earlier server; None when its guard does not let us in.
+
+        `stop` is what its guard executes to stop it.
+        """
         try:
             process = psutil.Process(guard_pid)
             ours = await doors.knock(folder / f"{identity.token}.sock", process)
@@ -242,7 +250,7 @@ class GuardPool:
         guard = Guard(process, channel)
         self._guards.add(guard)
         self._keep(self._reap(guard), f"guard {guard_pid}")
-        return self._child(guard, identity)
+        return self._child(guard, identity, stop)
 
     async def let_go(self) -> None:
         """Leave what still lives to another server; guards without a child end."""
@@ -305,8 +313,8 @@ class GuardPool:
             await asyncio.to_thread(kin.end, kin.Identity(0, 0, ("",), token), 0)
         raise LaunchFailed("its guard was killed")
 
-    def _child(self, guard: Guard, identity: kin.Identity) -> GuardedProcess:
-        child = GuardedProcess(guard, identity)
+    def _child(self, guard: Guard, identity: kin.Identity, stop: StopCommand) -> GuardedProcess:
+        child = GuardedProcess(guard, identity, stop)
         if self._closing:
             child.request_stop()
         self._live.add(child)

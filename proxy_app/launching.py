@@ -17,6 +17,7 @@ from proxy_app.guards import GRACE_SECONDS
 from proxy_app.lineup import Launch, Served
 from proxy_app.log_files import log_path
 from proxy_app.process import EngineSpec
+from proxy_app.stop_command import STOP_COMMAND_SECONDS
 
 
 class CannotStart(Exception):
@@ -29,10 +30,6 @@ class NoBinary(CannotStart):
 
 DEVICE_VARIABLES = ("CUDA_", "HIP_", "ROCR_", "GGML_", "VK_", "NVIDIA_")
 """Of what engines are handed on from the server's environment, what decides where they run."""
-
-STOP_COMMAND_SECONDS = 10.0
-"""From a stop command to SIGKILL; those of container tools take their time."""
-
 
 def spec_of(
     served: Served, home: Path, start_timeout: float, rules: EngineRules | None = None

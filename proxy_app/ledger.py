@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
 from proxy_app import kin
+from proxy_app.stop_command import StopCommand
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,13 @@ class Entry:
     fingerprint: str = ""
     """Of what it was started with; see `EngineSpec.fingerprint`."""
     api_key: str = ""
+    stop_argv: tuple[str, ...] = ()
+    """The model's own stop command; empty: none."""
+    stop_env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stop_command(self) -> StopCommand:
+        return StopCommand(self.stop_argv, self.stop_env)
 
     @property
     def identity(self) -> kin.Identity:
@@ -87,7 +96,8 @@ class Ledger:
             if kin.processes(entry.identity):
                 alive.append(entry)
             else:
-                self._tell_end(entry)
+                if not self._tell_end(entry):
+                    entry.stop_command.run()
                 _reap(entry.guard_pid)
                 self.forget(entry)
         return alive
@@ -105,21 +115,26 @@ class Ledger:
         Blocks; a process that does not match the entry is never touched.
         """
         logger.info("Ending the engine of %s, process %d", entry.model_id, entry.pid)
+        entry.stop_command.run()
         kin.end(entry.identity, timeout)
         _reap(entry.guard_pid)
         self.forget(entry)
 
-    def _tell_end(self, entry: Entry) -> None:
-        """Log how an engine ended that nobody could be told of at the time."""
+    def _tell_end(self, entry: Entry) -> bool:
+        """Log how an engine ended that nobody could be told of at the time.
+
+        False when its guard did not see it either, and so did not execute its stop command.
+        """
         record = self._path(entry).with_suffix(".exit")
         try:
             exited = json.loads(record.read_text(encoding="utf-8"))["exited"]
         except (OSError, ValueError, KeyError, TypeError):
-            return
+            return False
         by = f"signal {exited['signal']}" if exited.get("signal") else f"code {exited.get('code')}"
         logger.warning(
             "The engine of %s ended while no server was running (%s).", entry.model_id, by
         )
+        return True
 
     def _path(self, entry: Entry) -> Path:
         return self.folder / f"{entry.token}.json"
@@ -137,7 +152,8 @@ def _reap(guard: int) -> None:
 
 def _read(path: Path) -> Entry:
     fields = json.loads(path.read_text(encoding="ascii"))
-    entry = Entry(**{**fields, "argv": tuple(fields["argv"])})
+    commands = {name: tuple(fields[name]) for name in ("argv", "stop_argv") if name in fields}
+    entry = Entry(**{**fields, **commands})
     if not entry.argv or path.stem != entry.token or not entry.token:
         raise ValueError("it is not an entry of this ledger")
     return entry

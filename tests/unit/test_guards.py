@@ -143,6 +143,18 @@ async def test_it_clears_up_after_a_guard_killed_while_stopping(
     assert session_members(child.pid) == []
 
 
+async def test_the_stop_command_is_executed_for_a_guard_that_was_killed(
+    guards: GuardPool, log: Path, tmp_path: Path
+) -> None:
+    """Else a container that the engine began would stay behind."""
+    note = tmp_path / "note"
+    stop = ("sh", "-c", 'echo stopped > "$0"', str(note))
+    child = await guards.launch(("sleep", "60"), env=PATH, cwd=None, log=log, stop_argv=stop)
+    os.kill(child.guard_pid, signal.SIGKILL)
+    await child.wait_closed()
+    assert note.read_text() == "stopped\n"
+
+
 async def test_a_launch_that_nobody_waits_for_any_more_leaves_nothing(
     guards: GuardPool, log: Path
 ) -> None:

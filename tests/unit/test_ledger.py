@@ -166,6 +166,61 @@ def test_it_removes_a_file_that_is_no_entry(
     assert [path.name for path in folder.iterdir()] == [f"{TOKEN}.json"]
 
 
+# ---- Stop commands of engines whose guards were killed -----------------------------------------
+
+
+def stopping(entry: Entry, note: Path, word: str = "container") -> Entry:
+    """The entry of a model whose own stop command writes a word to a file."""
+    argv = ("sh", "-c", 'echo "$WHO stops $0" >> "$1"', word, str(note))
+    return replace(entry, stop_argv=argv, stop_env={"WHO": "qwen", "PATH": os.defpath})
+
+
+def test_the_stop_command_of_a_survivor_is_executed(
+    ledger: Ledger, tmp_path: Path, engine: subprocess.Popen[bytes]
+) -> None:
+    ledger.record(stopping(entry_of(engine), tmp_path / "note"))
+    assert ledger.end_survivors(timeout=0) == 1
+    assert (tmp_path / "note").read_text() == "qwen stops container\n"
+
+
+def test_so_is_that_of_an_engine_of_which_nothing_lives(ledger: Ledger, tmp_path: Path) -> None:
+    """Both were killed, server and guard: the engine died with them, its container did not."""
+    entry = Entry("qwen", 0, 0, ("docker", "run"), 5801, 0, TOKEN)
+    ledger.record(stopping(entry, tmp_path / "note"))
+    assert ledger.survivors() == []
+    assert (tmp_path / "note").read_text() == "qwen stops container\n"
+    assert ledger.entries() == []
+
+
+def test_but_not_once_more_when_the_guard_had_seen_to_it(
+    ledger: Ledger, folder: Path, tmp_path: Path
+) -> None:
+    ledger.record(stopping(Entry("qwen", 0, 0, ("x",), 5801, 0, TOKEN), tmp_path / "note"))
+    (folder / f"{TOKEN}.exit").write_text('{"exited": {"code": 0, "signal": null}}')
+    assert ledger.survivors() == []
+    assert not (tmp_path / "note").exists()
+
+
+def test_nor_one_that_names_a_process_that_may_be_a_strangers_by_now(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    entry = Entry("qwen", os.getpid(), 0, ("x",), 5801, 0, TOKEN)
+    ledger.record(stopping(entry, tmp_path / "note", word="${PID}"))
+    assert ledger.survivors() == []
+    assert not (tmp_path / "note").exists()
+
+
+def test_a_stop_command_that_fails_keeps_nobody_up(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = Entry("qwen", 0, 0, ("x",), 5801, 0, TOKEN)
+    for argv in (("no such program",), ("sh", "-c", "echo no such container >&2; exit 1")):
+        ledger.record(replace(entry, stop_argv=argv, stop_env={"PATH": os.defpath}))
+        assert ledger.survivors() == []
+    assert "The stop command failed" in caplog.text
+    assert "The stop command ended with 1: no such container" in caplog.text
+
+
 def test_the_start_time_of_a_process_never_changes_and_of_none_is_none() -> None:
     with started("sh", "-c", "echo up; read line") as process:
         first = kin.start_time(process.pid)
