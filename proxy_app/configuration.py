@@ -17,6 +17,7 @@ from models_app import (
     needs,
     plans,
 )
+from models_app.hardware.before_engines import with_free_of
 from models_app.models import EngineBuild, ServerSettings, VirtualModel
 from proxy_app.engine_rules import EngineRules
 from proxy_app.keys import KeyRing, read_ring
@@ -26,10 +27,14 @@ from proxy_app.rules import GatewayRules
 logger = logging.getLogger(__name__)
 
 
-def look_at_machine() -> None:
-    """Read what this machine and its engine can do, and store it for everybody."""
+def look_at_machine(*, engines_run: bool = False) -> None:
+    """Read what this machine and its engine can do, and store it for everybody.
+
+    With `engines_run` the free memory stays what it was before those engines took theirs.
+    """
     with causes.told("the machine or the engine is another one"):
-        hardware.store(hardware.detect(_engine()))
+        before = hardware.stored() if engines_run else None
+        hardware.store(with_free_of(hardware.detect(_engine()), before))
 
 
 def _engine() -> engine_build.Located | None:

@@ -31,6 +31,7 @@ class NoBinary(CannotStart):
 DEVICE_VARIABLES = ("CUDA_", "HIP_", "ROCR_", "GGML_", "VK_", "NVIDIA_")
 """Of what engines are handed on from the server's environment, what decides where they run."""
 
+
 def spec_of(
     served: Served, home: Path, start_timeout: float, rules: EngineRules | None = None
 ) -> EngineSpec:

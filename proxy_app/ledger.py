@@ -86,6 +86,10 @@ class Ledger:
                 path.unlink(missing_ok=True)
         return found
 
+    def any_lives(self) -> bool:
+        """Whether an engine of an earlier server still runs. Looks at the engines alone."""
+        return any(kin.start_time(one.pid) == one.start_time for one in self.entries())
+
     def survivors(self) -> list[Entry]:
         """Entries of which something still lives; the files of all others are removed.
 

@@ -118,7 +118,9 @@ class Serving:
         )
         self.gateway = Gateway(self._runner, home / "uploads")
         server_log.listener = self._server_logged
-        await self._in_database(configuration.look_at_machine)
+        engines_run = await asyncio.to_thread(ledger.any_lives)
+        look = partial(configuration.look_at_machine, engines_run=engines_run)
+        await self._in_database(look)
         await self._reload()
         self._runner.remember_loads(await self._in_database(needs.load_seconds))
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
