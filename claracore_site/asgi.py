@@ -18,7 +18,7 @@ from django.urls import re_path  # noqa: E402
 from claracore_site.lifespan import Lifespan  # noqa: E402
 from downloads_app import news, queue  # noqa: E402
 from downloads_app.engines import orders as engine_orders  # noqa: E402
-from proxy_app import paths  # noqa: E402
+from proxy_app import log_streams, paths  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.key_guard import KeyGuard  # noqa: E402
@@ -40,6 +40,7 @@ router: Any = ProtocolTypeRouter(
         "http": URLRouter(
             [
                 _route(r"^/?api/events/?$", SERVING.events),
+                _route(log_streams.PATHS, SERVING.telling.streams),
                 _route(r"", GuardedHandler()),
             ]
         ),

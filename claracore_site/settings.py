@@ -196,8 +196,9 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
         "history": {"()": "proxy_app.logs.HistoryHandler", "formatter": "line"},
+        "notices": {"()": "proxy_app.notices.NoticeHandler"},
     },
-    "root": {"level": "INFO", "handlers": ["console", "history"]},
+    "root": {"level": "INFO", "handlers": ["console", "history", "notices"]},
     "loggers": {
         "uvicorn.access": {"level": "WARNING"},
         "uvicorn.error": {"level": "WARNING"},

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from models_app.api import docs
 from models_app.api.errors import not_found
 from proxy_app import pages
+from proxy_app.prometheus import page as prometheus
 
 
 def front_door(request: HttpRequest) -> HttpResponse:
@@ -24,6 +25,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ui/texts.js", pages.TEXTS, name="ui-texts"),
     path("ui/events/", include(django_eventstream.urls), {"channels": ["ui"]}),
     path("admin/", admin.site.urls),
+    path("metrics", prometheus.page),
+    path("metrics/", prometheus.page),
     # A trailing slash is taken off before these are looked up.
     path("api/schema", docs.as_json),
     path("api/schema.yaml", docs.as_yaml),

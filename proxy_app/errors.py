@@ -322,6 +322,30 @@ class ModelUnloaded(GatewayError):
         self.model = model
 
 
+class RequestCancelled(GatewayError):
+    """Somebody who watches over this server ended the request; clients should not repeat it."""
+
+    status = 410
+    code = "request_cancelled"
+    type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request was cancelled on the server. Ask whoever runs it before sending it again."
+        )
+
+
+class RequestNotFound(GatewayError):
+    """No live request has that number."""
+
+    status = 404
+    code = "request_not_found"
+    type = "invalid_request_error"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"No request {number} is under way. GET /api/requests/live lists them.")
+
+
 class UpstreamTimeout(GatewayError):
     """The engine kept silent longer than its limit for that phase."""
 

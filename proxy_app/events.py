@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from proxy_app.audience import may_hear
 from proxy_app.errors import MethodNotAllowed
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import LINK, ClientWatch, Receive, Scope, Send
+from proxy_app.key_guard import CALLER
+from proxy_app.keys import ANYBODY, Caller
 
 HEARTBEAT_SECONDS = 15.0
 BACKLOG_BYTES = 4 * 1024 * 1024
@@ -41,7 +44,10 @@ def frame(kind: str, value: Any) -> bytes:
 class Listener:
     """One connected client's backlog."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: bytes = b":\n\n", caller: Caller = ANYBODY) -> None:
+        """`heartbeat` is what is sent when nothing has come for a while."""
+        self._heartbeat = heartbeat
+        self.caller = caller
         self._frames: deque[bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()
@@ -66,7 +72,7 @@ class Listener:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await self._wake.wait()
         except TimeoutError:
-            return b":\n\n"
+            return self._heartbeat
         self._wake.clear()
         data = b"".join(self._frames)
         self._frames.clear()
@@ -87,16 +93,27 @@ class EventHub:
         return bool(self._listeners)
 
     def publish(self, kind: str, value: Any) -> None:
-        """Tell everybody. Called in the event loop."""
+        """Tell everybody who may hear it. Called in the event loop."""
         if self._listeners:
             data = frame(kind, value)
             for listener in self._listeners:
-                listener.push(data)
+                if may_hear(listener.caller, kind):
+                    listener.push(data)
+
+    def push(self, data: bytes) -> None:
+        """Tell everybody something that is no event."""
+        for listener in self._listeners:
+            listener.push(data)
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
+    def listen(self, listener: Listener | None = None) -> Iterator[Listener]:
         """A listener for the time of the block."""
-        listener = Listener()
+        listener = listener or Listener()
         self._listeners.add(listener)
         if self._closed:
             listener.end()
@@ -127,8 +144,13 @@ class EventStream:
             await answer_refusal(scope, receive, send, error)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        with ClientWatch(receive, scope.get(LINK)), self._hub.listen() as listener:
-            state = b"".join(frame(kind, value) for kind, value in self._first())
+        caller = scope.get(CALLER, ANYBODY)
+        # Asked for before it listens: what it is told of the past, it is not told again as news.
+        first = self._first()
+        watch = ClientWatch(receive, scope.get(LINK))
+        with watch, self._hub.listen(Listener(caller=caller)) as listener:
+            told = (frame(kind, value) for kind, value in first if may_hear(caller, kind))
+            state = b"".join(told)
             await send({"type": "http.response.body", "body": state, "more_body": True})
             while not listener.ended:
                 data = await listener.take()

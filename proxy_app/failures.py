@@ -9,6 +9,7 @@ from functools import partial
 from proxy_app.backoff import Backoff
 from proxy_app.engine_spec import EngineFailure
 from proxy_app.errors import GatewayError, ModelBackingOff, ModelFailedToStart
+from proxy_app.notices import CRASH, LOAD_FAILED, about
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +39,15 @@ class Failures:
             failure.log_tail,
             retry_after=pause or None,
         )
-        logger.error("Could not load %s: %s", model, failure.reason)
+        notice = about(LOAD_FAILED, model)
+        logger.error("Could not load %s: %s", model, failure.reason, extra=notice)
 
     def ended(self, model: str, failure: EngineFailure, ready_at: float, now: float) -> None:
         """A ready engine ended by itself."""
         self._problems[model] = failure.reason
         self.backoff.ended(model, ready_at, now)
-        logger.error("The engine of %s ended: %s", model, failure.reason)
+        notice = about(CRASH, model)
+        logger.error("The engine of %s ended: %s", model, failure.reason, extra=notice)
 
     def refuse_while_resting(self, model: str, now: float) -> None:
         """Raises ModelBackingOff."""

@@ -11,6 +11,7 @@ from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.process import Engine
+from proxy_app.records import Record
 from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
 
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
@@ -38,6 +39,8 @@ class Errand:
     timeouts: UpstreamTimeouts
     length: int = 0
     """Bytes of a body that comes in pieces."""
+    asked_for: str = ""
+    """The model's name as the client wrote it; empty: its id."""
     edit: Callable[[bytes], bytes] | None = None
     """Changes a whole JSON answer; None passes it on as it comes."""
 
@@ -58,35 +61,45 @@ def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     return [pair for pair in forwardable(headers) if not pair[0].startswith(_CROSS_ORIGIN)]
 
 
-async def forward(engine: Engine, errand: Errand, path: str, send: Send) -> None:
+async def forward(engine: Engine, errand: Errand, path: str, send: Send, record: Record) -> None:
     """Send the request, pass the answer on. `path` is the client's, for the shape of errors.
+
+    What comes is noted in `record`.
 
     Raises UpstreamGone or UpstreamTimeout before the answer began. Afterwards an event stream
     ends with an error event, and anything else raises AnswerCut.
     """
     async with await _ask(engine, errand) as response:
         headers = client_headers(response.headers)
-        if errand.edit is not None and _is_short_json(response, headers):
-            await _edited(response, headers, errand.edit, send)
-            return
         streaming = _is_event_stream(headers)
+        record.answered(response.status, streamed=streaming)
+        if errand.edit is not None and _is_short_json(response, headers):
+            await _edited(response, headers, errand.edit, send, record)
+            return
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        chunk = b""
         try:
             more = True
             while more:
                 chunk = await response.read_chunk()
+                record.piece(chunk)
                 # Said with the last piece, the end costs no message of its own.
                 more = not response.at_end
+                record.complete = not more
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except GatewayError as error:
             if not streaming:
                 raise AnswerCut(str(error)) from error
-            # Behind half a line the event would be read as that line's rest.
-            gap = b"" if not chunk or chunk.endswith(b"\n\n") else b"\n\n"
-            await send({"type": "http.response.body", "body": gap + error_event(path, error)})
+            record.error = error.code
+            await end_stream(path, send, error, record)
+
+
+async def end_stream(path: str, send: Send, error: GatewayError, record: Record) -> None:
+    """End an event stream that has begun with an error event."""
+    # Behind half a line the event would be read as that line's rest.
+    gap = b"" if not record.size or record.tail.endswith(b"\n\n") else b"\n\n"
+    await send({"type": "http.response.body", "body": gap + error_event(path, error)})
 
 
 async def _ask(engine: Engine, errand: Errand) -> UpstreamResponse:
@@ -106,6 +119,7 @@ async def _edited(
     headers: list[tuple[bytes, bytes]],
     edit: Callable[[bytes], bytes],
     send: Send,
+    record: Record,
 ) -> None:
     """Pass on a whole answer, changed; nothing was sent before all of it has arrived."""
     pieces, size = [], 0
@@ -114,7 +128,9 @@ async def _edited(
         size += len(piece)
         if size > LONGEST_EDITED_ANSWER:
             raise AnswerCut(f"An answer to edit was longer than {LONGEST_EDITED_ANSWER} bytes.")
-    body = edit(b"".join(pieces))
+    whole = b"".join(pieces)
+    record.piece(whole)
+    body = edit(whole)
     kept = [pair for pair in headers if pair[0] != b"content-length"]
     kept.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": response.status, "headers": kept})

@@ -8,6 +8,7 @@ keeps sending after the client left) would stand in the way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from proxy_app import listing, paths, rerank
+from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
     model_of,
@@ -30,7 +32,7 @@ from proxy_app.errors import (
     MethodNotAllowed,
     PathNotFound,
 )
-from proxy_app.forward import Errand, answer, answer_error, answer_json, forward
+from proxy_app.forward import Errand, answer, answer_error, answer_json, end_stream, forward
 from proxy_app.incoming import (
     LINK,
     ClientLeft,
@@ -47,6 +49,7 @@ from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
 from proxy_app.multipart import FieldFinder, boundary_of
 from proxy_app.naming import resolve, split_upstream
+from proxy_app.recording import Recording
 from proxy_app.runner import Runner
 from proxy_app.spool import Spool, spliced
 
@@ -58,9 +61,10 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Gateway:
     """Answers inference requests with the engines of one runner."""
 
-    def __init__(self, runner: Runner, uploads: Path) -> None:
+    def __init__(self, runner: Runner, uploads: Path, accounting: Accounting) -> None:
         """`uploads` is the folder where large bodies wait for their engine."""
         self._runner = runner
+        self._accounting = accounting
         self._uploads = uploads
         self._started = int(time.time())
         self._handlers: dict[str, tuple[str, Handler]] = {
@@ -120,7 +124,7 @@ class Gateway:
         if served.rewrite and served.rewrite.changes(asked):
             body = rewrite(body, served.rewrite, asked)
         errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
-        errand.edit = edit
+        errand.edit, errand.asked_for = edit, asked
         if head.stream and lineup.rules.heartbeat:
             await self._serve_patiently(served, errand, scope, receive, send)
         else:
@@ -187,16 +191,31 @@ class Gateway:
         self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Every request that an engine answers comes through here."""
-        model, caller = served.entry.model_id, caller_of(scope)
+        model, path, share = served.entry.model_id, scope["path"], caller_of(scope).share
         watch = ClientWatch(receive, scope.get(LINK))
-        with watch, await self._runner.acquire(model, caller.share) as lease:
+        recording = Recording(self._accounting, scope, errand.asked_for or model, model)
+        with recording as record:
             try:
-                await forward(lease.engine, errand, scope["path"], send)
-            except EngineNotReached:
-                # It died a moment ago, and the next one can be asked as well.
-                if not await lease.renew():
+                with watch, await self._runner.acquire(model, share) as lease:
+                    recording.granted(self._runner, lease)
+                    try:
+                        await forward(lease.engine, errand, path, send, record)
+                    except EngineNotReached:
+                        # It died a moment ago, and the next one can be asked as well.
+                        if not await lease.renew():
+                            raise
+                        await forward(lease.engine, errand, path, send, record)
+            except asyncio.CancelledError:
+                error = recording.taken_back()
+                if error is None:
                     raise
-                await forward(lease.engine, errand, scope["path"], send)
+                if not record.status:
+                    raise error from None
+                if not record.streamed:
+                    raise AnswerCut(error.message) from error
+                await end_stream(path, send, error, record)
+            if watch.left:
+                recording.client_left()
 
     # ---- Small answers -------------------------------------------------------------------
 

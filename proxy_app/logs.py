@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -34,25 +35,51 @@ class LineFormatter(logging.Formatter):
 
 
 class LogHistory:
-    """The newest log text, oldest pieces dropped first, and who wants to hear of new text."""
+    """The newest log text, oldest pieces dropped first, and what was not told on yet.
+
+    Text comes from any thread. `listener` hears once that something waits to be told; it waits
+    until `take` or `catch_up`, so that a burst is told as one.
+    """
 
     def __init__(self, limit: int = HISTORY_BYTES) -> None:
+        """`limit` is in bytes."""
         self._limit = limit
-        self._pieces: deque[str] = deque()
+        self._pieces: deque[tuple[str, int]] = deque()
         self._size = 0
-        self.listener: Callable[[str], None] | None = None
+        self._untold: list[str] = []
+        self._lock = threading.Lock()
+        self.listener: Callable[[], None] | None = None
 
     def append(self, text: str) -> None:
-        """Add whole lines, each ending in a newline. Called from any thread."""
-        self._pieces.append(text)
-        self._size += len(text)
-        while self._size > self._limit and len(self._pieces) > 1:
-            self._size -= len(self._pieces.popleft())
-        if self.listener is not None:
-            self.listener(text)
+        """Add whole lines, each ending in a newline."""
+        size = len(text.encode(errors="replace"))
+        with self._lock:
+            self._pieces.append((text, size))
+            self._size += size
+            while self._size > self._limit and len(self._pieces) > 1:
+                self._size -= self._pieces.popleft()[1]
+            listener = self.listener
+            first = not self._untold
+            if listener is not None:
+                self._untold.append(text)
+        if listener is not None and first:
+            listener()
 
     def text(self) -> str:
-        return "".join(list(self._pieces))
+        """What is kept."""
+        return self.catch_up(keep=True)[1]
+
+    def take(self) -> str:
+        """What was not told on yet; from now on it counts as told."""
+        return self.catch_up()[0]
+
+    def catch_up(self, *, keep: bool = False) -> tuple[str, str]:
+        """What was not told on yet, and all that is kept, both as of one moment."""
+        with self._lock:
+            untold, whole = "".join(self._untold), "".join(text for text, _ in self._pieces)
+            if not keep:
+                self._untold.clear()
+        return untold, whole
 
 
 server_log = LogHistory()

@@ -10,7 +10,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -36,6 +35,7 @@ class Record:
         "caller",
         "cancel",
         "client",
+        "complete",
         "ended",
         "engine_mark",
         "engine_seconds",
@@ -54,6 +54,7 @@ class Record:
         "size",
         "status",
         "streamed",
+        "taken_back",
     )
 
     def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
@@ -67,7 +68,10 @@ class Record:
         self.caller = ""
         self.key_id = 0
         self.person_id = 0
-        self.cancel: Callable[[], Any] | None = None
+        self.cancel: Callable[[], object] | None = None
+        """Ends the work on it; what is said to the client then is not this one's to decide."""
+        self.taken_back = False
+        """Whether somebody cancelled it here, not the client."""
         self.granted: float | None = None
         self.loading = 0.0
         self.engine_mark: float | None = None
@@ -78,6 +82,8 @@ class Record:
         self.status = 0
         self.error = ""
         self.streamed = False
+        self.complete = False
+        """Whether the last piece has come."""
         self.size = 0
         self.pieces = 0
         self.head = b""
@@ -87,6 +93,14 @@ class Record:
         """The head of the answer has come."""
         self.status = status
         self.streamed = streamed
+
+    def take_back(self) -> bool:
+        """Have it end now, with an error for its client; False when it has ended already."""
+        if self.cancel is None or self.taken_back:
+            return False
+        self.taken_back = True
+        self.cancel()
+        return True
 
     def piece(self, data: bytes) -> None:
         """A piece of the answer has come."""

@@ -24,6 +24,8 @@ class GatewayRules:
     """For engines whose model sets none of its own."""
     reading_limit: float = 60
     """Seconds a client may take nothing of an answer that waits for it; 0 is for ever."""
+    keeps_usage: bool = True
+    """Whether ended requests are written down."""
     origins: frozenset[bytes] = frozenset()
     """Whose pages may use the API from another site."""
 
@@ -38,6 +40,7 @@ class GatewayRules:
                 between_chunks=row.next_token_timeout or None,
             ),
             reading_limit=row.reading_timeout,
+            keeps_usage=row.usage_days > 0,
             origins=origins.usable(row.allowed_origins),
         )
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from models_app.devices import Device
 from models_app.hardware import free
-from proxy_app.budget import Bytes, total
+from proxy_app.budget import RAM, Bytes, total
 from proxy_app.engine_spec import EngineSpec
 from proxy_app.errors import (
     GatewayError,
@@ -67,6 +67,11 @@ class Lease:
     """A granted request: its engine, until the request ends."""
 
     __slots__ = ("_runner", "_ticket", "engine")
+
+    @property
+    def granted(self) -> float:
+        """When it was let through, in monotonic seconds."""
+        return self._ticket.granted if self._ticket else 0.0
 
     def __init__(self, runner: Runner, ticket: Ticket, engine: Engine) -> None:
         self._runner = runner
@@ -564,6 +569,20 @@ class Runner:
     def expected_wait(self, model: str) -> float | None:
         """Seconds a request that came now would wait; None when nothing tells."""
         return self.forecast().next_in_line(model)
+
+    def loading_seconds(self, model: str, since: float) -> float:
+        """How much of the time since then a loaded model was being loaded."""
+        ready = self._ready_at.get(model, 0.0)
+        if ready <= since:
+            return 0.0
+        return ready - max(since, self._started.get(model, ready))
+
+    def gpus(self, model: str) -> int:
+        """How many GPUs the model has memory on; 0 when it runs on the processor."""
+        limits = self.lineup.policy.models.get(model)
+        if limits is None:
+            return 0
+        return sum(size > 0 for device, size in limits.need.items() if device != RAM)
 
     def state(self, model: str) -> EngineState:
         if model in self._memory:

@@ -30,9 +30,11 @@ from proxy_app import (
     ui_events,
     worker,
 )
+from proxy_app.accounting import Accounting
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
+from proxy_app.drain import folder as journal_folder
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import ModelNotFound, NotServing
 from proxy_app.events import EventHub, EventStream
@@ -40,12 +42,14 @@ from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
 from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.journal import Journal
 from proxy_app.keys import Keys, note_use
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, Served
-from proxy_app.logs import LogHistory, server_log
+from proxy_app.log_files import log_path
 from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
+from proxy_app.telling import Telling
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +69,6 @@ SWEEP_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 """How long requests in flight may go on when the server stops."""
 
-QUEUE_PAUSE_SECONDS = 0.25
-"""Who waits is told this long after it changed, and no more often."""
-
-STATUS_PAUSE_SECONDS = 0.02
-"""Changes of models this close together are told as one."""
-
 
 class Serving:
     """The server's long-lived parts, and the way in for its apps and pages."""
@@ -78,13 +76,13 @@ class Serving:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: Runner | None = None
+        self._accounting: Accounting | None = None
         self._guards: GuardPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._database = ThreadPoolExecutor(1, thread_name_prefix="configuration")
-        self._status_due: asyncio.TimerHandle | None = None
-        self._queue_due: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self.runs_worker = True
+        self.worker_pids: dict[str, int] = {}
         self.on_restart: Callable[[], None] | None = None
         """Set by a server that can be run anew."""
         self._handing_over = False
@@ -94,9 +92,15 @@ class Serving:
         """What takes up the jobs of dead workers; each is called every few seconds."""
         self.hub = EventHub()
         self.keys = Keys()
-        self.engine_log = LogHistory()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
-        self.events = EventStream(self.hub, self._first_messages)
+        self.telling = Telling(
+            self.hub,
+            statuses=self._statuses,
+            queues=self._queues,
+            metrics=lambda: self._accounting.metrics() if self._accounting else [],
+            engine_log=self.engine_log,
+        )
+        self.events = EventStream(self.hub, self.telling.first_messages)
 
     # ---- Start and stop ------------------------------------------------------------------
 
@@ -111,13 +115,14 @@ class Serving:
             home,
             self._guards,
             ledger,
-            self._models_changed,
+            self.telling.models_changed,
             self._descend,
             self._remember_load,
-            self._queue_changed,
+            self.telling.queue_changed,
         )
-        self.gateway = Gateway(self._runner, home / "uploads")
-        server_log.listener = self._server_logged
+        self._accounting = Accounting(Journal(journal_folder()), self.hub)
+        self.gateway = Gateway(self._runner, home / "uploads", self._accounting)
+        self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)
         look = partial(configuration.look_at_machine, engines_run=engines_run)
         await self._in_database(look)
@@ -128,7 +133,8 @@ class Serving:
             logger.warning("Of an earlier server's engines %d go on, %d ended.", adopted, ended)
         live.register(self)
         if self.runs_worker:
-            self._keep(worker.keep_running(self._guards, home, settings.BASE_DIR), "worker")
+            work = worker.keep_running(self._guards, home, settings.BASE_DIR, self.worker_pids)
+            self._keep(work, "worker")
         self._keep(self._watch_configuration(), "configuration watch")
         self._keep(self._sweep(), "sweep")
         self._keep(ui_events.follow_scans(self._in_database), "scan events")
@@ -143,7 +149,7 @@ class Serving:
 
     async def stop(self) -> None:
         """Refuse, drain, end the engines and the worker, in this order."""
-        server_log.listener = None
+        self.telling.end()
         live.register(None)
         self.begin_stop()
         if self._runner is not None:
@@ -153,6 +159,9 @@ class Serving:
                 await self._runner.close(DRAIN_SECONDS)
             with suppress(DatabaseError):
                 await self._save_last_uses()
+        if self._accounting is not None:
+            # Before the worker ends, which takes over what it can still see.
+            self._accounting.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -166,7 +175,7 @@ class Serving:
 
     def begin_stop(self) -> None:
         """The server is about to stop: streams that never end by themselves end now."""
-        self.hub.close()
+        self.telling.close()
         ui_events.close()
 
     def restart_engines(self, *, only_changed: bool) -> tuple[str, ...]:
@@ -209,6 +218,13 @@ class Serving:
         if self._runner is None or self._loop is None:
             raise NotServing
         return asyncio.run_coroutine_threadsafe(work(self._runner), self._loop).result()
+
+    @property
+    def accounting(self) -> Accounting:
+        """The records of requests. Raises NotServing in a process without engines."""
+        if self._accounting is None:
+            raise NotServing
+        return self._accounting
 
     @property
     def runner(self) -> Runner | None:
@@ -274,6 +290,7 @@ class Serving:
         """Serve what the database says now; the loaded models that restart for it."""
         lineup, self.keys.ring = await self._in_database(configuration.read)
         assert self._runner is not None
+        self.accounting.kept = lineup.rules.keeps_usage
         if lineup == self._runner.configured:
             return ()
         logs.set_level(lineup.log_level)
@@ -333,51 +350,21 @@ class Serving:
 
     # ---- Events ----------------------------------------------------------------------------
 
-    def _first_messages(self) -> list[tuple[str, Any]]:
-        return [
-            ("logData", {"source": "proxy", "data": server_log.text()}),
-            ("logData", {"source": "upstream", "data": self.engine_log.text()}),
-            ("modelStatus", self._statuses()),
-            ("metrics", []),
-            ("queue", self._queues()),
-        ]
-
     def _statuses(self) -> list[dict[str, Any]]:
         return listing.statuses(self._runner) if self._runner else []
-
-    def _models_changed(self) -> None:
-        if self._status_due is None and self._loop is not None:
-            self._status_due = self._loop.call_later(STATUS_PAUSE_SECONDS, self._tell_statuses)
 
     def _queues(self) -> dict[str, Any]:
         return queues.summary(self._runner) if self._runner else queues.NOTHING
 
-    def _queue_changed(self) -> None:
-        if self._queue_due is None and self._loop is not None and self.hub.is_heard:
-            self._queue_due = self._loop.call_later(QUEUE_PAUSE_SECONDS, self._tell_queue)
-
-    def _tell_queue(self) -> None:
-        self._queue_due = None
-        self.hub.publish("queue", self._queues())
-
-    def _tell_statuses(self) -> None:
-        self._status_due = None
-        self.hub.publish("modelStatus", self._statuses())
-
-    def _server_logged(self, text: str) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(
-                self.hub.publish, "logData", {"source": "proxy", "data": text}
-            )
+    def engine_log(self, name: str) -> Path | None:
+        """The log file of the engine of the model that answers to a name; None without one."""
+        model = self.lineup.names.get(name)
+        return None if model is None else log_path(settings.CLARACORE_HOME, model)
 
     async def _follow_engine_logs(self, folder: Path) -> None:
         follower = LogFollower(folder)
         follower.skip_existing()
-        await follow(follower, self._engine_logged)
-
-    def _engine_logged(self, text: str) -> None:
-        self.engine_log.append(text)
-        self.hub.publish("logData", {"source": "upstream", "data": text})
+        await follow(follower, self.telling.engine_log.append)
 
     # ---- Tasks -----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
 from proxy_app.naming import split_upstream
 from proxy_app.process import Engine
+from proxy_app.recording import Recording
 from proxy_app.serving import SERVING
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ LONGEST_MESSAGE = 16 * 1024 * 1024
 HANDSHAKE_SECONDS = 10.0
 
 _GONE, _FAILED, _REFUSED = 1001, 1011, 4502
+_SWITCHED = 101
+"""The HTTP status of a handshake that went well."""
 _LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 
@@ -88,13 +91,26 @@ class UpstreamSocket(AsyncWebsocketConsumer):
         if not scope["path"].startswith("/upstream/"):
             raise PathNotFound(scope["path"])
         served, target = split_upstream(runner, _raw_path(scope))
-        share = caller_of(scope).share
-        with await runner.acquire(served.entry.model_id, share) as lease:
-            async with _connection(lease.engine, target, scope) as engine_side:
-                self._engine_side = engine_side
-                await self.accept(engine_side.subprotocol)
-                self._joined.set()
-                await self._pass_on(engine_side)
+        model, share = served.entry.model_id, caller_of(scope).share
+        recording = Recording(SERVING.accounting, scope, model, model)
+        with recording as record:
+            try:
+                with await runner.acquire(model, share) as lease:
+                    recording.granted(runner, lease)
+                    async with _connection(lease.engine, target, scope) as engine_side:
+                        self._engine_side = engine_side
+                        await self.accept(engine_side.subprotocol)
+                        record.answered(_SWITCHED, streamed=True)
+                        self._joined.set()
+                        await self._pass_on(engine_side)
+            except asyncio.CancelledError:
+                error = recording.taken_back()
+                if error is not None:
+                    raise error from None
+                # Once joined, leaving is how a client ends it.
+                record.complete = record.status == _SWITCHED
+                recording.client_left()
+                raise
 
     async def _pass_on(self, engine_side: ClientConnection) -> None:
         """Everything the engine says, until it or the client ends it."""

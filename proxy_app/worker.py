@@ -41,13 +41,15 @@ def command() -> list[str]:
     ]
 
 
-async def keep_running(guards: GuardPool, home: Path, working_directory: Path) -> None:
-    """Run the worker until cancelled; it then ends with this task."""
+async def keep_running(
+    guards: GuardPool, home: Path, working_directory: Path, pids: dict[str, int]
+) -> None:
+    """Run the worker until cancelled; it then ends with this task. `pids` names it meanwhile."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         started = asyncio.get_running_loop().time()
         try:
-            ended: object = await _run(guards, home, working_directory)
+            ended: object = await _run(guards, home, working_directory, pids)
         except (LaunchFailed, OSError) as error:
             ended = error
         if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
@@ -62,7 +64,9 @@ async def keep_running(guards: GuardPool, home: Path, working_directory: Path) -
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def _run(guards: GuardPool, home: Path, working_directory: Path) -> Exit:
+async def _run(
+    guards: GuardPool, home: Path, working_directory: Path, pids: dict[str, int]
+) -> Exit:
     """One worker from its start to its end, which cancelling brings about."""
     worker = await guards.launch(
         argv=command(),
@@ -70,8 +74,11 @@ async def _run(guards: GuardPool, home: Path, working_directory: Path) -> Exit:
         cwd=working_directory,
         log=home / "logs" / "worker.log",
     )
+    pids["worker"] = worker.pid
     try:
         return await worker.wait()
     except asyncio.CancelledError:
         await asyncio.shield(worker.stop(grace=2.0))
         raise
+    finally:
+        del pids["worker"]

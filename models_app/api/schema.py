@@ -100,15 +100,16 @@ def described(
     examples: Mapping[str, Any] | None = None,
     about: str = "",
     methods: list[str] | None = None,
+    media: str = "",
 ) -> Callable[[View], View]:
     """Describe a view: what it takes and answers, and the errors of its own.
 
     `operation` is what generated clients call it; it must be the only one of its name.
-    `takes` and `answers` are serializers; 400 and 413 follow from taking something. `examples`
-    are request bodies by name.
+    `takes` and `answers` are serializers, `media` the type of an answer that is not JSON; 400 and
+    413 follow from taking something. `examples` are request bodies by name.
     """
     codes = {*errors, *_ALWAYS, *((400, 413) if takes is not None else ())}
-    responses: dict[Any, Any] = {200: answers}
+    responses: dict[Any, Any] = {(200, media): answers} if media else {200: answers}
     for code in sorted(codes):
         responses[code] = OpenApiResponse(Error, description=_MEANINGS[code])
     return extend_schema(
@@ -165,8 +166,8 @@ _EVENTS: Final[dict[str, Any]] = {
     "summary": "Follow what happens on this server",
     "description": (
         "A stream of server-sent events without end. Each message is a JSON object with `type` "
-        "(modelStatus, logData, metrics, downloadProgress or configProgress) and `data`, a "
-        "string that holds JSON itself."
+        "(modelStatus, logData, metrics, downloadProgress, configProgress, queue or notice) and "
+        "`data`, a string that holds JSON itself."
     ),
     "tags": ["events"],
     "responses": {

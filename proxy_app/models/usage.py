@@ -52,6 +52,25 @@ class UsageRow(models.Model):
     def __str__(self) -> str:
         return f"{self.model} at {self.at:%Y-%m-%d %H:%M:%S}"
 
+    def timeline(self) -> dict[str, float | None]:
+        """Where the time went, in milliseconds; None: unknown.
+
+        Of an engine that tells no times, what passed before and after the answer's first piece.
+        """
+        prompt, generation = self.prompt_ms, self.generation_ms
+        if self.first_ms is not None and prompt is None:
+            prompt = max(0.0, round(self.first_ms - self.queue_ms - self.load_ms, 3))
+        if self.first_ms is not None and generation is None:
+            generation = max(0.0, round(self.total_ms - self.first_ms, 3))
+        return {
+            "queueMs": self.queue_ms,
+            "loadMs": self.load_ms,
+            "promptMs": prompt,
+            "generationMs": generation,
+            "firstTokenMs": self.first_ms,
+            "totalMs": self.total_ms,
+        }
+
 
 class UsageSum(models.Model):
     """The requests of one model and key within a while, added up as they were written."""

@@ -31,3 +31,17 @@ def test_it_hands_on_what_is_new_and_starts_again_after_a_rotation(tmp_path: Pat
     assert follower.read_new() == "new\n"
     log.write_text("x\n")
     assert follower.read_new() == "x\n"
+    follower.close()
+
+
+def test_nothing_is_missed_between_two_looks_when_a_file_is_rotated(tmp_path: Path) -> None:
+    log = tmp_path / "m.log"
+    log.write_text("one\n")
+    follower = LogFollower(tmp_path)
+    assert follower.read_new() == "one\n"
+    with log.open("a") as file:
+        file.write("two\n")
+    log.rename(tmp_path / "m.log.1")
+    log.write_text("three\n")
+    assert follower.read_new() + follower.read_new() == "two\nthree\n"
+    follower.close()

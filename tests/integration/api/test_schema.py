@@ -12,6 +12,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+NO_JSON = ("/api/events", "/api/logs/{name}/download")
+"""Routes that answer with text."""
+
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
@@ -58,7 +61,7 @@ def test_a_client_can_be_generated_from_it(schema: dict[str, Any]) -> None:
         assert operation["summary"], path
         answer = operation["responses"]["200"]
         assert answer["content"], (path, method)
-        if path != "/api/events":
+        if path not in NO_JSON:
             assert answer["content"]["application/json"]["schema"], (path, method)
             for status, response in operation["responses"].items():
                 if status != "200":

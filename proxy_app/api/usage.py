@@ -1,0 +1,183 @@
+"""REST: usage summed by hour or day, also for spreadsheets, and each model's figures."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Max, Q, Sum
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from models_app.api.schema import described
+from proxy_app import freshness
+from proxy_app.api.models import RunnerView
+from proxy_app.api.queries import KEY, MODEL, SINCE, UNTIL, filters, iso, key_names, moment, wrong
+from proxy_app.api.usage_shapes import ModelMetrics, UsageAnswer
+from proxy_app.models import UsageDay, UsageHour, UsageRow
+from proxy_app.process import EngineState
+from proxy_app.runner import Runner
+from proxy_app.serving import SERVING
+
+MOST_ROWS: Final = 20_000
+RATED_ROWS: Final = 100
+"""Of so many of a model's newest requests the speed is told."""
+
+_SUMS: Final = {
+    "requests": "requests",
+    "errors": "errors",
+    "tokensIn": "tokens_in",
+    "tokensCached": "tokens_cached",
+    "tokensOut": "tokens_out",
+    "totalMs": "total_ms",
+    "engineSeconds": "engine_seconds",
+    "gpuSeconds": "gpu_seconds",
+}
+_PERIODS: Final = {
+    "hour": (UsageHour, timedelta(hours=48)),
+    "day": (UsageDay, timedelta(days=30)),
+}
+"""The sums, and how far back they are told when nothing is said."""
+
+_BY = OpenApiParameter("by", OpenApiTypes.STR, enum=list(_PERIODS), description="Default: day.")
+_FORMAT = OpenApiParameter(
+    "format", OpenApiTypes.STR, enum=["json", "csv"], description="csv: rows for a spreadsheet."
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Usage(RunnerView):
+    """GET /api/usage: sums per model and key, by hour or day."""
+
+    @described(
+        "usage",
+        "Requests, tokens and times summed per model and key, by hour or day (UTC)",
+        tag="monitoring",
+        answers=UsageAnswer(),
+        errors=(400,),
+        query=[_BY, MODEL, KEY, SINCE, UNTIL, _FORMAT],
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        by = request.query_params.get("by", "day")
+        form = request.query_params.get("format", "json")
+        if by not in _PERIODS:
+            raise wrong("by", f"must be hour or day, not {by[:40]!r}.")
+        if form not in ("json", "csv"):
+            raise wrong("format", f"must be json or csv, not {form[:40]!r}.")
+        table, reach = _PERIODS[by]
+        since = moment(request, "since") or timezone.now() - reach
+        chosen = filters(request, "start") & Q(start__gte=since)
+        freshness.catch_up()
+        sums = table.objects.filter(chosen)  # type: ignore[attr-defined]
+        rows = list(sums.values("start", "model", "key_id", *_SUMS.values())[: MOST_ROWS + 1])
+        names = key_names({row["key_id"] for row in rows})
+        told = [_row(row, names) for row in rows[:MOST_ROWS]]
+        if form == "csv":
+            return _csv(told, by)
+        totals = sums.aggregate(**{name: Sum(column) for name, column in _SUMS.items()})
+        return Response(
+            {
+                "by": by,
+                "since": iso(since),
+                "rows": told,
+                "total": {name: value or 0 for name, value in totals.items()},
+                "truncated": len(rows) > MOST_ROWS,
+            }
+        )
+
+
+class Metrics(RunnerView):
+    """GET /api/metrics: each model's figures."""
+
+    @described(
+        "metrics",
+        "Each model's requests, average time, speed, last use and memory",
+        tag="monitoring",
+        answers=ModelMetrics(many=True),
+        errors=(503,),
+    )
+    def get(self, request: Request) -> Response:
+        async def look(runner: Runner) -> dict[str, int]:
+            return {
+                status.model: sum((runner.measured_need(status.model) or {}).values())
+                or sum(runner.lineup.policy.models[status.model].need.values())
+                if status.state in (EngineState.READY, EngineState.STOPPING)
+                else 0
+                for status in runner.statuses()
+            }
+
+        memory = SERVING.call(look)
+        freshness.catch_up()
+        sums = {
+            row["model"]: row
+            for row in UsageDay.objects.filter(model__in=list(memory))
+            .values("model")
+            .annotate(requests=Sum("requests"), total_ms=Sum("total_ms"))
+            .order_by()
+        }
+        return Response([_metrics(model, held, sums.get(model)) for model, held in memory.items()])
+
+
+def _metrics(model: str, memory: int, sums: Any) -> dict[str, Any]:
+    count = sums["requests"] if sums else 0
+    last = _last_activity(model) if count else None
+    return {
+        "modelId": model,
+        "requestCount": count,
+        "avgResponseTime": round(sums["total_ms"] / count, 1) if count else 0,
+        "tokensPerSecond": _speed(model) if count else 0,
+        "lastActivity": None if last is None else iso(last),
+        "memoryUsage": memory,
+    }
+
+
+def _last_activity(model: str) -> datetime | None:
+    newest: datetime | None = UsageRow.objects.filter(model=model).aggregate(at=Max("at"))["at"]
+    return newest
+
+
+def _speed(model: str) -> float:
+    """Tokens a second over the newest requests that generated any: all tokens in all the time."""
+    rows = UsageRow.objects.filter(
+        model=model, tokens_out__gt=0, tokens_per_second__gt=0
+    ).values_list("tokens_out", "tokens_per_second")[:RATED_ROWS]
+    tokens = seconds = 0.0
+    for count, speed in rows:
+        assert count is not None and speed is not None
+        tokens += count
+        seconds += count / speed
+    return round(tokens / seconds, 2) if seconds else 0.0
+
+
+def _row(row: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+    return {
+        "start": iso(row["start"]),
+        "model": row["model"],
+        "key": row["key_id"] or None,
+        "keyName": names.get(row["key_id"], ""),
+        **{name: row[column] for name, column in _SUMS.items()},
+    }
+
+
+def _csv(rows: list[dict[str, Any]], by: str) -> HttpResponse:
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="usage-by-{by}.csv"'
+    writer = csv.writer(response)
+    columns = ("start", "model", "key", "keyName", *_SUMS)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(_cell(row[column]) for column in columns)
+    return response
+
+
+def _cell(value: Any) -> Any:
+    """Names are people's; a spreadsheet must not take one for a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return "" if value is None else value

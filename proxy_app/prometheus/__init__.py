@@ -1,0 +1,1 @@
+"""`/metrics`: everything that can be counted, for a Prometheus server. One module a source."""

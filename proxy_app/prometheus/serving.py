@@ -1,0 +1,45 @@
+"""What is served right now: models, queues, listeners, and the engines' processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from proxy_app.process import EngineState
+from proxy_app.runner import Runner
+
+
+def families(runner: Runner, live: int, listeners: int) -> Iterator[Metric]:
+    """Gauges of the serving process. Called in its event loop."""
+    state = GaugeMetricFamily(
+        "claracore_model_state", "1 for the state a model is in.", labels=["model", "state"]
+    )
+    in_flight = GaugeMetricFamily(
+        "claracore_requests_in_flight", "Requests an engine is serving.", labels=["model"]
+    )
+    queued = GaugeMetricFamily(
+        "claracore_requests_queued", "Requests that wait for a model.", labels=["model"]
+    )
+    for status in runner.statuses():
+        for name in EngineState:
+            state.add_metric([status.model, str(name)], float(status.state is name))
+        in_flight.add_metric([status.model], status.in_flight)
+        queued.add_metric([status.model], status.queued)
+    yield state
+    yield in_flight
+    yield queued
+    yield _gauge("claracore_requests_live", "Requests that have not ended.", live)
+    yield _gauge("claracore_event_listeners", "Clients on the event stream.", listeners)
+
+
+def engine_pids(runner: Runner) -> dict[str, int]:
+    """The processes of running engines, by model."""
+    engines = ((model, runner.engine(model)) for model in runner.lineup.models)
+    return {f"engine {model}": engine.pid for model, engine in engines if engine and engine.pid}
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    gauge: Metric = GaugeMetricFamily(name, text, value=value)
+    return gauge

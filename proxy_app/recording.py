@@ -1,0 +1,76 @@
+"""One request's record while it is served: begun, and ended however the work ends."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from proxy_app.accounting import Accounting
+from proxy_app.errors import AnswerCut, GatewayError, RequestCancelled
+from proxy_app.incoming import Scope
+from proxy_app.key_guard import caller_of
+from proxy_app.records import CLIENT_LEFT, Record
+from proxy_app.runner import Lease, Runner
+
+
+class Recording:
+    """Use it around everything that is done for a request; gives its record."""
+
+    __slots__ = ("_accounting", "_record", "_task")
+
+    def __init__(self, accounting: Accounting, scope: Scope, asked_for: str, model: str) -> None:
+        self._accounting = accounting
+        client, caller = scope.get("client"), caller_of(scope)
+        record = accounting.records.begin(
+            scope["path"], asked_for, model, client[0] if client else ""
+        )
+        record.caller = caller.name
+        record.key_id = caller.key_id or 0
+        self._record = record
+
+    def __enter__(self) -> Record:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._record.cancel = task.cancel
+        return self._record
+
+    def granted(self, runner: Runner, lease: Lease) -> None:
+        """It was let through to an engine."""
+        record, model = self._record, self._record.model
+        loading = runner.loading_seconds(model, record.arrived)
+        self._accounting.granted(record, lease.granted, loading, runner.gpus(model))
+
+    def taken_back(self) -> RequestCancelled | None:
+        """After a CancelledError: what to tell the client, if it was this server's doing.
+
+        None: it was not, and the cancellation has to go on.
+        """
+        if not self._record.taken_back or self._task.uncancel():
+            return None
+        self._record.error = RequestCancelled.code
+        return RequestCancelled()
+
+    def client_left(self) -> None:
+        """The client did not wait for the end."""
+        if not self._record.complete:
+            self._record.status = CLIENT_LEFT
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        record = self._record
+        if isinstance(error, GatewayError):
+            record.status, record.error = error.status, error.code
+        elif isinstance(error, AnswerCut):
+            cause = error.__cause__
+            record.error = cause.code if isinstance(cause, GatewayError) else "answer_cut"
+        elif isinstance(error, asyncio.CancelledError):
+            if not record.complete and record.status != CLIENT_LEFT:
+                record.error = "cut_off"
+        elif error is not None:
+            record.status, record.error = record.status or 500, GatewayError.code
+        self._accounting.records.end(record)
