@@ -16,5 +16,8 @@ os.environ["CLARACORE_HOME"] = _home
 
 from claracore_site.settings import *  # noqa: E402, F403
 
+# No test asks the internet; those that want releases run a server of their own.
+CLARACORE_RELEASES_URL = "http://127.0.0.1:9/releases"
+
 # Passwords of test users need no protection, and the real hasher takes half a second each.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -55,7 +55,7 @@ def binary_status(request: Request) -> Response:
     "Install the newest llama-server and use it",
     tag="engines",
     answers=shapes.BinaryUpdated,
-    errors=(409, 500, 502, 503),
+    errors=(400, 409, 500, 502, 503),
     query=[_FORCE, WAIT],
     about="The old one is used until the new one has passed a trial run, and stays installed. "
     "Loaded models restart with the new one once they are idle.",
@@ -71,7 +71,7 @@ def update(request: Request) -> Response:
     "Install the newest llama-server once more and use it",
     tag="engines",
     answers=shapes.BinaryUpdated,
-    errors=(409, 500, 502, 503),
+    errors=(400, 409, 500, 502, 503),
     query=[WAIT],
 )
 @api_view(["POST"])
@@ -215,7 +215,7 @@ def activate(request: Request) -> Response:
     "Use the build again that was used before",
     tag="engines",
     answers=shapes.OneEngine,
-    errors=(409, 503),
+    errors=(400, 409, 503),
     query=[WAIT],
     about="`engine` is null when that is the program on PATH or of the Python package.",
 )

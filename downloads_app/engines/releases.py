@@ -105,7 +105,7 @@ def find(tag: str) -> Release:
             found = parse([_json(reply)], url)
     except Trouble as trouble:
         if trouble.kind is Kind.NOT_FOUND:
-            text = f"{host_of(url)} has no release {tag}. See /api/engines for those there are."
+            text = f"{host_of(url)} has no release {tag}. Check its name, such as b9000."
             raise Trouble(Kind.NOT_FOUND, text) from trouble
         raise
     if not found:

@@ -31,7 +31,10 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-OURS = r"^/api/(config|settings|setup|system|models/\{name\}/plan)"
+OURS = (
+    r"^/api/(config|settings|setup|system|models/\{name\}/plan"
+    r"|binary/status|engines$|engines/(activate|rollback|prune|\{pk\}))"
+)
 """Paths that need no engine, of which there is none in this process."""
 
 EXAMPLES = 5
