@@ -178,6 +178,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+    },
+    # Neither, one or the other: whether a key is needed is a setting.
+    "SECURITY": [{}, {"bearer": []}, {"header": []}],
     "ENUM_NAME_OVERRIDES": {"Backend": "models_app.api.options.BACKENDS"},
     "PREPROCESSING_HOOKS": ["models_app.api.schema.canonical_paths"],
     "POSTPROCESSING_HOOKS": [

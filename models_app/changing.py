@@ -21,6 +21,7 @@ T = TypeVar("T")
 class Before:
     """The configuration before a change, and what was loaded then."""
 
+    version: int
     document: ConfigDocument
     loaded: frozenset[str]
     backup: Revision | None
@@ -48,18 +49,27 @@ class Changed(Generic[T]):
 def begin(*, dry_run: bool = False) -> Before:
     """Note the configuration as it is, and keep it as a revision unless it is only a trial."""
     version = current_version()
-    document = catalog.build()
-    backup = None
-    if not dry_run:
-        revisions.note(document, version)
-        backup = revisions.newest()
-    return Before(document, live.loaded_models(), backup)
+    document = live.document_at(version)
+    if document is None:
+        document = catalog.build()
+        if not dry_run:
+            revisions.note(document, version)
+    backup = None if dry_run else revisions.newest()
+    return Before(version, document, live.loaded_models(), backup)
 
 
 def end(before: Before) -> Effect:
     """Return once what was committed since `before` is served, and what that means."""
+    if current_version() == before.version:
+        return before.effect(before.document)
     live.catch_up()
-    return before.effect(catalog.build())
+    return before.effect(live.document_at(current_version()) or catalog.build())
+
+
+def untouched(*, dry_run: bool) -> dict[str, Any]:
+    """What is told after something that is no business of any model."""
+    before = begin(dry_run=True)
+    return {**before.effect(before.document).to_json(), "dryRun": dry_run}
 
 
 def change(act: Callable[[], T], cause: str, *, dry_run: bool = False) -> Changed[T]:

@@ -12,7 +12,7 @@ from django.db import transaction
 from models_app import catalog
 from models_app.config_yaml import ConfigError, words
 from models_app.document import ConfigDocument, ModelEntry
-from models_app.models import ServedModel, ServerSettings
+from models_app.models import GgufFile, ServedModel, ServerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ def remove_missing() -> Missing:
     """Delete the models whose file is gone.
 
     A tracked folder that is not there at all may be a disk that is not mounted now: its models
-    stay, and the folder is named.
+    stay, and the folder is named. When a file comes back, a scan makes a model of it again.
     """
     removed: dict[int, tuple[str, str]] = {}
-    unreachable = set()
+    unreachable, gone = set(), []
     with transaction.atomic():
         for model, path in _paths():
             if os.path.lexists(path):
@@ -48,6 +48,9 @@ def remove_missing() -> Missing:
                 unreachable.add(folder)
             else:
                 removed[model.pk] = (model.model_id, path)
+                if model.file and model.file.path == path:
+                    gone.append(model.file.pk)
+        GgufFile.objects.filter(pk__in=gone).update(introduced=False)
         ServedModel.objects.filter(pk__in=removed).delete()
     return Missing(tuple(sorted(removed.values())), tuple(sorted(unreachable)))
 

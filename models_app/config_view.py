@@ -7,17 +7,21 @@ from typing import Any
 
 from django.conf import settings
 
+from models_app import secrecy
 from models_app.config_yaml import ConfigError
 from models_app.config_yaml.commands import macros_of, resolved
 from models_app.document import DEFAULT_GROUP, ConfigDocument, GroupEntry, ModelEntry
 
 
 def shown(document: ConfigDocument) -> dict[str, Any]:
-    """The whole configuration. `${PORT}` stays: ports are given out when engines start."""
+    """The whole configuration without its secrets.
+
+    `${PORT}` stays: ports are given out when engines start.
+    """
     grouped = {member for group in document.groups.values() for member in group.members}
     rest = GroupEntry(DEFAULT_GROUP, members=tuple(sorted(document.models.keys() - grouped)))
     groups = {DEFAULT_GROUP: rest, **document.groups}
-    return {
+    told = {
         "healthCheckTimeout": document.health_check_timeout,
         "logLevel": document.log_level,
         "startPort": document.start_port,
@@ -27,6 +31,7 @@ def shown(document: ConfigDocument) -> dict[str, Any]:
         "models": {name: _model(entry, document) for name, entry in document.models.items()},
         "groups": {name: _group(entry, document) for name, entry in groups.items()},
     }
+    return secrecy.hidden(told)
 
 
 def download_folder(document: ConfigDocument) -> str:

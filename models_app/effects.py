@@ -55,10 +55,12 @@ class Effect:
 def effect(before: ConfigDocument, after: ConfigDocument, loaded: Collection[str] = ()) -> Effect:
     """What going from one configuration to the other means while `loaded` models are up."""
     both = before.models.keys() & after.models.keys()
+    same_macros = before.macros == after.macros
     changed = {
         model
         for model in both
-        if _launch(before.models[model], before) != _launch(after.models[model], after)
+        if not (same_macros and before.models[model] == after.models[model])
+        and _launch(before.models[model], before) != _launch(after.models[model], after)
     }
     return Effect(
         added=tuple(sorted(after.models.keys() - both)),

@@ -42,10 +42,11 @@ def publish(document: ConfigDocument, version: int | None = None) -> Revision | 
     was; the next call tries again. A file with an edit that was not taken in is left alone.
     """
     version = current_version() if version is None else version
-    revision = revisions.note(document, version)
+    text = render(document)
+    revision = revisions.note(document, version, text)
     path = config_path()
     try:
-        _bring_up_to_date(path, document)
+        _bring_up_to_date(path, document, text.encode())
     except OSError as error:
         logger.error(
             "%s could not be written and holds an older configuration: %s. "
@@ -98,8 +99,7 @@ def write_atomically(path: Path, data: bytes, unless: Callable[[], bool] = lambd
     return True
 
 
-def _bring_up_to_date(path: Path, document: ConfigDocument) -> None:
-    data = render(document).encode()
+def _bring_up_to_date(path: Path, document: ConfigDocument, data: bytes) -> None:
     file = ConfigFile.current()
     present = read_file(path)
     if present is not None and present != data:

@@ -32,15 +32,21 @@ def read() -> str:
         return ""
 
 
+def check(token: str) -> None:
+    """Raises BadToken for a text that no token can be."""
+    token = token.strip()
+    if len(token) > LONGEST or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadToken(
+            f"A token is at most {LONGEST} visible ASCII characters without spaces. Copy it again."
+        )
+
+
 def save(token: str) -> None:
     """Keep `token`, or forget the one that is kept when it is empty. Raises BadToken, OSError."""
+    check(token)
     token = token.strip()
     if not token:
         with suppress(FileNotFoundError):
             path().unlink()
         return
-    if len(token) > LONGEST or not token.isascii() or not token.isprintable() or " " in token:
-        raise BadToken(
-            f"A token is at most {LONGEST} visible ASCII characters without spaces. Copy it again."
-        )
     write_atomically(path(), token.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,10 @@ from models_app.models import Revision, ServerSettings
 MEGABYTE: Final = 1000**2
 
 Kind = Revision.Kind
+Commands = Mapping[str, str]
+
+_newest_commands: tuple[str, Commands] = ("", {})
+"""What was written last: reading the text of thousands of models again takes seconds."""
 
 
 class CannotGoBack(ValueError):
@@ -43,13 +48,13 @@ class RolledBack:
     warnings: tuple[str, ...] = ()
 
 
-def note(document: ConfigDocument, version: int) -> Revision | None:
+def note(document: ConfigDocument, version: int, text: str = "") -> Revision | None:
     """Keep a revision when the configuration differs from the newest one; None when it does not.
 
-    `version` is what `changes.current_version` said before the document was built. Any process
-    may call it.
+    `version` is what `changes.current_version` said before the document was built; `text` is the
+    document's, if it is at hand. Any process may call it.
     """
-    text = render(document)
+    text = text or render(document)
     found: dict[str, str] = {}
     choices = secrecy.masked(snapshot.take(), found)
     with transaction.atomic():
@@ -59,19 +64,23 @@ def note(document: ConfigDocument, version: int) -> Revision | None:
         if before and before.digest == digest and before.choices == choices:
             _catch_up(before, version)
             return None
-        yaml = masked_text(document, found)
+        plain = tree_of(document)
+        tree = secrecy.masked(plain, found)
+        yaml = text if tree == plain else HEADER + "\n" + dump(tree)
+        commands = {name: model["cmd"] for name, model in tree["models"].items()}
         cause, author = causes.take_words(before.version if before else 0, version)
         revision = Revision.objects.create(
             version=version,
             cause=cause,
             author=author,
-            summary=_summary(before, yaml, choices),
+            summary=_summary(before, yaml, choices, commands),
             digest=digest,
             yaml=yaml,
             choices=choices,
             size=len(yaml) + len(json.dumps(choices)),
         )
         secrecy.keep(found)
+    _remember_commands(yaml, commands)
     prune()
     return revision
 
@@ -172,7 +181,9 @@ def _catch_up(revision: Revision, version: int) -> None:
         Revision.objects.filter(pk=revision.pk).update(version=version)
 
 
-def _summary(before: Revision | None, yaml: str, choices: Any) -> list[str]:
+def _summary(
+    before: Revision | None, yaml: str, choices: Any, commands: Commands | None = None
+) -> list[str]:
     """What people chose otherwise, and what else came of it."""
     if before is None:
         return []
@@ -180,31 +191,38 @@ def _summary(before: Revision | None, yaml: str, choices: Any) -> list[str]:
     if before.choices is not None and choices is not None:
         found = differences.words_of_choices(before.choices, choices)
     told = " ".join(found)
-    served = _served_words(before, yaml)
+    served = _served_words(before, yaml, commands)
     return differences.shortened([*found, *(line for line in served if line not in told)])
 
 
-def _served_words(before: Revision, yaml: str) -> list[str]:
+def _served_words(before: Revision, yaml: str, commands: Commands | None) -> list[str]:
     try:
-        old, new = parse(before.yaml).document, parse(yaml).document
+        if before.choices is None:
+            return differences.words(parse(before.yaml).document, parse(yaml).document)
+        old, new = _commands(before.yaml), commands or _commands(yaml)
     except ConfigError:
         return []  # written by an older version, in a way that is not read any more
-    if before.choices is None:
-        return differences.words(old, new)
-    models = differences.of_models(old, new)
     lines = []
-    if models.added:
-        lines.append(f"now served: {differences.listed(models.added)}")
-    if models.removed:
-        lines.append(f"no longer served: {differences.listed(models.removed)}")
-    restarted = [
-        name
-        for name, changed in models.changed.items()
-        if any(change.name == "cmd" for change in changed)
-    ]
-    if restarted:
+    if added := sorted(new.keys() - old.keys()):
+        lines.append(f"now served: {differences.listed(added)}")
+    if removed := sorted(old.keys() - new.keys()):
+        lines.append(f"no longer served: {differences.listed(removed)}")
+    if restarted := sorted(name for name in old.keys() & new.keys() if old[name] != new[name]):
         lines.append(f"started with another command: {differences.listed(restarted)}")
     return lines
+
+
+def _commands(yaml: str) -> Commands:
+    """Each model's command in the text of a revision. Raises ConfigError."""
+    known, commands = _newest_commands
+    if known == yaml:
+        return commands
+    return {name: entry.cmd for name, entry in parse(yaml).document.models.items()}
+
+
+def _remember_commands(yaml: str, commands: Commands) -> None:
+    global _newest_commands
+    _newest_commands = (yaml, commands)
 
 
 def _choices_text(choices: Any) -> str:

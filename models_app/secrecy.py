@@ -17,6 +17,8 @@ from models_app.models import KeptSecret, Revision
 
 T = TypeVar("T")
 
+HIDDEN: Final = "********"
+
 _SECRET_WORDS: Final = frozenset(
     {"key", "keys", "apikey", "apikeys", "token", "secret", "password", "passwd", "passphrase"}
 )
@@ -58,6 +60,16 @@ def masked(value: T, found: dict[str, str]) -> T:
         mark = mark_of(secret)
         found[mark] = secret
         return mark
+
+    result: T = _masked(value, hide, "")
+    return result
+
+
+def hidden(value: T) -> T:
+    """JSON values with HIDDEN in place of their secrets."""
+
+    def hide(secret: str) -> str:
+        return secret if not secret or _REFERENCE.fullmatch(secret) else HIDDEN
 
     result: T = _masked(value, hide, "")
     return result

@@ -17,6 +17,7 @@ from models_app import (
     needs,
     plans,
 )
+from models_app.document import ConfigDocument
 from models_app.hardware.before_engines import with_free_of
 from models_app.models import EngineBuild, ServerSettings, VirtualModel
 from proxy_app.engine_rules import EngineRules
@@ -54,10 +55,16 @@ def _engine() -> engine_build.Located | None:
     return located
 
 
-def read() -> tuple[Lineup, KeyRing]:
-    """What is to be served, and who may ask for it."""
-    ring = read_ring()
+Reading = tuple[Lineup, KeyRing, tuple[int, ConfigDocument]]
+"""What is to be served, who may ask for it, and the configuration with its version."""
+
+
+def read(known: int | None) -> Reading | None:
+    """What the database says; None when that is still the version which is known."""
     version = changes.current_version()
+    if version == known:
+        return None
+    ring = read_ring()
     document = catalog.build()
     export.publish(document, version)
     row = ServerSettings.current()
@@ -72,7 +79,8 @@ def read() -> tuple[Lineup, KeyRing]:
         devices=needs.gpus(context),
     )
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
-    return line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members()), ring
+    lineup = line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members())
+    return lineup, ring, (version, document)
 
 
 def descend(model: str, reason: str) -> str | None:

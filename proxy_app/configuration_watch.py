@@ -34,6 +34,11 @@ class ConfigurationWatch:
             return False
         return True
 
+    @property
+    def sees_another_file(self) -> bool:
+        """Whether the file is not the one that was there at `done`."""
+        return self._file != self._seen[1]
+
     def done(self) -> None:
         """What the last look saw is taken over; of the file only what was looked at."""
         self._seen = (self._version, self._file if hand_edits.is_as_left() else None)

@@ -228,6 +228,8 @@ class UpstreamGone(GatewayError):
 class EngineNotReached(UpstreamGone):
     """Nothing of the request reached the engine, so it may be asked of another."""
 
+    code = "engine_not_reached"
+
 
 class EngineDiedMidStream(UpstreamGone):
     """The engine broke off after its answer had begun, so the answer is incomplete."""
@@ -377,5 +379,8 @@ def openai_body(error: GatewayError) -> bytes:
 
 
 def api_body(error: GatewayError) -> dict[str, Any]:
-    """The error object of `/api/…`; `details` is an empty string when there is nothing to add."""
-    return {"error": error.message, "details": error.details or "", "code": error.code}
+    """The error object of `/api/…`; `details` is an empty string when there is nothing to add.
+
+    Codes are in capitals there, as its document has them, and OpenAI's lower case elsewhere.
+    """
+    return {"error": error.message, "details": error.details or "", "code": error.code.upper()}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from proxy_app import listing, paths, rerank
 from proxy_app.accounting import Accounting
@@ -30,6 +31,7 @@ from proxy_app.errors import (
     GatewayError,
     InvalidRequest,
     MethodNotAllowed,
+    ModelNotFound,
     PathNotFound,
 )
 from proxy_app.forward import Errand, answer, answer_error, answer_json, end_stream, forward
@@ -55,16 +57,30 @@ from proxy_app.spool import Spool, spliced
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def _in_vain() -> bool:
+    return False
 
 
 class Gateway:
     """Answers inference requests with the engines of one runner."""
 
-    def __init__(self, runner: Runner, uploads: Path, accounting: Accounting) -> None:
-        """`uploads` is the folder where large bodies wait for their engine."""
+    def __init__(
+        self,
+        runner: Runner,
+        uploads: Path,
+        accounting: Accounting,
+        look_again: Callable[[], Awaitable[bool]] = _in_vain,
+    ) -> None:
+        """`uploads` is the folder where large bodies wait for their engine. `look_again` reads a
+        configuration that may have changed a moment ago, and tells whether it looked."""
         self._runner = runner
         self._accounting = accounting
+        self._look_again = look_again
         self._uploads = uploads
         self._started = int(time.time())
         self._handlers: dict[str, tuple[str, Handler]] = {
@@ -117,7 +133,7 @@ class Gateway:
         body = await read_body(receive, lineup.rules.max_body, scope.get(LINK))
         head = read_head(body)
         asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
-        served = resolve(self._runner, asked)
+        served = await self._found(lambda: resolve(self._runner, asked))
         edit = None
         if scope["path"].rstrip("/") in rerank.PATHS:
             edit = partial(rerank.merged, body)
@@ -140,7 +156,8 @@ class Gateway:
                 finder.feed(piece)
                 await spool.append(piece)
             finder.end()
-            served = resolve(self._runner, _model_of_form(finder, scope["query_string"]))
+            asked = _model_of_form(finder, scope["query_string"])
+            served = await self._found(lambda: resolve(self._runner, asked))
             named = served.rewrite.model_name.encode()
             changes = [(finder.span, named)] if named and finder.value is not None else []
             errand = _errand(scope, scope["raw_path"].rstrip(b"/"), b"", served)
@@ -158,11 +175,11 @@ class Gateway:
                 "/v1/models>.",
                 param="model",
             )
-        served = resolve(self._runner, asked)
+        served = await self._found(lambda: resolve(self._runner, asked))
         await self._pass(served, scope["raw_path"].rstrip(b"/"), scope, receive, send)
 
     async def _upstream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        served, rest = split_upstream(self._runner, scope["raw_path"])
+        served, rest = await self._found(lambda: split_upstream(self._runner, scope["raw_path"]))
         await self._pass(served, rest, scope, receive, send)
 
     async def _pass(
@@ -217,6 +234,15 @@ class Gateway:
             if watch.left:
                 recording.client_left()
 
+    async def _found(self, find: Callable[[], T]) -> T:
+        """What is found under a name; a model may have been made since somebody last looked."""
+        try:
+            return find()
+        except ModelNotFound:
+            if not await self._look_again():
+                raise
+        return find()
+
     # ---- Small answers -------------------------------------------------------------------
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,7 +252,7 @@ class Gateway:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"], scope["path"], "GET")
         name = checked_name(scope["path"].removeprefix("/v1/models/").rstrip("/"))
-        found = listing.find(self._runner.lineup, name, self._started)
+        found = await self._found(lambda: listing.find(self._runner.lineup, name, self._started))
         await answer_json(send, found)
 
     async def _running(self, scope: Scope, receive: Receive, send: Send) -> None:

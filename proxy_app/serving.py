@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from models_app import hand_edits, live, needs, scan_runs
+from models_app.document import ConfigDocument
 from proxy_app import (
     canary,
     config_progress,
@@ -81,6 +83,10 @@ class Serving:
         self._tasks: list[asyncio.Task[None]] = []
         self._database = ThreadPoolExecutor(1, thread_name_prefix="configuration")
         self._ready = asyncio.Event()
+        self._served: tuple[int, ConfigDocument] | None = None
+        self._reloading = asyncio.Lock()
+        self._looked_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self.runs_worker = True
         self.worker_pids: dict[str, int] = {}
         self.on_restart: Callable[[], None] | None = None
@@ -121,7 +127,7 @@ class Serving:
             self.telling.queue_changed,
         )
         self._accounting = Accounting(Journal(journal_folder()), self.hub)
-        self.gateway = Gateway(self._runner, home / "uploads", self._accounting)
+        self.gateway = Gateway(self._runner, home / "uploads", self._accounting, self.look_again)
         self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)
         look = partial(configuration.look_at_machine, engines_run=engines_run)
@@ -162,6 +168,8 @@ class Serving:
         if self._accounting is not None:
             # Before the worker ends, which takes over what it can still see.
             self._accounting.close()
+        if self._looking is not None:
+            self._looking.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,7 +193,7 @@ class Serving:
         """
 
         async def restart(runner: Runner) -> tuple[str, ...]:
-            changed = await self._reload()
+            changed = await self._reload(anew=True)
             return changed if only_changed else runner.restart_all()
 
         return self.call(restart)
@@ -266,6 +274,27 @@ class Serving:
         with suppress(NotServing):
             self.call(lambda runner: self._reload())
 
+    def served(self) -> tuple[int, ConfigDocument] | None:
+        """For `models_app.live`: the configuration in use, and its version."""
+        return self._served
+
+    async def look_again(self) -> bool:
+        """Catch up for a request that names nothing known; False when that was done just now."""
+        if self._looking is None or self._looking.done():
+            just_now = time.monotonic() < self._looked_at + WATCH_SECONDS
+            if just_now and not self._reloading.locked():
+                return False
+            loop = asyncio.get_running_loop()
+            self._looking = loop.create_task(self._catch_up(), name="second look")
+        await asyncio.shield(self._looking)
+        return True
+
+    async def _catch_up(self) -> None:
+        try:
+            await self._reload()
+        except Exception:
+            logger.exception("The configuration could not be read; the old one stays.")
+
     # ---- Configuration ---------------------------------------------------------------------
 
     async def _watch_configuration(self) -> None:
@@ -283,19 +312,28 @@ class Serving:
     async def _take_over(self, watch: ConfigurationWatch) -> None:
         if watch.is_settled and await self._in_database(hand_edits.take_in):
             ui_events.tell_of_config()
-        await self._reload()
+        await self._reload(anew=watch.sees_another_file)
         await self._in_database(watch.done)
 
-    async def _reload(self) -> tuple[str, ...]:
-        """Serve what the database says now; the loaded models that restart for it."""
-        lineup, self.keys.ring = await self._in_database(configuration.read)
-        assert self._runner is not None
-        self.accounting.kept = lineup.rules.keeps_usage
-        if lineup == self._runner.configured:
-            return ()
-        logs.set_level(lineup.log_level)
-        logger.debug("The configuration holds %d models now.", len(lineup.models))
-        return self._runner.apply(lineup)
+    async def _reload(self, *, anew: bool = False) -> tuple[str, ...]:
+        """Serve what the database says now; the loaded models that restart for it.
+
+        Nothing is read while nothing changed, unless it shall be read `anew`.
+        """
+        async with self._reloading:
+            self._looked_at = time.monotonic()
+            known = None if anew or self._served is None else self._served[0]
+            reading = await self._in_database(partial(configuration.read, known))
+            assert self._runner is not None
+            if reading is None:
+                return ()
+            lineup, self.keys.ring, self._served = reading
+            self.accounting.kept = lineup.rules.keeps_usage
+            if lineup == self._runner.configured:
+                return ()
+            logs.set_level(lineup.log_level)
+            logger.debug("The configuration holds %d models now.", len(lineup.models))
+            return self._runner.apply(lineup)
 
     async def _descend(self, model: str, reason: str) -> bool:
         """Plan a model smaller that ran out of memory, and put the new plan in place."""

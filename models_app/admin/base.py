@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
 
-from models_app import catalog, causes, changing
+from models_app import causes, changing
 from models_app.admin.typed import ModelAdmin
 from models_app.effects import Effect
 
@@ -77,7 +77,7 @@ class RegistryAdmin(ModelAdmin[M]):
         before = changing.begin(dry_run=True)
         with causes.told(f"admin: {self.opts.verbose_name}, {act}", str(request.user)):
             yield
-        effect = before.effect(catalog.build())
+        effect = changing.end(before)
         if effect.added or effect.removed or effect.changed:
             self.message_user(request, f"{_what_restarts(effect)}{effect}", messages.INFO)
 

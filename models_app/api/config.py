@@ -97,7 +97,14 @@ class Validated(serializers.Serializer[Any]):
 class Whole(APIView):
     """/api/config"""
 
-    @described("get_config", "The whole configuration", tag="config", answers=ConfigAnswer)
+    @described(
+        "get_config",
+        "The whole configuration",
+        tag="config",
+        answers=ConfigAnswer,
+        about="`yaml` is the text of config.yaml as it is, secrets included. In `config`, which is "
+        "what pages show, ******** stands for each of them.",
+    )
     def get(self, request: Request) -> Response:
         document = catalog.build()
         return Response({"yaml": render(document), "config": config_view.shown(document)})

@@ -272,7 +272,8 @@ class Entry(APIView):
 
 
 def _found(name: str) -> ServedModel:
-    model = find_model(name)
+    # A slash at the end of an address is taken off, though an id may end with one.
+    model = find_model(name) or find_model(f"{name}/")
     if model is None:
         raise ApiError("model not found", status=404, code="NOT_FOUND", details=name)
     return model

@@ -11,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app import causes, changing, folders, introduce, scan_runs
+from models_app import changing, folders, introduce, scan_runs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Texts
 from models_app.api.schema import DRY_RUN, Effect, described
-from models_app.models import GgufFile, ModelFolder
+from models_app.models import GgufFile, ModelFolder, ScanRun
 from models_app.progress import rfc3339
 
 VERSION = "1.0"
@@ -47,7 +47,7 @@ class NewFolders(FolderPaths):
     recursive = Flag(required=False, help_text="true unless said otherwise.")
 
 
-class FoldersAdded(serializers.Serializer[Any]):
+class FoldersAdded(Effect):
     status = serializers.CharField()
     addedFolders = serializers.ListField(child=serializers.CharField())
     errors = serializers.ListField(  # type: ignore[assignment]
@@ -87,19 +87,29 @@ class Folders(APIView):
         takes=NewFolders,
         answers=FoldersAdded,
         errors=(400,),
+        query=[DRY_RUN],
+        about="The answer does not wait for the scan, so it cannot tell of models that it finds; "
+        "a dry run of scan-folder can.",
     )
     def post(self, request: Request) -> Response:
+        dry_run = truth(request, "dry_run")
         values = read(request, NewFolders)
-        rows, problems = track(values["folderPaths"], values.get("recursive"))
-        if not rows:
+
+        def add() -> tuple[list[ModelFolder], list[str], ScanRun | None]:
+            rows, problems = track(values["folderPaths"], values.get("recursive"))
+            return rows, problems, scan_runs.request(rows) if rows else None
+
+        changed = changing.change(add, "folders added", dry_run=dry_run)
+        rows, problems, run = changed.result
+        if run is None:
             raise ApiError("No valid folders found", code="NO_VALID_FOLDERS", details=problems)
-        run = scan_runs.request(rows)
         return Response(
             {
                 "status": "Folders added to database",
                 "addedFolders": [row.path for row in rows],
                 "errors": problems,
-                "scanId": run.pk,
+                "scanId": None if dry_run else run.pk,
+                **changed.told(),
             }
         )
 
@@ -133,8 +143,7 @@ def track(paths: Iterable[str], recursive: bool | None) -> tuple[list[ModelFolde
     problems = []
     for path in paths:
         try:
-            with causes.told("folders added"):
-                row = folders.add(path, recursive)
+            row = folders.add(path, recursive)
         except folders.AlreadyCovered as error:
             row = error.covering
             problems.append(str(error))

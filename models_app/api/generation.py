@@ -128,18 +128,27 @@ class GenerateAll(APIView):
         takes=GenerateRequest,
         answers=Generated,
         errors=(404, 500, 503),
-        query=[WAIT],
+        query=[WAIT, DRY_RUN],
         about="Tracks the folder, saves the options, scans the folder and serves what it holds. "
-        "A folder without models changes nothing else.",
+        "A folder without models changes nothing else. A dry run scans nothing.",
     )
     def post(self, request: Request) -> Response:
         seconds = number(request, "wait", WAIT_SECONDS, LONGEST_WAIT)
+        dry_run = truth(request, "dry_run")
         values = read(request, GenerateRequest)
         options = system_settings.given_options(values.get("options", {}))
-        before = changing.begin()
+        before = changing.begin(dry_run=dry_run)
+
+        def set_up() -> tuple[setting_up.Started, ModelFolder]:
+            return setting_up.set_up_folder(values["folderPath"], options)
+
         try:
+            if dry_run:
+                tried = changing.change(set_up, "", dry_run=True)
+                started, folder = tried.result
+                return Response(_generated(tried.told(), started, folder, None, before))
             with causes.told("folder set up"):
-                started, folder = setting_up.set_up_folder(values["folderPath"], options)
+                started, folder = set_up()
         except folders.FolderError as error:
             gone = str(error).endswith("does not exist.")
             raise ApiError(
@@ -149,21 +158,7 @@ class GenerateAll(APIView):
             ) from error
         run = finished(started.run, seconds)
         told = {**changing.end(before).to_json(), "dryRun": False}
-        return Response(
-            {
-                "status": "SMART configuration generated (SAME as command-line ✨)",
-                "message": "Complete config.yaml generated with intelligent model detection and "
-                "GPU optimization",
-                "config": render(catalog.build()),
-                "source": "autosetup.AutoSetupWithOptions "
-                "(identical to claracore.exe -models-folder)",
-                "totalModels": setting_up.count_models([folder]),
-                "scanSummary": run.summary,
-                "backup": str(before.backup or ""),
-                "ignoredOptions": list(started.ignored),
-                **told,
-            }
-        )
+        return Response(_generated(told, started, folder, run, before))
 
 
 class SetupProgress(APIView):
@@ -172,6 +167,28 @@ class SetupProgress(APIView):
     @described("setup_progress", "How far the newest scan is", tag="config", answers=Progress)
     def get(self, request: Request) -> Response:
         return Response(setup_progress(ScanRun.objects.values(*COLUMNS).order_by("-pk").first()))
+
+
+def _generated(
+    told: dict[str, Any],
+    started: setting_up.Started,
+    folder: ModelFolder,
+    run: ScanRun | None,
+    before: changing.Before,
+) -> dict[str, Any]:
+    return {
+        "status": "SMART configuration generated (SAME as command-line ✨)",
+        "message": "Complete config.yaml generated with intelligent model detection and GPU "
+        "optimization",
+        "config": render(catalog.build()),
+        "source": "autosetup.AutoSetupWithOptions (identical to claracore.exe -models-folder)",
+        # Of a trial the folder was never kept, and then nothing is known of it.
+        "totalModels": setting_up.count_models([folder]) if run else 0,
+        "scanSummary": run.summary if run else [],
+        "backup": str(before.backup or ""),
+        "ignoredOptions": list(started.ignored),
+        **told,
+    }
 
 
 def _regenerated(

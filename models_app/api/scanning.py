@@ -12,13 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app import folders, live, scan_runs
-from models_app.api.bodies import number, read
+from models_app import causes, changing, folders, scan_runs
+from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text, Texts
 from models_app.api.folders import track
 from models_app.api.options import WAIT_SECONDS, FolderSummary, finished
-from models_app.api.schema import WAIT, described
+from models_app.api.schema import DRY_RUN, WAIT, Effect, described
 from models_app.facts import FileFacts
 from models_app.looking import LISTED
 from models_app.model_info import found_file
@@ -51,7 +51,7 @@ class FoundModel(serializers.Serializer[Any]):
     isMoE = serializers.BooleanField()
 
 
-class ScanAnswer(serializers.Serializer[Any]):
+class ScanAnswer(Effect):
     models = FoundModel(many=True)
     scanSummary = FolderSummary(many=True)
     totalModels = serializers.IntegerField()
@@ -68,11 +68,12 @@ class ScanFolder(APIView):
         takes=ScanRequest,
         answers=ScanAnswer,
         errors=(500, 503),
-        query=[WAIT],
+        query=[WAIT, DRY_RUN],
         about="A worker does it; the answer waits for its end. A folder that cannot be read is "
-        "told of in scanSummary.",
+        "told of in scanSummary. A dry run looks, but tracks and serves nothing.",
     )
     def post(self, request: Request) -> Response:
+        dry_run = truth(request, "dry_run")
         seconds = number(request, "wait", WAIT_SECONDS, LONGEST_WAIT)
         values = read(request, ScanRequest)
         named = (values.get("folderPath"), *values.get("folderPaths", ()))
@@ -80,9 +81,13 @@ class ScanFolder(APIView):
         if not paths:
             raise ApiError("folderPath or folderPaths is required", code="INVALID_REQUEST")
         recursive = values.get("recursive")
-        if values.get("addToDatabase"):
-            return Response(_tracked(paths, recursive, seconds))
-        return Response(_looked(paths, recursive is not False, seconds))
+        if values.get("addToDatabase") and not dry_run:
+            before = changing.begin()
+            with causes.told("folders added"):
+                found = _tracked(paths, recursive, seconds)
+            return Response({**found, **changing.end(before).to_json(), "dryRun": False})
+        found = _looked(paths, recursive is not False, seconds)
+        return Response({**found, **changing.untouched(dry_run=dry_run)})
 
 
 def _looked(paths: Sequence[str], recursive: bool, seconds: float) -> dict[str, Any]:
@@ -103,7 +108,6 @@ def _tracked(paths: Sequence[str], recursive: bool | None, seconds: float) -> di
             summary.append(_error(path, problems[0]))
     if rows:
         run = finished(scan_runs.request(list(rows.values())), seconds)
-        live.catch_up()
         summary = [*_summary_of(run, rows), *summary]
     return _answer(found_below(rows), summary)
 

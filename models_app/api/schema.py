@@ -146,20 +146,29 @@ def bodies_of_reads(
     result: dict[str, Any], generator: Any, request: Any, public: bool
 ) -> dict[str, Any]:
     """Add what the generator leaves out: the bodies of DELETE, and the event stream."""
-    for path, method, name in _BODIES:
-        operation = result["paths"].get(path, {}).get(method)
-        if operation is not None:
-            reference = {"$ref": f"#/components/schemas/{name}"}
-            operation["requestBody"] = {
-                "content": {"application/json": {"schema": reference}},
-                "required": True,
-            }
+    removal = result["paths"].get("/api/config/folders", {}).get("delete")
+    if removal is not None:
+        removal["requestBody"] = {
+            "content": {"application/json": {"schema": _FOLDER_PATHS}},
+            "required": True,
+        }
     result["paths"]["/api/events"] = {"get": _EVENTS}
     result["paths"] = dict(sorted(result["paths"].items()))
     return result
 
 
-_BODIES: Final = (("/api/config/folders", "delete", "FolderPathsRequest"),)
+_FOLDER_PATHS: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "FolderPaths",
+    "properties": {
+        "folderPaths": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 4096},
+            "minItems": 1,
+        }
+    },
+    "required": ["folderPaths"],
+}
 
 _EVENTS: Final[dict[str, Any]] = {
     "operationId": "events",

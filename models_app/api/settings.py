@@ -110,13 +110,18 @@ class HuggingFaceToken(APIView):
         "Keep a token for Hugging Face",
         tag="settings",
         takes=TokenRequest,
-        answers=answer("TokenSaved", status=serializers.CharField()),
+        answers=Saved,
         errors=(500,),
+        query=[DRY_RUN],
+        about="It is kept for downloads and touches no model.",
     )
     def post(self, request: Request) -> Response:
+        dry_run = truth(request, "dry_run")
         token = read(request, TokenRequest)["apiKey"]
         try:
-            hf_token.save(token)
+            hf_token.check(token)
+            if not dry_run:
+                hf_token.save(token)
         except hf_token.BadToken as error:
             raise ApiError(str(error), code="BAD_TOKEN") from error
         except OSError as error:
@@ -126,4 +131,4 @@ class HuggingFaceToken(APIView):
                 status=500,
                 code="NOT_SAVED",
             ) from error
-        return Response({"status": "saved"})
+        return Response({"status": "saved", **changing.untouched(dry_run=dry_run)})

@@ -83,6 +83,8 @@ def test_an_unknown_path_and_a_wrong_method(server: RunningServer) -> None:
     reply = requests.get(f"{server.url}/api/no/such", timeout=30)
     assert reply.status_code == 404
     assert set(reply.json()) == {"error", "details", "code"}
+    reply = requests.post(f"{server.url}/api/models/no-such/load", timeout=30)
+    assert (reply.status_code, reply.json()["code"]) == (404, "MODEL_NOT_FOUND")
 
 
 def test_a_corrupt_file_beside_good_ones_is_named_with_its_reason(server: RunningServer) -> None:
@@ -156,7 +158,7 @@ def test_a_load_that_is_taken_back_is_answered(faulty: RunningServer) -> None:
         wait_until(lambda: b'"state":"starting"' in first_events(faulty), "the start", faulty.said)
         assert requests.post(f"{model}/unload", timeout=60).status_code == 200
         assert load.result().status_code == 503
-        assert load.result().json()["code"] == "model_unloaded"
+        assert load.result().json()["code"] == "MODEL_UNLOADED"
 
 
 def exchange(server: RunningServer, request: bytes) -> bytes:

@@ -20,6 +20,7 @@ EXAMPLES = [
     (errors.NoRoom("No space left on device"), 507),
     (errors.QueueFull("qwen3-8b", retry_after=2.2), 429),
     (errors.UpstreamGone("The engine closed the connection."), 502),
+    (errors.EngineNotReached("The engine cannot be reached."), 502),
     (errors.EngineDiedMidStream("The engine closed the connection."), 502),
     (errors.ModelFailedToStart("qwen3-8b", "it ran out of memory", ["line"]), 502),
     (errors.NoEngine(), 503),
@@ -61,7 +62,7 @@ def test_an_error_is_answered_in_both_dialects(error: errors.GatewayError, statu
         }
     }
     api = errors.api_body(error)
-    assert (api["error"], api["code"]) == (str(error), error.code)
+    assert (api["error"], api["code"]) == (str(error), error.code.upper())
     assert isinstance(api["details"], str)
 
 

@@ -23,6 +23,9 @@ class Loaded:
     def catch_up(self) -> None:
         """It serves what is there at once."""
 
+    def served(self) -> None:
+        """Nobody kept what it serves."""
+
 
 @pytest.fixture
 def loaded() -> Iterator[None]:

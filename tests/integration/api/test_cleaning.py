@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models_app.models import ModelFolder, ModelGroup, ServedModel
+from models_app.scan import scan
 from tests.ggufs import write_reciter
 from tests.integration.api.conftest import Api
 
@@ -32,6 +33,21 @@ def test_models_without_their_file_are_removed(registry: ModelFolder, api: Api) 
     assert reply["removedModels"] == ["gone (/nowhere/a b.gguf)", f"sea ({missing})"]
     assert reply["message"] == "Removed 2 missing models from config"
     assert ids() == ["fox-instruct", "remote", "spaced"]
+
+
+@pytest.mark.parametrize("scanned_meanwhile", [True, False])
+def test_a_model_comes_back_with_its_file(
+    registry: ModelFolder, api: Api, scanned_meanwhile: bool
+) -> None:
+    file = Path(registry.path) / "below" / "sea-f32.gguf"
+    file.rename(file.with_suffix(".away"))
+    api("post", "/api/config/validate-models")
+    if scanned_meanwhile:
+        scan([registry])
+    assert ids() == ["fox-instruct"]
+    file.with_suffix(".away").rename(file)
+    scan([registry])
+    assert ids() == ["fox-instruct", "sea"]
 
 
 def test_models_of_a_disk_that_is_away_stay(registry: ModelFolder, api: Api) -> None:

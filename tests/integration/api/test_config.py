@@ -36,6 +36,21 @@ def test_it_shows_text_and_values(registry: ModelFolder, api: Api) -> None:
     assert config["groups"]["(default)"]["members"] == ["fox-instruct", "owner/hand"]
 
 
+def test_secrets_stand_in_the_text_alone(api: Api) -> None:
+    ServerSettings.objects.update_or_create(pk=1, defaults={"macros": {"api_key": "sk-macro"}})
+    ServedModel.objects.create(
+        model_id="token-counter",
+        cmd="sleep --api-key ${api_key} --hf-token hf_word ${PORT}",
+        env=["HF_TOKEN=hf_env", "PATH=/bin", "KEY=${api_key}"],
+    )
+    shown = api("get", "/api/config")
+    assert all(secret in shown["yaml"] for secret in ("sk-macro", "hf_word", "hf_env"))
+    assert shown["config"]["macros"] == {"api_key": "********"}
+    model = shown["config"]["models"]["token-counter"]
+    assert model["cmd"] == "sleep --api-key ******** --hf-token ******** ${PORT}"
+    assert model["env"] == ["HF_TOKEN=********", "PATH=/bin", "KEY=${api_key}"]
+
+
 def test_a_command_with_a_fault_is_shown_as_it_is(api: Api) -> None:
     ServedModel.objects.create(model_id="a", cmd="sleep ${nothing} ${PORT}")
     assert api("get", "/api/config")["config"]["models"]["a"]["cmd"] == "sleep ${nothing} ${PORT}"

@@ -44,6 +44,26 @@ def test_it_tracks_folders_as_deep_as_told(
     assert ScanRun.objects.get(pk=added["scanId"]).folders.get().path == str(models)
 
 
+def test_a_dry_run_tracks_nothing(api: Api, models: Path) -> None:
+    body = {"folderPaths": [str(models), "/nowhere"]}
+    tried = api("post", "/api/config/folders?dry_run=1", body)
+    assert tried["addedFolders"] == [str(models)]
+    assert tried["errors"] == ["Folder does not exist: /nowhere"]
+    assert (tried["scanId"], tried["dryRun"], tried["added"]) == (None, True, [])
+    assert not ModelFolder.objects.exists()
+    assert not ScanRun.objects.exists()
+
+
+def test_what_enabling_a_folder_serves_is_told(registry: ModelFolder, api: Api) -> None:
+    ModelFolder.objects.update(enabled=False)
+    tried = api("post", "/api/config/folders?dry_run=1", {"folderPaths": [registry.path]})
+    assert tried["added"] == ["fox-instruct", "sea"]
+    registry.refresh_from_db()
+    assert not registry.enabled
+    added = api("post", "/api/config/folders", {"folderPaths": [registry.path]})
+    assert added["added"] == tried["added"]
+
+
 def test_tracking_it_again_changes_how_deep(registry: ModelFolder, api: Api) -> None:
     ModelFolder.objects.update(enabled=False)
     api("post", "/api/config/folders", {"folderPaths": [registry.path], "recursive": False})

@@ -42,7 +42,8 @@ def holding(models: Path) -> Path:
 def test_a_look_finds_models_and_stores_nothing(api: Api, holding: Path) -> None:
     body = {"folderPaths": [str(holding), "/nowhere"], "recursive": True, "addToDatabase": False}
     reply = api("post", SCAN, body)
-    assert reply.keys() == {"models", "scanSummary", "totalModels", "foldersScanned"}
+    assert reply.keys() >= {"models", "scanSummary", "totalModels", "foldersScanned"}
+    assert (reply["added"], reply["dryRun"]) == ([], False)
     assert (reply["totalModels"], reply["foldersScanned"]) == (3, 2)
     assert all(model.keys() == M for model in reply["models"])
     by_name = {model["filename"]: model for model in reply["models"]}
@@ -76,11 +77,20 @@ def test_folders_that_are_added_are_served(api: Api, holding: Path) -> None:
         model.model_id for model in ServedModel.objects.all()
     }
     assert [one["status"] for one in reply["scanSummary"]] == ["success", "error"]
+    assert reply["added"] == sorted(model["modelId"] for model in reply["models"])
     assert ModelFolder.objects.get().path == str(holding)
     below = api("post", SCAN, {"folderPath": str(holding / "below"), "addToDatabase": True})
     assert below["totalModels"] == 1
     assert below["models"][0]["relativePath"].startswith("below/")
     assert ModelFolder.objects.count() == 1
+
+
+def test_a_dry_run_of_a_scan_only_looks(api: Api, holding: Path) -> None:
+    body = {"folderPath": str(holding), "addToDatabase": True}
+    reply = api("post", f"{SCAN}?dry_run=1", body)
+    assert (reply["totalModels"], reply["added"], reply["dryRun"]) == (3, [], True)
+    assert not ModelFolder.objects.exists()
+    assert not ServedModel.objects.exists()
 
 
 @pytest.mark.parametrize("body", [{}, {"folderPath": ""}, {"folderPaths": []}])
@@ -242,3 +252,16 @@ def test_progress_goes_from_idle_to_completed(registry: ModelFolder, api: Api) -
     api("post", REGENERATE, {})
     done = api("get", "/api/setup/progress")
     assert (done["status"], done["progress"], done["completed"]) == ("completed", 100.0, True)
+
+
+def test_a_dry_run_of_setting_up_a_folder_changes_nothing(api: Api, holding: Path) -> None:
+    body = {"folderPath": str(holding), "options": {"preferredContext": 1024}}
+    reply = api("post", "/api/config/generate-all?dry_run=1", body)
+    assert (reply["dryRun"], reply["scanSummary"], reply["backup"]) == (True, [], "")
+    assert not ModelFolder.objects.exists()
+    assert not ScanRun.objects.exists()
+    assert ServerSettings.current().preferred_context != 1024
+    missing = {"folderPath": str(holding / "missing")}
+    assert api("post", "/api/config/generate-all?dry_run=1", missing, 404)["code"] == (
+        "FOLDER_NOT_FOUND"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -85,3 +86,19 @@ def test_the_pages_hold_nothing_inline(client: Client) -> None:
         assert b"<style" not in reply.content
         assert b"<script>" not in reply.content
         assert b"swagger-ui-bundle" in reply.content
+
+
+def test_everything_it_refers_to_is_there(schema: dict[str, Any]) -> None:
+    names = set(_references(schema))
+    assert len(names) > 20
+    assert names <= schema["components"]["schemas"].keys()
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(reference := value.get("$ref"), str):
+            yield reference.removeprefix("#/components/schemas/")
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _references(part)

@@ -129,7 +129,11 @@ def no_token() -> Iterator[None]:
 
 def test_the_token_is_kept_in_a_file_of_its_own(api: Api, no_token: None) -> None:
     assert api("get", TOKEN) == {"apiKey": "", "configured": False}
-    assert api("post", TOKEN, {"apiKey": " hf_your_token_here\n"}) == {"status": "saved"}
+    tried = api("post", TOKEN + "?dry_run=1", {"apiKey": "hf_your_token_here"})
+    assert (tried["status"], tried["dryRun"]) == ("saved", True)
+    assert hf_token.read() == ""
+    saved = api("post", TOKEN, {"apiKey": " hf_your_token_here\n"})
+    assert (saved["status"], saved["effect"]) == ("saved", "No model is touched.")
     assert api("get", TOKEN + "/") == {"apiKey": "", "configured": True}
     assert hf_token.read() == "hf_your_token_here"
     assert stat.S_IMODE(hf_token.path().stat().st_mode) == 0o600
