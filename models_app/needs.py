@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from models_app.devices import Device, resources
 from models_app.document import MemoryNeed
-from models_app.measured import Measured
+from models_app.measured import DeviceLoad, Measured
 from models_app.models import LoadRecord, ServedModel
 from models_app.plans import PlanContext
 from models_app.tuning import Plan
@@ -42,17 +42,12 @@ def of_plan(plan: Plan) -> MemoryNeed:
     )
 
 
-def of_record(record: LoadRecord, devices: Sequence[Device]) -> dict[str, int] | None:
-    """What was measured when a model was loaded; None where nothing could be read.
-
-    `devices` are all GPUs that a plan may use.
-    """
-    if record.measured is None:
-        return None
+def of_loads(loads: Iterable[DeviceLoad], devices: Sequence[Device]) -> dict[str, int]:
+    """What was measured when a model was loaded. `devices` are all GPUs that a plan may use."""
     needs: dict[str, int] = {}
-    for one in record.devices:
-        size = one["predicted"] if one["measured"] is None else one["measured"]
-        name = _own_name(one["device"], devices)
+    for one in loads:
+        size = one.predicted if one.measured is None else one.measured
+        name = _own_name(one.device, devices)
         needs[name] = needs.get(name, 0) + (size or 0)
     return needs
 

@@ -149,7 +149,7 @@ class Runner:
         self.lineup = Lineup()
         self.uses = LastUse()
         self._tasks = Tasks()
-        self._measurements = Measurements()
+        self._measurements = Measurements(home / "run" / "measured.json")
         self._memory = MemoryWait(self._free_memory, self._tasks)
         self._ports = PortPool(self.lineup.start_port)
         self._scheduler = Scheduler(self, self.lineup.policy)
@@ -464,7 +464,7 @@ class Runner:
         """What an engine that is up really took of each device."""
         model = engine.spec.model_id
         if self._engines.get(model) is engine and model in self.lineup.models:
-            self._measurements.note(model, self.lineup.models[model].launch, need)
+            self._measurements.note(self.lineup, model, need)
             self.lineup = self._measurements.applied(self.lineup)
             self._scheduler.configure(self.lineup.policy, time.monotonic())
             self._arm()
@@ -555,7 +555,7 @@ class Runner:
         if served is None:
             return None
         memory = served.entry.memory
-        known = self._measurements.of(model, served.launch)
+        known = self._measurements.of(served)
         return known if known is not None else memory.measured if memory else None
 
     def held(self) -> Bytes:

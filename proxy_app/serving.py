@@ -345,11 +345,9 @@ class Serving:
         return True
 
     async def _remember_load(self, engine: Engine, seconds: float) -> None:
-        record = await remember_load(engine, seconds, self._in_database)
-        if record is not None and self._runner is not None:
-            taken = needs.of_record(record, self._runner.lineup.devices)
-            if taken is not None:
-                self._runner.measured(engine, taken)
+        loads = await remember_load(engine, seconds, self._in_database)
+        if loads and self._runner is not None:
+            self._runner.measured(engine, needs.of_loads(loads, self._runner.lineup.devices))
 
     async def _look_again(self) -> None:
         """Go by another engine from now on; loaded models restart with it once they are idle."""

@@ -7,13 +7,15 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models_app import config_yaml
+from models_app.models import LoadRecord
+from proxy_app.after_load import remember_load
 from proxy_app.errors import GatewayError, ModelBackingOff, ModelFailedToStart
 from proxy_app.guards import GuardPool
 from proxy_app.ledger import Ledger
@@ -109,6 +111,10 @@ async def _nothing_after(engine: Engine, seconds: float) -> None:
     return
 
 
+async def _no_file(learn: Callable[[], LoadRecord | None]) -> LoadRecord | None:
+    return None
+
+
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     (tmp_path / "pages").mkdir()
@@ -151,6 +157,19 @@ async def test_they_swap_like_models(house: House) -> None:
     await house.get("web", "/")
     assert not alive(first)
     assert (await house.get("pages", "/hello.txt"))[1] == b"python answers"
+
+
+async def test_what_a_command_of_ones_own_takes_is_measured_unless_it_works_elsewhere(
+    house: House,
+) -> None:
+    await house.get("pages", "/hello.txt")
+    engine = house.runner.engine("pages")
+    assert engine is not None and engine.spec.stop_argv
+    assert await remember_load(engine, 1.0, _no_file) == ()
+    engine.spec = replace(engine.spec, stop_argv=())
+    (ram,) = await remember_load(engine, 1.0, _no_file)
+    assert (ram.device, ram.predicted) == ("CPU", None)
+    assert ram.measured is not None and ram.measured > 1024**2
 
 
 # ---- What fails again and again ----------------------------------------------------------------

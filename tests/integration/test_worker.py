@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -147,6 +148,34 @@ def test_a_scan_whose_worker_was_killed_is_completed_by_the_next(
     assert run["attempts"] == 2
     assert "zebra" in home.do("from models_app.models import *; print(ServedModel.objects.get())")
     shutil.rmtree(models)
+
+
+def test_a_scan_asked_for_when_the_worker_is_killed_is_done_by_the_next(
+    home: Home, tmp_path: Path
+) -> None:
+    """The worker's other states in the kill matrix: idle, and queued. Above it is scanning."""
+    models = tmp_path / "models"
+    models.mkdir()
+    write_reciter(models / "fox-q4_k_m.gguf", "Hello there.")
+
+    with home.worker() as worker:
+        home.do(f"folders.add({str(models)!r}); scan_runs.request()")
+        first = home.wait(completed, "the first scan's end")
+        worker.kill()  # idle
+        worker.wait()
+    home.do("scan_runs.request()")
+    assert home.run()["status"] == "queued"
+    with home.worker() as worker:
+        second = home.wait(completed, "the second scan's end")
+        worker.send_signal(signal.SIGSTOP)
+        home.do("scan_runs.request()")
+        assert home.run()["status"] == "queued"
+        worker.kill()
+        worker.wait()
+    with home.worker():
+        third = home.wait(completed, "the third scan's end")
+    assert first["id"] < second["id"] < third["id"]
+    assert [run["attempts"] for run in (first, second, third)] == [1, 1, 1]
 
 
 def test_usage_is_taken_over_once_however_often_the_worker_is_killed(home: Home) -> None:

@@ -11,6 +11,7 @@ from models_app import needs
 from models_app.devices import Device
 from models_app.hardware import free
 from models_app.machine import Gpu
+from models_app.measured import DeviceLoad
 from models_app.models import GgufFile, LoadRecord, ModelFolder, ServedModel
 from models_app.tuning import choose
 from tests.unit.test_experience import CANDIDATE, GIB, MACHINE, measured, plan
@@ -54,21 +55,12 @@ def test_memory_that_a_gpu_shares_with_the_processor_is_ram() -> None:
     assert needs.of_plan(wanted).planned == {"CPU": wanted.memory.total}
 
 
-def record(*devices: tuple[str, int | None, int | None], total: int | None = 1) -> LoadRecord:
-    rows = [{"device": name, "predicted": p, "measured": m} for name, p, m in devices]
-    return LoadRecord(devices=rows, measured=total)
-
-
 def test_a_load_is_counted_under_the_engines_names() -> None:
     """Of a command set by hand only the driver's names are known."""
-    found = needs.of_record(record(("CPU", None, 5), ("A10", None, 7)), CARDS)
+    found = needs.of_loads((DeviceLoad("CPU", None, 5), DeviceLoad("A10", None, 7)), CARDS)
     assert found == {"CPU": 5, "CUDA0": 7}
-    found = needs.of_record(record(("CPU", 4, 5), ("CUDA1", 6, None)), CARDS)
+    found = needs.of_loads((DeviceLoad("CPU", 4, 5), DeviceLoad("CUDA1", 6, None)), CARDS)
     assert found == {"CPU": 5, "CUDA1": 6}
-
-
-def test_a_load_that_could_not_be_read_tells_nothing() -> None:
-    assert needs.of_record(record(total=None), CARDS) is None
 
 
 @pytest.mark.django_db
