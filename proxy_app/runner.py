@@ -224,12 +224,12 @@ class Runner:
 
     def release(self, ticket: Ticket) -> None:
         """A granted request ended."""
-        now = time.monotonic()
+        now, seat = time.monotonic(), ticket.seat
         self.uses.note(ticket.model)
-        self._scheduler.on_done(ticket, now)
-        limits = self.lineup.policy.models.get(ticket.model)
-        ttl = limits.ttl if limits else 0
-        if self._timer is None or (ttl > 0 and now + ttl < self._due):
+        decided = self._scheduler.on_done(ticket, now)
+        # Without a decision only this model's idle time has begun anew.
+        ttl = seat.limits.ttl if seat is not None else 0
+        if decided or (ttl > 0 and (self._timer is None or now + ttl < self._due)):
             self._arm()
 
     # ---- The scheduler's effects -----------------------------------------------------------

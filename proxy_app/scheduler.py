@@ -95,11 +95,11 @@ class Scheduler:
         if self._waiting.remove(ticket):
             self._decide(now)
 
-    def on_done(self, ticket: Ticket, now: float) -> None:
-        """A granted request ended, however it ended."""
+    def on_done(self, ticket: Ticket, now: float) -> bool:
+        """A granted request ended, however it ended. True when that was a reason to decide."""
         seat, ticket.seat = ticket.seat, None
         if seat is None:
-            return
+            return False
         seat.in_flight -= 1
         seat.last_used = now
         seat.answers += 1
@@ -107,6 +107,8 @@ class Scheduler:
         waiting = self._waiting
         if waiting.queues or waiting.wishes or seat.leaving or self._displaced:
             self._decide(now)
+            return True
+        return False
 
     def on_ready(self, model: str, now: float) -> None:
         """The engine can serve."""
