@@ -38,8 +38,11 @@ QUIET_SECONDS = 0.3
 GROWTH_BYTES = 48 * 1024 * 1024
 """How much more memory the server may hold at the end than after the first tenth."""
 
-CRASH = "Exception in ASGI application"
-"""What the server logs when something of ours raised."""
+CRASH = "Traceback (most recent call last)"
+"""What the server logs when something of ours raised and nothing had expected it."""
+
+ENDLESS = b"event:message"
+"""In an answer that goes on for ever, and tells of every nonsense that others send."""
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
@@ -57,6 +60,11 @@ PATHS = (
     b"/info",
     b"/api/events/",
     b"/api/nothing",
+    b"/api/settings/system",
+    b"/api/models/load",
+    b"/api/config/fake",
+    b"/admin/models_app/servedmodel/",
+    b"/ui/models/",
     b"/health",
 )
 METHODS = (b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH")
@@ -205,11 +213,13 @@ class Findings:
 
 
 async def read_on(reader: asyncio.StreamReader, quiet: float) -> bytes:
-    """What comes until the end, or until nothing came for `quiet` seconds."""
+    """What comes until the end, or until nothing came for `quiet` seconds; of endless, some."""
     answer = b""
     with suppress(TimeoutError):
         while piece := await asyncio.wait_for(reader.read(65536), quiet):
             answer += piece
+            if ENDLESS in answer:
+                break
     return answer
 
 
@@ -221,7 +231,7 @@ async def throw(port: int, request: bytes, findings: Findings) -> None:
             try:
                 writer.write(request)
                 answer = await read_on(reader, QUIET_SECONDS)
-                if b"event:message" not in answer:  # an event stream goes on for ever
+                if ENDLESS not in answer:
                     writer.write_eof()
                     answer += await read_on(reader, ANSWER_SECONDS)
             finally:
