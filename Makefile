@@ -52,7 +52,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
-	@tools/debian-packages node:nodejs npm:npm
+	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
 	@npm ci --silent --prefix tests/clients
 	@$(BIN)/python -m pytest $(ARGS)
 

@@ -14,6 +14,7 @@ SECTIONS: Final = {
     "Files": ("ModelFolder", "GgufFile", "ScanRun"),
     "Configuration": ("Revision",),
     "This machine": ("MachineReport", "EngineInstall", "EngineBuild", "LoadRecord"),
+    "Usage": ("UsageRow", "UsageHour", "UsageDay"),
     "Access": ("User", "ApiKey"),
 }
 """Headings, each with its tables in order. What is named nowhere stays under its app."""

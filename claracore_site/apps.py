@@ -17,3 +17,8 @@ class SiteConfig(AppConfig):
         from claracore_site.checks import unknown_variables
 
         checks.register(unknown_variables, "environment")
+
+        from claracore_site import download_metrics
+        from proxy_app.prometheus import jobs
+
+        jobs.SOURCES.append(download_metrics.families)

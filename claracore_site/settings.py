@@ -15,6 +15,7 @@ CLARACORE_HOME = env.folder("HOME", BASE_DIR / "var")
 # ---- The server's own settings ---------------------------------------------------------------
 CLARACORE_HOST = env.text("HOST", "127.0.0.1")
 CLARACORE_PORT = env.integer("PORT", 5800, lowest=1, highest=65535)
+CLARACORE_CLIENT_KEY = env.text("CLIENT_KEY")
 CLARACORE_LLAMA_SERVER = env.text("LLAMA_SERVER")
 CLARACORE_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "cpu")
 CLARACORE_BACKEND = env.choice("BACKEND", "", CLARACORE_BACKENDS)

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from models_app.admin.live import SERVING as ADMIN
 from models_app.admin.live import LiveModel
 from models_app.models import ServedModel
+from proxy_app import usage_admin
 from proxy_app.errors import GatewayError, NotServing
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
@@ -119,4 +120,5 @@ def _ended(task: asyncio.Future[None]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 
+assert usage_admin  # Registers its tables.
 ADMIN.register(live_models, (load, unload))
