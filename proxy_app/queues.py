@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from proxy_app.forecast import Forecast, LoadPlan, Place
 
 if TYPE_CHECKING:
-    from proxy_app.runner import ModelStatus, Runner
+    from proxy_app.lease import ModelStatus
+    from proxy_app.runner import Runner
 
 NOTHING: dict[str, Any] = {"waiting": 0, "models": []}
 

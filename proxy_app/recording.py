@@ -9,8 +9,9 @@ from proxy_app.accounting import Accounting
 from proxy_app.errors import AnswerCut, GatewayError, RequestCancelled
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
+from proxy_app.lease import Lease
 from proxy_app.records import CLIENT_LEFT, Record
-from proxy_app.runner import Lease, Runner
+from proxy_app.runner import Runner
 
 
 class Recording:

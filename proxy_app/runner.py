@@ -10,14 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from models_app.devices import Device
 from models_app.hardware import free
+from proxy_app.alarm import Alarm
 from proxy_app.budget import RAM, Bytes, total
 from proxy_app.engine_spec import EngineSpec
 from proxy_app.errors import (
@@ -34,6 +34,7 @@ from proxy_app.forecast import Forecast
 from proxy_app.guards import GuardedProcess, GuardPool
 from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
+from proxy_app.lease import Lease, ModelStatus
 from proxy_app.ledger import Entry, Ledger
 from proxy_app.lineup import Lineup, Served
 from proxy_app.measurements import Measurements
@@ -41,6 +42,7 @@ from proxy_app.memory_wait import MemoryWait, needs_free
 from proxy_app.ports import PortPool
 from proxy_app.process import Engine, EngineState
 from proxy_app.read_ahead import files_of, read_ahead
+from proxy_app.resting import Resting
 from proxy_app.scheduler import Scheduler
 from proxy_app.seats import Refusal, Ticket
 from proxy_app.tasks import Tasks
@@ -53,67 +55,11 @@ UNKNOWN_WAIT = 5.0
 NOTICE_SECONDS = 5.0
 """How long it may take until it is known that an engine's process has ended."""
 
-SHORTEST_REST = 1.0
-"""Seconds until a pinned model whose engine failed is loaded again, whatever the start pauses."""
-
 Descend = Callable[[str, str], Awaitable[bool]]
 """Takes a model and why its engine ran out of memory; True when a smaller plan is in place."""
 
 OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
 """Takes an engine that has become ready, and the seconds from its start until then."""
-
-
-class Lease:
-    """A granted request: its engine, until the request ends."""
-
-    __slots__ = ("_runner", "_ticket", "engine")
-
-    @property
-    def granted(self) -> float:
-        """When it was let through, in monotonic seconds."""
-        return self._ticket.granted if self._ticket else 0.0
-
-    def __init__(self, runner: Runner, ticket: Ticket, engine: Engine) -> None:
-        self._runner = runner
-        self._ticket: Ticket | None = ticket
-        self.engine = engine
-
-    async def renew(self) -> bool:
-        """Change to the next engine of the model, when this one has died.
-
-        False when it lives on. Raises as `Runner.acquire`.
-        """
-        ticket, self._ticket = self._ticket, None
-        assert ticket is not None
-        self._runner.release(ticket)
-        if not await self._runner.wait_until_ended(self.engine):
-            return False
-        other = await self._runner.acquire(ticket.model, ticket.caller, ticket.priority)
-        self._ticket, self.engine = other._ticket, other.engine
-        return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._ticket is not None:
-            self._runner.release(self._ticket)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """What is shown of one model."""
-
-    model: str
-    state: EngineState
-    in_flight: int
-    queued: int
-    problem: str
 
 
 class Runner:
@@ -157,14 +103,12 @@ class Runner:
         self._started: dict[str, float] = {}
         self._ready_at: dict[str, float] = {}
         self._ending: set[str] = set()
-        self._resting: dict[str, asyncio.TimerHandle] = {}
-        """Pinned models whose engines failed, until they are loaded again."""
+        self._resting = Resting(self._bring_back)
         self._failures = Failures(self.lineup.engines.start_pauses)
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._arriving: Ticket | None = None
         self._refused: Refusal | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._alarm = Alarm(self._scheduler.next_deadline, self._scheduler.on_tick)
         self._changed = asyncio.Condition()
 
     # ---- Requests ------------------------------------------------------------------------
@@ -202,7 +146,7 @@ class Runner:
         return True
 
     async def _wait(self, ticket: Ticket) -> None:
-        self._arm()
+        self._alarm.set()
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self._on_queue()
@@ -214,7 +158,7 @@ class Runner:
                 self.release(ticket)
             else:
                 self._scheduler.on_cancel(ticket, time.monotonic())
-                self._arm()
+                self._alarm.set()
             raise
         finally:
             self._waiting.pop(ticket, None)
@@ -229,15 +173,15 @@ class Runner:
         decided = self._scheduler.on_done(ticket, now)
         # Without a decision only this model's idle time has begun anew.
         ttl = seat.limits.ttl if seat is not None else 0
-        if decided or (ttl > 0 and (self._timer is None or now + ttl < self._due)):
-            self._arm()
+        if decided or (ttl > 0 and not self._alarm.rings_by(now + ttl)):
+            self._alarm.set()
 
     # ---- The scheduler's effects -----------------------------------------------------------
 
     def start(self, model: str) -> None:
         served = self.lineup.models[model]
         self._failures.starts(model)
-        self._wake_up(model)
+        self._resting.end(model)
         try:
             engine = self._engine(self._spec(served))
         except NoBinary as error:
@@ -358,7 +302,7 @@ class Runner:
             else:
                 self._note_failure(engine, old)
                 self._ended(model, failure is not None)
-        self._arm()
+        self._alarm.set()
         self._notify()
 
     async def _try_smaller(self, engine: Engine) -> None:
@@ -384,26 +328,17 @@ class Runner:
         else:
             self._failures.ended(model, failure, self._ready_at.get(model, now), now)
         if model in self.lineup.pinned():
-            rest = max(SHORTEST_REST, self._failures.backoff.remaining(model, now))
-            self._wake_up(model)
-            loop = asyncio.get_running_loop()
-            self._resting[model] = loop.call_later(rest, self._bring_back, model)
+            self._resting.rest(model, self._failures.backoff.remaining(model, now))
 
     def _bring_back(self, model: str) -> None:
-        self._wake_up(model)
         if model in self.lineup.pinned():
             self._scheduler.bring_back(model, time.monotonic())
-            self._arm()
-
-    def _wake_up(self, model: str) -> None:
-        """Whatever happens next does not happen because its rest is over."""
-        if (rest := self._resting.pop(model, None)) is not None:
-            rest.cancel()
+            self._alarm.set()
 
     def _ended(self, model: str, failed: bool) -> None:
         self._ending.discard(model)
         self._scheduler.on_ended(model, time.monotonic(), failed=failed)
-        self._arm()
+        self._alarm.set()
         self._notify()
 
     def _error(self, model: str, why: Refusal) -> GatewayError:
@@ -425,7 +360,7 @@ class Runner:
         """Load a model without a request; `wait_until_settled` tells how it went."""
         self._failures.forgive(model)
         self._scheduler.load(model, time.monotonic())
-        self._arm()
+        self._alarm.set()
 
     async def unload(self, model: str | None = None, *, force: bool = False) -> None:
         """Stop one model, or all, and wait until its engine is gone.
@@ -435,7 +370,7 @@ class Runner:
         models = (*self._scheduler.loaded(), *self._resting) if model is None else (model,)
         gone = [engine for name in models if (engine := self._engines.get(name))]
         for name in models:
-            self._wake_up(name)
+            self._resting.end(name)
             self._scheduler.unload(name, time.monotonic(), force=force)
         self._notify()
         async with self._changed:
@@ -467,7 +402,7 @@ class Runner:
             self._measurements.note(self.lineup, model, need)
             self.lineup = self._measurements.applied(self.lineup)
             self._scheduler.configure(self.lineup.policy, time.monotonic())
-            self._arm()
+            self._alarm.set()
 
     def remember_loads(self, seconds: Mapping[str, float]) -> None:
         """How long models took to load in earlier times."""
@@ -496,7 +431,7 @@ class Runner:
         for model in lineup.pinned() & changed:
             if not self._scheduler.wants(model):  # It could not be started as it was before.
                 self._scheduler.bring_back(model, time.monotonic())
-        self._arm()
+        self._alarm.set()
         self._notify()
         return restarting
 
@@ -513,7 +448,7 @@ class Runner:
         models = self._scheduler.loaded()
         self._failures.backoff.forget(self.lineup.models)
         self._scheduler.configure(self.lineup.policy, time.monotonic(), frozenset(models))
-        self._arm()
+        self._alarm.set()
         self._notify()
         return models
 
@@ -523,7 +458,7 @@ class Runner:
         self._memory.give_up_all()
         unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
         await asyncio.gather(*(engine.stop() for engine in unready))
-        self._disarm()
+        self._alarm.stop()
 
     def cut_off(self) -> None:
         """Take no more requests and end every engine now, whatever is in flight."""
@@ -540,12 +475,11 @@ class Runner:
         except TimeoutError:
             logger.warning("Requests were still running after %s s; they are cut off.", grace)
             await self.unload(force=True)
-        self._disarm()
+        self._alarm.stop()
 
     def _close(self) -> None:
         self._scheduler.close()
-        for model in list(self._resting):
-            self._wake_up(model)
+        self._resting.end_all()
 
     # ---- What can be seen --------------------------------------------------------------------
 
@@ -613,26 +547,7 @@ class Runner:
     def __repr__(self) -> str:
         return f"<Runner {self._scheduler!r}>"
 
-    # ---- Time and tasks ----------------------------------------------------------------------
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _arm(self) -> None:
-        self._disarm()
-        now = time.monotonic()
-        deadline = self._scheduler.next_deadline(now)
-        if deadline is not None:
-            self._due = deadline
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(deadline - now + 0.001, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._scheduler.on_tick(time.monotonic())
-        self._arm()
+    # ---- Telling ------------------------------------------------------------------------------
 
     def _notify(self) -> None:
         self._on_change()

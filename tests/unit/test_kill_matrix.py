@@ -143,7 +143,8 @@ def test_a_server_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_ready_engine_is_adopted_after_its_server_was_killed(tmp_path: Path) -> None:
-    """ollama#5642, llama-swap#138: an engine that nobody owns keeps its memory for hours."""
+    """An engine that nobody owns keeps its memory for hours: ollama#5642, ollama#9496,
+    llama-swap#100, llama-swap#138, llama-swap#159, LocalAI#7958, hermes-agent#110561."""
     with scene(tmp_path, READY, wait=HANG_SECONDS) as at:
         assert eventually(lambda: at.ledger.entries()[0].ready)
         kill(at.victims(("server",)))
