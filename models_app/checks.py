@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError
 from django.db.utils import DEFAULT_DB_ALIAS
@@ -17,7 +18,7 @@ from models_app.models import ModelFolder
 def engine(**_: Any) -> list[CheckMessage]:
     """Warns when there is no llama-server, or not where CLARACORE_LLAMA_SERVER says."""
     try:
-        if engine_build.locate() is not None:
+        if engine_build.locate() is not None or _is_one_installed():
             return []
     except engine_build.EngineProblem as problem:
         return [
@@ -28,6 +29,11 @@ def engine(**_: Any) -> list[CheckMessage]:
             )
         ]
     return [Warning(engine_build.NO_ENGINE, hint=engine_build.ENGINE_SOURCES, id="models_app.W001")]
+
+
+def _is_one_installed() -> bool:
+    """Without a look into the database, which may not be there yet."""
+    return any(Path(settings.CLARACORE_HOME, "engines").glob("[!.]*/**/llama-server"))
 
 
 def folders(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

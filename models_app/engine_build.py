@@ -46,7 +46,8 @@ Any of these gives you one:
   - install llama.cpp with your system's package manager, so that `llama-server` is on PATH
     (for example: brew install llama.cpp)
   - set CLARACORE_LLAMA_SERVER to the path of a llama-server binary you have
-Then start the server again."""
+Then start the server again. Or leave it running and have it fetch llama.cpp's newest build: under
+Engines in the admin, or by POST /api/binary/update."""
 
 NO_ENGINE_HELP = f"{NO_ENGINE} {ENGINE_SOURCES}"
 

