@@ -6,6 +6,7 @@ of its own, and leaves out whatever is disabled.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -172,6 +173,8 @@ def _restore_models(models: Mapping[str, Any], groups: Mapping[str, ModelGroup])
         if chosen.get("file") and values["file"] is None:
             lost.append(f"The file {chosen['file']} of {name} is not known any more.")
         differing = [key for key, value in values.items() if getattr(row, key) != value]
+        if name not in known and values["file"] and not os.path.lexists(chosen["file"]):
+            lost.append(f"The file {chosen['file']} of {name} is not there now. Bring it back.")
         for key in differing:
             setattr(row, key, values[key])
         if name not in known:

@@ -241,6 +241,17 @@ def test_going_back_to_the_present_changes_nothing() -> None:
     assert revisions.rollback(kept()).revision is None
 
 
+def test_going_back_says_which_file_of_a_model_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "a.gguf"
+    ServedModel.objects.create(model_id="a", file=make_file(str(file)))
+    first = kept()
+    ServedModel.objects.all().delete()
+    kept()
+    done = revisions.rollback(first)
+    assert done.warnings == (f"The file {file} of a is not there now. Bring it back.",)
+    assert ServedModel.objects.get().model_id == "a"
+
+
 def test_going_back_says_what_is_lost_for_good() -> None:
     ServedModel.objects.create(model_id="a", file=make_file(), name="A")
     first = kept()
