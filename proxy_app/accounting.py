@@ -34,6 +34,7 @@ class Accounting:
         self._flush: asyncio.TimerHandle | None = None
         self._times: dict[str, EngineTime] = {}
         self._newest: deque[Line] = deque(maxlen=NEWEST_KEPT)
+        self._earlier: list[dict[str, Any]] = []
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
@@ -62,9 +63,14 @@ class Accounting:
         if self._hub.is_heard and (metrics := metrics_of(lines)):
             self._hub.publish("metrics", metrics)
 
+    def remember(self, metrics: list[dict[str, Any]]) -> None:
+        """What ended in an earlier run, numbered from 0; called before the first request."""
+        self._earlier = metrics
+        self.records.number_from(len(metrics))
+
     def metrics(self) -> list[dict[str, Any]]:
         """The newest requests with figures, oldest first."""
-        return metrics_of(list(self._newest))
+        return [*self._earlier, *metrics_of(list(self._newest))][-NEWEST_KEPT:]
 
     def close(self) -> None:
         """Write down what is left."""

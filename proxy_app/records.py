@@ -187,6 +187,10 @@ class Records:
         self._on_end = on_end
         self.live: dict[int, Record] = {}
 
+    def number_from(self, first: int) -> None:
+        """Where the numbers of requests begin."""
+        self._numbers = itertools.count(first)
+
     def begin(self, path: str, asked_for: str, model: str, client: str = "") -> Record:
         """A request for a model has come."""
         record = Record(next(self._numbers), path, asked_for, model, client)

@@ -25,6 +25,7 @@ from proxy_app import (
     canary,
     config_progress,
     configuration,
+    earlier,
     last_use,
     listing,
     logs,
@@ -127,6 +128,7 @@ class Serving:
             self.telling.queue_changed,
         )
         self._accounting = Accounting(Journal(journal_folder()), self.hub)
+        self._accounting.remember(await self._in_database(earlier.newest_metrics))
         self.gateway = Gateway(self._runner, home / "uploads", self._accounting, self.look_again)
         self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)

@@ -56,7 +56,7 @@ class Telling:
             log.listener = self._when_logged
             if earlier := log.catch_up()[1]:
                 self.streams.tell(source, earlier)
-        NoticeHandler.listener = self._noticed
+        NoticeHandler.listener = self.noticed
 
     def end(self) -> None:
         """Tell what is left, and hear of nothing more."""
@@ -103,7 +103,8 @@ class Telling:
         del self._due[kind]
         self._hub.publish(kind, self._states[kind]())
 
-    def _noticed(self, notice: Notice) -> None:
+    def noticed(self, notice: Notice) -> None:
+        """Something went wrong; told at once."""
         self._soon(self._hub.publish, "notice", notice)
 
     # ---- Log text --------------------------------------------------------------------------
