@@ -18,7 +18,7 @@ from models_app.document import (
     MemoryNeed,
     ModelEntry,
 )
-from models_app.models import GgufFile, ModelGroup, ServedModel, ServerSettings
+from models_app.models import GgufFile, ModelGroup, ServedModel, ServerSettings, VirtualModel
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def build() -> ConfigDocument:
         global_ttl=settings.default_ttl,
         unload_timeout=settings.unload_timeout,
         preload=_preload(_texts(settings.preload), models),
+        virtual={name: tuple(members) for name, members in VirtualModel.all_members().items()},
         kept_keys=_kept(settings.kept_keys, groups),
     )
 

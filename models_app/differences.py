@@ -13,7 +13,7 @@ LONGEST_VALUE: Final = 60
 MOST_NAMES: Final = 8
 MOST_LINES: Final = 40
 
-_TABLES: Final = frozenset({"models", "groups", "macros", "kept_keys"})
+_TABLES: Final = frozenset({"models", "groups", "macros", "virtual", "kept_keys"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ def _settings(document: ConfigDocument) -> dict[str, Any]:
         if part.name not in _TABLES
     }
     macros = {f"macro {name}": text for name, text in document.macros.items()}
-    return {**values, **macros, **document.kept_keys}
+    virtual = {f"virtual model {name}": ids for name, ids in document.virtual.items()}
+    return {**values, **macros, **virtual, **document.kept_keys}
 
 
 def _shown(value: Any) -> str:

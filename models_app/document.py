@@ -114,4 +114,6 @@ class ConfigDocument:
     unload_timeout: int | None = None
     """Seconds an engine may take to stop before it is killed; None the server's own measure."""
     preload: tuple[str, ...] = ()
+    virtual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that stand for one of several models, each with its members, the preferred first."""
     kept_keys: Mapping[str, Any] = field(default_factory=dict)

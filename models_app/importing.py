@@ -11,11 +11,12 @@ from django.db import transaction
 from models_app import catalog, differences, import_models
 from models_app.config_yaml import FIELDS, ParsedConfig, parse, render
 from models_app.document import ConfigDocument, GroupEntry
-from models_app.models import ModelGroup, ServerSettings
+from models_app.models import ModelGroup, ServerSettings, VirtualModel
 from models_app.plans import PlanContext
 
 _COLUMN_OF_SETTING: Final = {
-    name: "default_ttl" if name == "global_ttl" else name for name in FIELDS - {"models", "groups"}
+    name: "default_ttl" if name == "global_ttl" else name
+    for name in FIELDS - {"models", "groups", "virtual"}
 }
 
 
@@ -114,6 +115,8 @@ def _apply(
         if "groups" in given:
             models.place(groups)
         models.save()
+        if "virtual" in given:
+            _save_virtual(document.virtual, whole)
     return ImportReport(
         created=tuple(sorted(models.created)),
         changed=tuple(sorted(models.changed)),
@@ -166,6 +169,16 @@ def _save_groups(document: ConfigDocument, replace: bool) -> tuple[dict[str, Mod
             known.pop(name).delete()
             changed.add(name)
     return known, changed
+
+
+def _save_virtual(virtual: Mapping[str, tuple[str, ...]], replace: bool) -> None:
+    for name, members in virtual.items():
+        row = VirtualModel.objects.filter(name=name).first() or VirtualModel(name=name)
+        if row.members != list(members):
+            row.members = list(members)
+            row.save()
+    if replace:
+        VirtualModel.objects.exclude(name__in=virtual).delete()
 
 
 def _switches(group: ModelGroup | GroupEntry) -> tuple[bool, bool, bool, int | None]:

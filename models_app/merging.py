@@ -15,7 +15,7 @@ from models_app.document import ConfigDocument, GroupEntry, ModelEntry
 E = TypeVar("E", ModelEntry, GroupEntry)
 
 _GONE: Final = object()
-_TABLES: Final = ("models", "groups", "macros", "kept_keys")
+_TABLES: Final = ("models", "groups", "macros", "virtual", "kept_keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ def merge(base: ConfigDocument, edit: ConfigDocument, now: ConfigDocument) -> Me
         "models": _entries(base.models, edit.models, now.models, "model", conflicts),
         "groups": _entries(base.groups, edit.groups, now.groups, "group", conflicts),
         "macros": _table(base.macros, edit.macros, now.macros, "macro", conflicts),
+        "virtual": _table(base.virtual, edit.virtual, now.virtual, "virtual model", conflicts),
         "kept_keys": _table(base.kept_keys, edit.kept_keys, now.kept_keys, "key", conflicts),
     }
     for part in fields(ConfigDocument):

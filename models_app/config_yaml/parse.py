@@ -71,6 +71,7 @@ def parse(text: str) -> ParsedConfig:
         global_ttl=root.number("globalTTL") or 0,
         unload_timeout=root.number("unloadTimeout", 0, MAX_UNLOAD_TIMEOUT) or None,
         preload=_preload(root, models),
+        virtual=_virtual(root),
         kept_keys=root.rest(),
     )
     for problem in rules.broken(document):
@@ -96,6 +97,7 @@ def _given(root: Section) -> frozenset[str]:
         "globalTTL": "global_ttl",
         "unloadTimeout": "unload_timeout",
         "hooks": "preload",
+        "virtual": "virtual",
     }
     return frozenset(name for key, name in keys.items() if root.has(key)) | {"kept_keys"}
 
@@ -172,6 +174,16 @@ def _groups(root: Section) -> dict[str, GroupEntry]:
             groups[name] = _group(name, part)
     here.adopt(elsewhere)
     return groups
+
+
+def _virtual(root: Section) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, line, part in root.section("virtual").sections("virtual model"):
+        _check_name(name, MAX_ID, part)
+        found[name] = part.texts("members")
+        if not found[name]:
+            raise ConfigError(f'The virtual model "{name}" names no `members`.', line)
+    return found
 
 
 def _group(name: str, part: Section) -> GroupEntry:

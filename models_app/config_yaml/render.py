@@ -43,6 +43,10 @@ def tree_of(document: ConfigDocument) -> dict[str, Any]:
     tree["models"] = {name: _model(document.models[name]) for name in sorted(document.models)}
     if document.groups:
         tree["groups"] = {name: _group(document.groups[name]) for name in sorted(document.groups)}
+    if document.virtual:
+        tree["virtual"] = {
+            name: {"members": list(document.virtual[name])} for name in sorted(document.virtual)
+        }
     if document.preload:
         tree["hooks"] = {"on_startup": {"preload": list(document.preload)}}
     _add_kept(tree, document.kept_keys)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from models_app import changes
+from models_app import catalog, changes, differences, importing, merging
+from models_app.config_yaml import ConfigError, parse, render
 from models_app.document import ConfigDocument, ModelEntry
 from models_app.models import ServedModel, VirtualModel
 from proxy_app import listing
@@ -49,3 +50,33 @@ def test_the_admin_takes_only_names_that_are_free_and_members_that_exist(
     )
     admin_client.post(url, {"name": "v", "members": '["a"]'})
     assert VirtualModel.all_members() == {"v": ["a"]}
+
+
+def test_config_yaml_makes_changes_and_removes_them() -> None:
+    text = (
+        'models: {a: {cmd: "x ${PORT}"}, b: {cmd: "x ${PORT}"}}\nvirtual: {v: {members: [b, a]}}\n'
+    )
+    importing.apply(parse(text))
+    assert VirtualModel.all_members() == {"v": ["b", "a"]}
+    assert parse(render(catalog.build())).document.virtual == {"v": ("b", "a")}
+    importing.apply(parse(text.replace("[b, a]", "[a]")))
+    assert VirtualModel.all_members() == {"v": ["a"]}
+    importing.apply(parse('models: {a: {cmd: "x ${PORT}"}}'))
+    assert VirtualModel.all_members() == {"v": ["a"]}
+    importing.apply(parse('models: {a: {cmd: "x ${PORT}"}}'), replace=True)
+    assert VirtualModel.all_members() == {}
+
+
+def test_one_without_members_is_refused_with_its_line() -> None:
+    with pytest.raises(ConfigError, match="names no `members`") as caught:
+        parse('models: {a: {cmd: "x ${PORT}"}}\nvirtual:\n  v: {}\n')
+    assert caught.value.line == 3
+
+
+def test_hand_edits_and_changes_elsewhere_come_together() -> None:
+    base = ConfigDocument(virtual={"v": ("a",)})
+    edit = ConfigDocument(virtual={"v": ("a",), "new": ("b",)})
+    now = ConfigDocument(virtual={"v": ("b", "a")})
+    merged = merging.merge(base, edit, now)
+    assert merged.document.virtual == {"v": ("b", "a"), "new": ("b",)}
+    assert differences.words(base, now) == ["setting virtual model v ('a',) -> ('b', 'a')"]
