@@ -13,10 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 LONGEST_END = 32 * 1024
 """Bytes of an answer's beginning and end that are searched."""
 
 _DECODER = json.JSONDecoder()
+_DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 
 # An object and the objects directly in it, as "usage" has its details.
 _OBJECT = re.compile(rb"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
@@ -75,6 +78,9 @@ def read_figures(text: str) -> Figures:
     """The figures in what `cut` found."""
     if not text:
         return NOTHING
+    at_once = _read_at_once(text)
+    if at_once is not None:
+        return _figures(*at_once)
     usage: dict[str, Any] = {}
     for found in _objects(text, "usage"):
         usage.update(found)  # Anthropic counts in two messages.
@@ -82,6 +88,21 @@ def read_figures(text: str) -> Figures:
     for found in _objects(text, "timings"):
         timings = found
     return _figures(usage, timings)
+
+
+def _read_at_once(text: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Usage and timings of the usual text, one object each on its line; None when it is another.
+
+    Listeners to events have this done for every request, so it should take little time.
+    """
+    if text.count('"usage"') > 1 or text.count('"timings"') > 1:
+        return None
+    try:
+        found = _DECODE("{" + text.replace("\n", ",") + "}")
+    except msgspec.DecodeError:
+        return None
+    usage, timings = found.get("usage", {}), found.get("timings", {})
+    return (usage, timings) if isinstance(usage, dict) and isinstance(timings, dict) else None
 
 
 def _figures(usage: Mapping[str, Any], timings: Mapping[str, Any]) -> Figures:

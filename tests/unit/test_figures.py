@@ -94,3 +94,12 @@ def test_what_it_cannot_read_counts_as_untold(text: str) -> None:
     body = text.encode()
     assert read_figures(cut(body, body).decode()) == NOTHING
     assert read_figures(text) == NOTHING
+
+
+def test_the_usual_text_and_any_other_are_read_alike() -> None:
+    usual = (
+        '"usage":{"prompt_tokens":5,"completion_tokens":7}\n'
+        '"timings":{"prompt_ms":1,"predicted_ms":2.5,"predicted_per_second":9}'
+    )
+    spread = usual.replace(",", ",\n ").replace("{", "{\n ")
+    assert read_figures(spread) == read_figures(usual) == Figures(5, None, 7, 1.0, 2.5, None, 9.0)
