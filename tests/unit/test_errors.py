@@ -28,6 +28,8 @@ EXAMPLES = [
     (errors.ModelUnloaded("qwen3-8b"), 503),
     (errors.ServerStopping(), 503),
     (errors.UpstreamTimeout("answer", 3), 504),
+    (errors.RequestCancelled(), 410),
+    (errors.RequestNotFound(7), 404),
 ]
 
 

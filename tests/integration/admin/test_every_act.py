@@ -33,6 +33,7 @@ Act = Callable[[Client], object]
 NO_CONFIGURATION = {
     "ApiKey": "keys are no part of the configuration, and a revision must not bring one back",
     "EngineBuild": "found by the server",
+    "EngineInstall": "asks for a build, which the server uses once it has tried it",
     "LoadRecord": "measured by the server",
     "MachineReport": "found by the server",
     "Revision": "going back is a revision of its own",
