@@ -18,6 +18,8 @@ from tests.ggufs import numbers, write_reciter
 from tests.hub import Fault, Hub, running_hub
 from tests.server import RunningServer, running_server, wait_until
 
+pytestmark = pytest.mark.in_order
+
 SENTENCE = "Fetched, checked and served without a word of configuration."
 REPO = "microsoft/Phi-3.5-mini-instruct-GGUF"
 FILE = "Phi-3.5-mini-instruct-Q4_K_M.gguf"

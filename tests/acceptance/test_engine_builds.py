@@ -16,6 +16,8 @@ from tests.llama import binary
 from tests.release_server import ReleaseServer, as_tar, as_zip, running_releases, slim_build
 from tests.server import RunningServer, running_server, wait_until
 
+pytestmark = pytest.mark.in_order
+
 SENTENCE = "Whichever build it is, this is what it says."
 NAME = "llama-{}-bin-ubuntu-x64{}"
 

@@ -161,7 +161,8 @@ async def test_a_context_that_does_not_fit_is_out_of_memory(llamas: Llamas, fox:
     spec = llamas.spec(fox, "-c", "4000000", shell="ulimit -v 800000; exec")
     kind, _ = await llamas.failure(spec)
     assert kind.out_of_memory
-    assert kind is FailureKind.MEMORY_KV
+    # Its log is written by a thread that may not get to say which memory it was.
+    assert kind in (FailureKind.MEMORY_KV, FailureKind.MEMORY_OTHER)
 
 
 async def test_a_port_that_is_taken_is_left_for_another(llamas: Llamas, fox: Path) -> None:
