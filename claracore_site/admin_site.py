@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 SECTIONS: Final = {
-    "Serving": ("ServedModel", "ModelGroup", "ServerSettings"),
-    "Files": ("ModelFolder", "GgufFile", "ScanRun"),
+    "Serving": ("ServedModel", "VirtualModel", "ModelGroup", "ServerSettings"),
+    "Files": ("ModelFolder", "GgufFile", "ScanRun", "Download", "DownloadSettings"),
     "Configuration": ("Revision",),
     "This machine": ("MachineReport", "EngineInstall", "EngineBuild", "LoadRecord"),
     "Usage": ("UsageRow", "UsageHour", "UsageDay"),
