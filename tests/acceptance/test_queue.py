@@ -109,7 +109,8 @@ def test_who_waits_is_known_and_a_full_queue_says_when_to_come_back(
             assert (queue["model"], queue["inFlight"], queue["queued"]) == ("endless", 1, 1)
             assert [one["position"] for one in queue["requests"]] == [1]
             # The stream waited itself for its model, a moment before this one.
-            assert next(one for one in told if one["waiting"])["waiting"] == 1
+            beside = next(one for one in told if one["waiting"] and one["models"][0]["inFlight"])
+            assert beside["waiting"] == 1
             refused = requests.post(f"{server.url}/v1/completions", json=body, timeout=60)
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) >= 1
