@@ -14,8 +14,9 @@ place of the first SIGTERM, with the engine's pid for ${PID}. The guard answers
     {"started": {"pid": n, "start_time": n or null}}
     {"failed": {"errno": n, "step": "log" or "cwd" or "exec"}}     instead of "started"
     {"exited": {"code": n or null, "signal": n or null, "tail": "the newest output"}}
+    {"gone": true}                         when nothing of the engine is alive any more
 
-and closes the channel when nothing of the engine is alive any more. When the server closes the
+and ends. When the server closes the
 channel, however it ended, the guard stops the engine by itself and goes, unless it was told to
 `keep` it: then it waits so many seconds for another server to come to the socket `token`.sock in
 `folder` and to say
@@ -172,6 +173,9 @@ class Guard:
         self._engine.drain()
         if self._door is not None:
             self._door.close()
+        if self._channel is not None:
+            # Our own end would tell it as well, but only milliseconds later.
+            self._channel.send('{"gone": true}')
 
     def _milliseconds(self) -> float | None:
         engine = self._engine.wait_milliseconds()

@@ -41,10 +41,14 @@ class Channel(asyncio.Protocol):
     def __init__(self) -> None:
         self.answered = asyncio.Event()
         self.ended = asyncio.Event()
+        self.over = asyncio.Event()
+        """Nothing of the child is alive, or nobody is left to tell."""
         self.lost = asyncio.Event()
         self.started: dict[str, int | None] | None = None
         self.failed: dict[str, Any] | None = None
         self.exit: Exit | None = None
+        self.gone = False
+        """The guard saw that nothing of the child is alive."""
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,12 +65,16 @@ class Channel(asyncio.Protocol):
             self.exit = _exit(**message["exited"])
             self.ended.set()
             return
+        if "gone" in message:
+            self.gone = True
+            self.over.set()
+            return
         self.started = message.get("started")
         self.failed = message.get("failed")
         self.answered.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        for event in (self.answered, self.ended, self.lost):
+        for event in (self.answered, self.ended, self.over, self.lost):
             event.set()
 
     def send(self, message: dict[str, Any]) -> None:

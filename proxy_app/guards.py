@@ -107,7 +107,7 @@ class GuardedProcess:
 
     @property
     def closed(self) -> bool:
-        """Whether it, its children and its guard are gone."""
+        """Whether it and its children are gone; its guard is, or is about to be."""
         return self._closed.is_set()
 
     async def wait(self) -> Exit:
@@ -147,6 +147,10 @@ class GuardedProcess:
         if channel.exit is not None:
             self._exit = channel.exit
             self._exited.set()
+        await channel.over.wait()
+        if channel.exit is not None and channel.gone:
+            self._closed.set()
+            return
         status = await self._guard.wait()
         if channel.exit is None or status not in (0, None):
             logger.warning("The guard of process %d was killed", self.pid)

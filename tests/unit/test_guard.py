@@ -65,6 +65,10 @@ class RawGuard:
         self._reader.close()
         self.socket.close()
 
+    def tells_the_end(self) -> bool:
+        """Whether it says next that nothing is alive any more, and goes."""
+        return self.hear() == {"gone": True} and self.has_closed()
+
     def has_closed(self) -> bool:
         return self._reader.readline() == ""
 
@@ -105,7 +109,7 @@ def test_it_tells_the_exit_code_and_the_newest_output(guard: RawGuard) -> None:
     told = guard.hear()["exited"]
     assert (told["code"], told["signal"]) == (7, None)
     assert told["tail"] == 'out\n"quoted" é\n' == guard.output()
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert guard.process.wait(HANG_SECONDS) == 0
 
 
@@ -207,7 +211,7 @@ def test_it_stops_the_engine_with_sigterm(guard: RawGuard) -> None:
     guard.run("sleep", "60")
     guard.stop(HANG_SECONDS)
     assert guard.exit() == (None, signal.SIGTERM)
-    assert guard.has_closed()
+    assert guard.tells_the_end()
 
 
 def test_it_sends_a_second_sigterm_to_an_engine_that_is_still_busy(guard: RawGuard) -> None:
@@ -225,7 +229,7 @@ def test_it_kills_an_engine_that_ignores_sigterm(guard: RawGuard) -> None:
     assert guard.said("up")
     guard.stop(0.2)
     assert guard.exit() == (None, signal.SIGKILL)
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert session_members(pid) == []
 
 
@@ -263,7 +267,7 @@ def test_it_ends_a_child_that_the_engine_left_behind(guard: RawGuard, ending: st
     if ending == "wait":
         os.kill(pid, signal.SIGKILL)
     guard.exit()
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert not alive(child)
     assert session_members(pid) == []
 
@@ -283,7 +287,7 @@ def test_it_ends_a_child_that_left_for_a_session_of_its_own(guard: RawGuard) -> 
     assert guard.said("daemon")
     guard.stop(HANG_SECONDS)
     guard.exit()
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert not alive(int(guard.output().split()[1]))
 
 

@@ -194,7 +194,7 @@ def test_a_stop_command_is_executed_in_place_of_the_first_sigterm(
     pid = guard.run("sh", "-c", script, stop_argv=stop, env={**PATH, "NAME": "order"})
     guard.stop(HANG_SECONDS)
     assert guard.exit() == (5, None)
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert guard.output() == f"stopping {pid} by order\n"
 
 
@@ -215,7 +215,7 @@ def test_a_stop_command_that_hangs_is_ended_with_the_engine(guard: RawGuard) -> 
     guard.run("sleep", "60", stop_argv=["sh", "-c", "echo hanging $$; exec sleep 60"])
     guard.stop(0.4)
     assert guard.exit() == (None, signal.SIGTERM)
-    assert guard.has_closed()
+    assert guard.tells_the_end()
     assert not alive(int(guard.output().split()[1]))
 
 

@@ -56,7 +56,7 @@ async def test_it_launches_a_program_and_tells_how_it_ended(guards: GuardPool, l
     assert str(ended) == "exit code 4"
     await child.wait_closed()
     assert child.closed
-    assert not alive(child.guard_pid)
+    assert await asyncio.to_thread(eventually, lambda: not alive(child.guard_pid))
 
 
 async def test_it_launches_with_a_guard_that_was_waiting(guards: GuardPool, log: Path) -> None:
