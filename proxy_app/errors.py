@@ -119,8 +119,41 @@ class ForeignPage(GatewayError):
     code = "foreign_page"
     type = "invalid_request_error"
 
+    def __init__(self, origin: str = "") -> None:
+        """`origin` is the site as the browser named it, empty when it did not."""
+        listed = f'"{origin}"' if origin else 'its origin, such as "https://chat.example",'
+        super().__init__(
+            f"A page of another site sent this. Add {listed} to the allowed origins in the "
+            "settings (/admin/models_app/serversettings/) if its pages may use the API."
+        )
+
+
+class LooksLikeForm(GatewayError):
+    """A form that nobody vouches for: any page may post one, and some browsers do not say whose."""
+
+    status = 415
+    code = "form_without_origin"
+    type = "invalid_request_error"
+
     def __init__(self) -> None:
-        super().__init__("Pages of other sites may not use this server.")
+        super().__init__(
+            "Any web page can post a form or plain text. Send JSON with Content-Type: "
+            "application/json, or a key in Authorization (any text, while none is required)."
+        )
+
+
+class GetChangesNothing(GatewayError):
+    """A read that would change something, and that any page's image or link may have sent."""
+
+    status = 403
+    code = "get_changes_nothing"
+    type = "invalid_request_error"
+
+    def __init__(self, instead: str) -> None:
+        super().__init__(
+            f"A GET changes nothing unless it brings a key or comes from this server's own pages. "
+            f"{instead} Or send a key in Authorization (any text, while none is required)."
+        )
 
 
 class KeyRequired(GatewayError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,7 @@ from proxy_app.errors import (
     PathNotFound,
 )
 from proxy_app.forward import Errand, answer, answer_error, answer_json, end_stream, forward
+from proxy_app.hosts import refuse_to_change
 from proxy_app.incoming import (
     LINK,
     ClientLeft,
@@ -176,10 +177,12 @@ class Gateway:
                 param="model",
             )
         served = await self._found(lambda: resolve(self._runner, asked))
+        self._check_load(served, scope)
         await self._pass(served, scope["raw_path"].rstrip(b"/"), scope, receive, send)
 
     async def _upstream(self, scope: Scope, receive: Receive, send: Send) -> None:
         served, rest = await self._found(lambda: split_upstream(self._runner, scope["raw_path"]))
+        self._check_load(served, scope)
         await self._pass(served, rest, scope, receive, send)
 
     async def _pass(
@@ -193,6 +196,17 @@ class Gateway:
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
             await self._serve(served, errand, scope, receive, send)
+
+    def _check_load(self, served: Served, scope: Scope) -> None:
+        """Raises GetChangesNothing when anybody's read would have to load the model."""
+        model = served.entry.model_id
+        if not self._runner.is_up(model):
+            refuse_to_change(
+                scope, self._friends, f"This one would load {model}: POST /api/models/{model}/load."
+            )
+
+    def _friends(self) -> Collection[bytes]:
+        return self._runner.lineup.rules.origins
 
     async def _serve_patiently(
         self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
@@ -262,6 +276,7 @@ class Gateway:
         await answer_json(send, listing.info(self._runner))
 
     async def _unload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_to_change(scope, self._friends, "This one unloads models: POST /api/models/unload.")
         await self._runner.unload()
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 

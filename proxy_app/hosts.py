@@ -2,26 +2,30 @@
 
 A web page on another site can make a browser send requests here, by a form, an image or a host
 name that it points at this machine. So the `Host` must be one of ours, and what a browser says
-about where a request comes from must be one of our own pages.
+about where a request comes from must be one of our own pages (`strangers`).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port
 
-from proxy_app.errors import ForeignPage, GatewayError, UnknownHost
+from proxy_app.errors import (
+    ForeignPage,
+    GatewayError,
+    GetChangesNothing,
+    LooksLikeForm,
+    UnknownHost,
+)
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Message, Receive, Scope, Send
+from proxy_app.strangers import WEBSOCKET, Friends, Headers, Verdict, is_vouched_for, judge
 
-_READS = frozenset(("GET", "HEAD", "OPTIONS"))
-_FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))
-_PAGES = ("/ui", "/admin")
 _METHODS = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REMEMBERED_HOSTS = 64
@@ -55,7 +59,7 @@ class HostGuard:
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
         allowed: Iterable[str],
-        origins: Callable[[], Collection[bytes]] = tuple,
+        origins: Friends = tuple,
     ) -> None:
         """`allowed` are names besides the loopback ones, as in Django's ALLOWED_HOSTS.
 
@@ -85,30 +89,19 @@ class HostGuard:
 
     def _check(self, scope: Scope) -> bytes:
         """The origin of another site's page that may use the API; empty for everybody else."""
-        host, origin, site, mode = b"", b"", b"", b""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                # Two of them make none that is well-formed.
-                host = host + b"," + value if host else value
-            elif name == b"origin":
-                origin = value
-            elif name == b"sec-fetch-site":
-                site = value
-            elif name == b"sec-fetch-mode":
-                mode = value
+        headers = headers_of(scope)
+        host = headers.get(b"host", b"")
         if host not in self._known:
             self._check_host(host)
-        if origin and self._is_friend(origin, scope["path"]):
-            return origin
-        if site in _FOREIGN_SITES and not _opens_a_page(scope, mode):
-            raise ForeignPage
-        reads = scope["type"] == "http" and scope["method"] in _READS
-        if origin and not reads and not _same_origin(origin, host):
-            raise ForeignPage
-        return b""
-
-    def _is_friend(self, origin: bytes, path: str) -> bool:
-        return origin.lower() in self._origins() and not path.startswith(_PAGES)
+        method = scope.get("method", WEBSOCKET)
+        verdict = judge(method, scope["path"], headers, self._origins, _is_secure(scope))
+        if verdict is Verdict.HARMLESS:
+            return b""
+        if verdict is Verdict.FRIEND:
+            return headers[b"origin"]
+        if verdict is Verdict.FORM:
+            raise LooksLikeForm
+        raise ForeignPage(headers.get(b"origin", b"").decode("latin-1"))
 
     def _check_host(self, host: bytes) -> None:
         name = host.decode("latin-1")
@@ -139,19 +132,29 @@ class GuardedHandler(ASGIHandler):
     request_class = GuardedRequest
 
 
-def _opens_a_page(scope: Scope, mode: bytes) -> bool:
-    """A link on another site may lead to our pages; they show, and change nothing by that."""
-    path: str = scope["path"]
-    return (
-        mode == b"navigate"
-        and scope["type"] == "http"
-        and scope["method"] == "GET"
-        and (path == "/" or path.startswith(_PAGES))
-    )
+def headers_of(scope: Scope) -> Headers:
+    """A request's headers by name; of one that came twice the last, and of `Host` none."""
+    pairs = scope["headers"]
+    headers: dict[bytes, bytes] = dict(pairs)
+    if len(headers) != len(pairs) and sum(name == b"host" for name, _ in pairs) > 1:
+        # Two of them are no name at all: who comes after us may believe the other one.
+        headers[b"host"] = b""
+    return headers
 
 
-def _same_origin(origin: bytes, host: bytes) -> bool:
-    return origin.partition(b"://")[2].lower() == host.lower()
+def refuse_to_change(scope: Scope, friends: Friends, instead: str) -> None:
+    """Raises GetChangesNothing for a read that a page of another site may have sent.
+
+    `instead` tells what would do.
+    """
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return
+    if not is_vouched_for(headers_of(scope), friends, _is_secure(scope)):
+        raise GetChangesNothing(instead)
+
+
+def _is_secure(scope: Scope) -> bool:
+    return scope.get("scheme") in ("https", "wss")
 
 
 async def _answer_options(scope: Scope, send: Send, friend: bytes) -> None:

@@ -531,6 +531,11 @@ class Runner:
     def engine(self, model: str) -> Engine | None:
         return self._engines.get(model)
 
+    def is_up(self, model: str) -> bool:
+        """Whether its engine is ready or on its way there: a request for it loads nothing."""
+        engine = self._engines.get(model)
+        return engine is not None and engine.state in (EngineState.STARTING, EngineState.READY)
+
     def statuses(self) -> list[ModelStatus]:
         """Every served model, sorted by id."""
         return [

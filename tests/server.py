@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_SECONDS = 90
 STOP_LIMIT_SECONDS = 40
 
+KEYED = {"Authorization": "Bearer any"}
+"""Whatever key: no page of another site can send one, so a GET may load a model and a form pass."""
+
 
 @dataclass
 class RunningServer:

@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from tests.server import ROOT, RunningServer, running_server
+from tests.server import KEYED, ROOT, RunningServer, running_server
 
 PYTHONPATH = [f"PYTHONPATH={ROOT}"]
 ECHO = {"cmd": f"{sys.executable} -m tests.echo_engine ${{PORT}}", "env": PYTHONPATH}
@@ -90,7 +90,8 @@ def test_every_path_reaches_the_engine_byte_for_byte(server: RunningServer, path
 def test_a_path_without_a_body_names_its_model_in_the_query(
     server: RunningServer, path: str
 ) -> None:
-    heard = told(requests.get(f"{server.url}{path}?model=lab%2Fdeep%2Fecho", timeout=60))
+    url = f"{server.url}{path}?model=lab%2Fdeep%2Fecho"
+    heard = told(requests.get(url, headers=KEYED, timeout=60))
     assert heard["path"].startswith(path)
     reply = requests.get(server.url + path, timeout=60)
     assert reply.status_code == 400
@@ -111,7 +112,7 @@ def form_of(size: int, *, model_last: bool) -> tuple[bytes, dict[str, str]]:
     )
     parts = [file, field] if model_last else [field, file]
     body = b"".join(b"--edge\r\n" + part for part in parts) + b"--edge--\r\n"
-    return body, {"Content-Type": "multipart/form-data; boundary=edge"}
+    return body, {"Content-Type": "multipart/form-data; boundary=edge", **KEYED}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,10 @@ def test_a_form_sent_in_chunks_arrives_too(server: RunningServer) -> None:
 
 def test_a_form_without_a_model_is_told_what_is_missing(server: RunningServer) -> None:
     reply = requests.post(
-        f"{server.url}/v1/audio/transcriptions", files={"file": ("a.wav", b"x")}, timeout=60
+        f"{server.url}/v1/audio/transcriptions",
+        files={"file": ("a.wav", b"x")},
+        headers=KEYED,
+        timeout=60,
     )
     assert reply.status_code == 400
     assert reply.json()["error"]["param"] == "model"
@@ -197,7 +201,7 @@ def test_credentials_never_reach_the_engine(server: RunningServer) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_upstream_passes_everything_on(server: RunningServer, model: str, method: str) -> None:
     url = f"{server.url}/upstream/{model}/any/path%20here?q=1"
-    heard = told(requests.request(method, url, data=b"\x00raw", timeout=60))
+    heard = told(requests.request(method, url, data=b"\x00raw", headers=KEYED, timeout=60))
     assert heard["method"] == method
     assert heard["path"] == "/any/path%20here?q=1"
     assert heard["body"] == "\x00raw"

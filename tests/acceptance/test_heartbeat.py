@@ -23,7 +23,7 @@ COMMENT = b": the model is loading\n\n"
 
 def stream(server: RunningServer) -> bytes:
     """All of a streamed answer for which the model is loaded first."""
-    requests.get(f"{server.url}/unload", timeout=60)
+    requests.post(f"{server.url}/api/models/unload", timeout=60)
     body = {"model": "slow", "stream": True, "messages": []}
     reply = requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
     assert reply.status_code == 200
@@ -46,7 +46,7 @@ def test_a_stream_says_that_the_model_loads_and_then_what_the_engine_says(tmp_pa
         assert answer.replace(COMMENT, b"").startswith(b"data: {")
         assert answer.endswith(b"data: [DONE]\n\n")
 
-        requests.get(f"{server.url}/unload", timeout=60)
+        requests.post(f"{server.url}/api/models/unload", timeout=60)
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
             chunks = client.chat.completions.create(model="slow", messages=[], stream=True)
             said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)

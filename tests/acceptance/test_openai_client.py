@@ -8,7 +8,7 @@ import requests
 from openai import OpenAI
 
 from tests.acceptance.conftest import FOX, SEA, SOME_NUMBERS
-from tests.server import RunningServer, wait_until
+from tests.server import KEYED, RunningServer, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -103,9 +103,9 @@ def test_both_slashed_and_plain_paths_work(server: RunningServer) -> None:
 
 
 def test_the_engines_own_paths_are_reached_through_upstream(server: RunningServer) -> None:
-    reply = requests.get(f"{server.url}/upstream/fox/props", timeout=60)
+    reply = requests.get(f"{server.url}/upstream/fox/props", headers=KEYED, timeout=60)
     assert reply.json()["model_path"].endswith("fox-f32.gguf")
-    page = requests.get(f"{server.url}/upstream/fox/", timeout=60)
+    page = requests.get(f"{server.url}/upstream/fox/", headers=KEYED, timeout=60)
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
 
@@ -127,7 +127,7 @@ def test_unload_ends_the_engine_and_the_next_request_loads_it_again(
     reply = requests.post(f"{server.url}/api/models/unload/", timeout=60)
     assert (reply.status_code, reply.json()) == (200, {"msg": "ok"})
     assert requests.get(running, timeout=30).json() == {"running": []}
-    assert requests.get(f"{server.url}/unload", timeout=60).text == "OK"
+    assert requests.get(f"{server.url}/unload", headers=KEYED, timeout=60).text == "OK"
     assert ask(client, "fox") == FOX
 
 

@@ -15,7 +15,7 @@ import requests
 import yaml
 
 from tests.management import in_home
-from tests.server import ROOT, RunningServer, running_server, wait_until
+from tests.server import KEYED, ROOT, RunningServer, running_server, wait_until
 
 ENGINE = {
     "cmd": f"{sys.executable} -m tests.fake_engine --port ${{PORT}}",
@@ -56,7 +56,7 @@ def begin_stream(server: RunningServer) -> socket.socket:
 
 def stats(server: RunningServer) -> dict[str, Any]:
     found: dict[str, Any] = requests.get(
-        f"{server.url}/upstream/fake/fake/stats", timeout=60
+        f"{server.url}/upstream/fake/fake/stats", headers=KEYED, timeout=60
     ).json()
     return found
 

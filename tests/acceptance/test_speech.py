@@ -13,7 +13,7 @@ import requests
 import yaml
 from openai import OpenAI
 
-from tests.server import ROOT, RunningServer, running_server
+from tests.server import KEYED, ROOT, RunningServer, running_server
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_what_one_model_says_another_understands(server: RunningServer, words: s
         assert reply.text == words
         form: Any = {"data": {"model": "whisper-1"}, "files": {"file": ("said.wav", sound)}}
         url = f"{server.url}/v1/audio/translations"
-        assert requests.post(url, timeout=60, **form).json() == {"text": words}
+        assert requests.post(url, headers=KEYED, timeout=60, **form).json() == {"text": words}
 
 
 def test_voices_are_listed_for_a_model(server: RunningServer) -> None:
-    reply = requests.get(f"{server.url}/v1/audio/voices?model=tts-model", timeout=60)
+    reply = requests.get(f"{server.url}/v1/audio/voices?model=tts-model", headers=KEYED, timeout=60)
     assert reply.json() == {"voices": ["alloy"]}

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.listening import listening
-from tests.server import RunningServer, running_server, wait_until
+from tests.server import KEYED, RunningServer, running_server, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -44,7 +44,7 @@ class Load:
                 path = f"/upstream/fox/{client}/{number}"
                 self.asked.add(path)
                 try:
-                    session.get(self._url + path, timeout=60)
+                    session.get(self._url + path, headers=KEYED, timeout=60)
                 except requests.RequestException:
                     return
                 self.answered[path] = time.time()
@@ -90,7 +90,7 @@ def test_no_row_is_lost_or_doubled_and_listeners_find_the_state_again(
             assert "fox" in {model["id"] for model in states}
             earlier = heard.of("metrics")[0]
             assert [metric["model"] for metric in earlier] == ["fox"]
-            assert requests.get(f"{again.url}/upstream/fox/health", timeout=90).ok
+            assert requests.get(f"{again.url}/upstream/fox/health", headers=KEYED, timeout=90).ok
             heard.wait_for(lambda: _state(heard.of("modelStatus")[-1]) == "ready", "the model")
     missing = {path: at for path, at in load.answered.items() if path not in rows}
     window = max((killed - at for at in missing.values()), default=0.0)

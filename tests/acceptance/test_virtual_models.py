@@ -40,7 +40,7 @@ def ask(server: RunningServer, model: str) -> str:
 def test_it_is_the_first_when_none_is_loaded_and_the_loaded_one_otherwise(
     server: RunningServer,
 ) -> None:
-    assert requests.get(f"{server.url}/unload", timeout=60).ok
+    assert requests.post(f"{server.url}/api/models/unload", timeout=60).ok
     assert ask(server, "best") == "hello from large"
     assert ask(server, "small") == "hello from small"
     # The two take turns: asking for the first would unload the second.
