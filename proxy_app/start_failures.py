@@ -113,6 +113,14 @@ _SIGNS: tuple[tuple[FailureKind, str, str], ...] = (
         _WEIGHTS,
     ),
     (
+        # An engine that cannot make its context ends with SIGSEGV, and its log's thread with it,
+        # one time in ten before the line that names the cache. Of all that a context allocates,
+        # only the cache goes through this function; weights do so before, or with a sign above.
+        FailureKind.MEMORY_KV,
+        r"llama_context: [\s\S]*alloc_tensor_range: failed to allocate",
+        _KV,
+    ),
+    (
         FailureKind.MEMORY_OTHER,
         r"std::bad_alloc|GGML_ASSERT\(buffer\) failed|std::system_error|insufficient memory",
         "there is not enough memory; take a shorter context or a smaller model",

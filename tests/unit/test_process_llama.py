@@ -156,13 +156,14 @@ async def test_an_architecture_it_does_not_know_is_named(llamas: Llamas, tmp_pat
 
 
 async def test_a_context_that_does_not_fit_is_out_of_memory(llamas: Llamas, fox: Path) -> None:
-    """With the address space cut to 800 MB."""
+    """With the address space cut to 900 MB, of which a cache of 512 MB is the part too much."""
     assert resource.getrlimit(resource.RLIMIT_AS)[1] == resource.RLIM_INFINITY
-    spec = llamas.spec(fox, "-c", "4000000", shell="ulimit -v 800000; exec")
+    cache = ("-c", "2000000", "--cache-type-k", "f32", "--cache-type-v", "f32")
+    spec = llamas.spec(fox, *cache, shell="ulimit -v 900000; exec")
     kind, _ = await llamas.failure(spec)
-    assert kind.out_of_memory
-    # Its log is written by a thread that may not get to say which memory it was.
-    assert kind in (FailureKind.MEMORY_KV, FailureKind.MEMORY_OTHER)
+    # The engine crashes, and on a busy machine its log's thread may not even get to this line.
+    told = "alloc_tensor_range" in spec.log_path.read_text()
+    assert kind is (FailureKind.MEMORY_KV if told else FailureKind.MEMORY_OTHER)
 
 
 async def test_a_port_that_is_taken_is_left_for_another(llamas: Llamas, fox: Path) -> None:

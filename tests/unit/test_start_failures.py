@@ -101,6 +101,28 @@ def test_it_names_the_part_that_did_not_fit_rather_than_the_allocator() -> None:
     assert diagnose(lines, 1, None).kind is FailureKind.MEMORY_KV
 
 
+CUT_SHORT = [
+    "W llama_context: n_ctx_seq (4000000) > n_ctx_train (4096) -- possible training overflow",
+    "E ggml_aligned_malloc: insufficient memory (attempted to allocate 488.28 MB)",
+    "E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 512000000",
+    "E alloc_tensor_range: failed to allocate CPU buffer of size 512000000",
+]
+"""What is left of llama-server's last words when it crashed before it had said them all."""
+
+
+def test_it_knows_the_cache_by_what_came_before_when_the_last_line_was_lost() -> None:
+    assert diagnose(CUT_SHORT, None, 11).kind is FailureKind.MEMORY_KV
+
+
+def test_it_names_no_part_when_the_log_does_not_tell_which() -> None:
+    assert diagnose(CUT_SHORT[1:], None, 11).kind is FailureKind.MEMORY_OTHER
+
+
+def test_it_blames_the_weights_of_a_draft_model_on_the_weights() -> None:
+    weights = "E llama_model_load: error loading model: unable to allocate CPU buffer"
+    assert diagnose([*CUT_SHORT, weights], 1, None).kind is FailureKind.MEMORY_WEIGHTS
+
+
 @pytest.mark.parametrize(
     ("code", "signal", "kind", "words"),
     [
