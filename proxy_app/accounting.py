@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from proxy_app.engine_time import EngineTime
-from proxy_app.entries import entry_of, metric_of
+from proxy_app.entries import Metric, metric_of_line
 from proxy_app.events import EventHub
 from proxy_app.journal import Journal
 from proxy_app.records import Line, Record, Records, line_of
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 0.02
 """How long an ended request may be in memory only; a server that is killed loses no more."""
+
+TELL_SECONDS: Final = 0.1
+"""Listeners are told of ended requests this long after the first of them, and no more often: each
+message costs all of them a wake-up and this server a system call."""
 
 NEWEST_KEPT: Final = 1000
 
@@ -32,9 +36,11 @@ class Accounting:
         self._hub = hub
         self._ended: list[Record] = []
         self._flush: asyncio.TimerHandle | None = None
+        self._untold: list[Line] = []
+        self._telling: asyncio.TimerHandle | None = None
         self._times: dict[str, EngineTime] = {}
         self._newest: deque[Line] = deque(maxlen=NEWEST_KEPT)
-        self._earlier: list[dict[str, Any]] = []
+        self._earlier: list[Metric] = []
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
@@ -60,16 +66,35 @@ class Accounting:
         self._newest.extend(lines)
         if self.kept:
             self._write(lines)
-        if self._hub.is_heard and (metrics := metrics_of(lines)):
+        if self._hub.is_heard:
+            self._tell_later(lines)
+
+    def _tell_later(self, lines: list[Line]) -> None:
+        self._untold += lines
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        """Tell listeners what they have not heard yet."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        untold, self._untold = self._untold, []
+        if metrics := metrics_of(untold):
             self._hub.publish("metrics", metrics)
 
-    def remember(self, metrics: list[dict[str, Any]]) -> None:
+    def remember(self, metrics: list[Metric]) -> None:
         """What ended in an earlier run, numbered from 0; called before the first request."""
         self._earlier = metrics
         self.records.number_from(len(metrics))
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The newest requests with figures, oldest first."""
+    def metrics(self) -> list[Metric]:
+        """The newest requests with figures, oldest first.
+
+        Listeners are told of them first, so that whoever joins them hears of none twice.
+        """
+        self._tell()
         return [*self._earlier, *metrics_of(list(self._newest))][-NEWEST_KEPT:]
 
     def close(self) -> None:
@@ -77,6 +102,7 @@ class Accounting:
         if self._flush is not None:
             self._flush.cancel()
             self.flush()
+        self._tell()
         self._journal.close()
 
     def _on_end(self, record: Record) -> None:
@@ -105,7 +131,7 @@ class Accounting:
                 self._lost = 0
 
 
-def metrics_of(lines: list[Line]) -> list[dict[str, Any]]:
+def metrics_of(lines: list[Line]) -> list[Metric]:
     """The metrics of those lines that have figures."""
-    found = (metric_of(entry_of(line)) for line in lines)
+    found = map(metric_of_line, lines)
     return [metric for metric in found if metric is not None]

@@ -12,6 +12,9 @@ from proxy_app.records import Line
 
 _LONGEST = 255
 
+Metric = dict[str, Any]
+"""As `metrics` events and `/api/metrics` have it."""
+
 
 class Entry(msgspec.Struct, frozen=True):
     """One ended request. Milliseconds and tokens; None: unknown."""
@@ -74,34 +77,49 @@ def entry_of(line: Line) -> Entry:
     )
 
 
-def metric_of(entry: Entry) -> dict[str, Any] | None:
+def metric_of(entry: Entry) -> Metric | None:
     """The entry as the event stream's `metrics` has it; None for one without figures.
 
     There -1 stands for what the engine did not say, and the prompt's tokens are those it worked
     on where it tells them apart from those it remembered.
     """
-    if entry.tokens_in is None and entry.tokens_out is None:
+    speed, total_ms = entry.tokens_per_second, entry.total_ms
+    return _metric(entry, entry.number, entry.at, entry.model, speed, total_ms)
+
+
+def metric_of_line(line: Line) -> Metric | None:
+    """The same of a request that just ended, without the rest of its entry.
+
+    Those who listen have this done for every request, so it should take little time.
+    """
+    figures = read_figures(line.figures)
+    speed = figures.tokens_per_second or _speed(figures, line)
+    return _metric(figures, line.number, line.at, line.model, speed, line.total * 1000)
+
+
+def _metric(
+    said: Entry | Figures, number: int, at: float, model: str, speed: float | None, total_ms: float
+) -> Metric | None:
+    tokens_in, cached = said.tokens_in, said.tokens_cached
+    if tokens_in is None and said.tokens_out is None:
         return None
-    timed = entry.prompt_ms is not None or entry.generation_ms is not None
-    cached = entry.tokens_cached
-    tokens_in = entry.tokens_in or 0
+    prompt_ms, generation_ms = said.prompt_ms, said.generation_ms
+    tokens_in = tokens_in or 0
+    if prompt_ms is not None or generation_ms is not None:
+        total_ms = (prompt_ms or 0) + (generation_ms or 0)
+        tokens_in = max(0, tokens_in - (cached or 0))
+    read_speed = said.prompt_per_second
     return {
-        "id": entry.number,
-        "timestamp": datetime.fromtimestamp(entry.at, UTC).isoformat().replace("+00:00", "Z"),
-        "model": entry.model,
+        "id": number,
+        "timestamp": datetime.fromtimestamp(at, UTC).isoformat()[:-6] + "Z",
+        "model": model,
         "cache_tokens": -1 if cached is None else cached,
-        "input_tokens": max(0, tokens_in - (cached or 0)) if timed else tokens_in,
-        "output_tokens": entry.tokens_out or 0,
-        "prompt_per_second": _or_unknown(entry.prompt_per_second),
-        "tokens_per_second": _or_unknown(entry.tokens_per_second),
-        "duration_ms": int(_work_ms(entry)),
+        "input_tokens": tokens_in,
+        "output_tokens": said.tokens_out or 0,
+        "prompt_per_second": -1 if read_speed is None else read_speed,
+        "tokens_per_second": -1 if speed is None else speed,
+        "duration_ms": int(total_ms),
     }
-
-
-def _work_ms(entry: Entry) -> float:
-    if entry.prompt_ms is None and entry.generation_ms is None:
-        return entry.total_ms
-    return (entry.prompt_ms or 0) + (entry.generation_ms or 0)
 
 
 def _speed(figures: Figures, line: Line) -> float | None:
@@ -110,10 +128,6 @@ def _speed(figures: Figures, line: Line) -> float | None:
         return None
     seconds = line.total - line.first
     return round(figures.tokens_out / seconds, 3) if seconds > 0 else None
-
-
-def _or_unknown(value: float | None) -> float:
-    return -1 if value is None else value
 
 
 def _ms(seconds: float) -> float:

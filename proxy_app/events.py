@@ -12,7 +12,9 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from proxy_app.audience import may_hear
 from proxy_app.errors import MethodNotAllowed
@@ -34,8 +36,20 @@ _HEADERS = [
 ]
 
 
+_encode: Final = msgspec.json.Encoder().encode
+
+
 def frame(kind: str, value: Any) -> bytes:
     """One message as it goes over the wire."""
+    try:
+        data = _encode(value).decode()
+        return b"event:message\ndata:%b\n\n" % _encode({"type": kind, "data": data})
+    except UnicodeEncodeError:
+        return _frame_of_broken_text(kind, value)
+
+
+def _frame_of_broken_text(kind: str, value: Any) -> bytes:
+    """For text that is half a character somewhere, as logs may have it."""
     data = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     envelope = json.dumps({"type": kind, "data": data}, separators=(",", ":"), ensure_ascii=False)
     return f"event:message\ndata:{envelope}\n\n".encode(errors="replace")

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,14 +18,12 @@ LONGEST_END = 32 * 1024
 """Bytes of an answer's beginning and end that are searched."""
 
 _DECODER = json.JSONDecoder()
-_DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 
 # An object and the objects directly in it, as "usage" has its details.
 _OBJECT = re.compile(rb"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """One answer's figures. None: the engine did not say."""
 
     tokens_in: int | None = None
@@ -47,6 +44,45 @@ class Figures:
 
 
 NOTHING = Figures()
+
+_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+_Number = Annotated[float, msgspec.Meta(ge=0)] | None
+
+
+class _Details(msgspec.Struct, frozen=True):
+    cached_tokens: _Count = None
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    """OpenAI's names and Anthropic's."""
+
+    prompt_tokens: _Count = None
+    input_tokens: _Count = None
+    completion_tokens: _Count = None
+    output_tokens: _Count = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    cache_read_input_tokens: _Count = None
+
+
+class _Timings(msgspec.Struct, frozen=True):
+    """llama-server's own."""
+
+    cache_n: _Count = None
+    prompt_n: _Count = None
+    predicted_n: _Count = None
+    prompt_ms: _Number = None
+    predicted_ms: _Number = None
+    prompt_per_second: _Number = None
+    predicted_per_second: _Number = None
+
+
+class _Said(msgspec.Struct, frozen=True):
+    usage: _Usage = _Usage()
+    timings: _Timings = _Timings()
+
+
+_decode: Final = msgspec.json.Decoder(_Said).decode
 
 
 def cut(head: bytes, tail: bytes) -> bytes:
@@ -78,9 +114,9 @@ def read_figures(text: str) -> Figures:
     """The figures in what `cut` found."""
     if not text:
         return NOTHING
-    at_once = _read_at_once(text)
-    if at_once is not None:
-        return _figures(*at_once)
+    said = _read_at_once(text)
+    if said is not None:
+        return _figures_of(said.usage, said.timings)
     usage: dict[str, Any] = {}
     for found in _objects(text, "usage"):
         usage.update(found)  # Anthropic counts in two messages.
@@ -90,7 +126,7 @@ def read_figures(text: str) -> Figures:
     return _figures(usage, timings)
 
 
-def _read_at_once(text: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _read_at_once(text: str) -> _Said | None:
     """Usage and timings of the usual text, one object each on its line; None when it is another.
 
     Listeners to events have this done for every request, so it should take little time.
@@ -98,11 +134,34 @@ def _read_at_once(text: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     if text.count('"usage"') > 1 or text.count('"timings"') > 1:
         return None
     try:
-        found = _DECODE("{" + text.replace("\n", ",") + "}")
-    except msgspec.DecodeError:
+        return _decode("{" + text.replace("\n", ",") + "}")
+    except msgspec.DecodeError:  # Or it says what cannot be, as a count below 0.
         return None
-    usage, timings = found.get("usage", {}), found.get("timings", {})
-    return (usage, timings) if isinstance(usage, dict) and isinstance(timings, dict) else None
+
+
+def _figures_of(usage: _Usage, timings: _Timings) -> Figures:
+    """As `_figures`, from what is checked already."""
+    details = usage.prompt_tokens_details or usage.input_tokens_details
+    cached = details.cached_tokens if details else None
+    if cached is None:
+        cached = _first(usage.cache_read_input_tokens, timings.cache_n)
+    tokens_in = _first(usage.prompt_tokens, usage.input_tokens)
+    if tokens_in is None and timings.prompt_n is not None:
+        tokens_in = timings.prompt_n + (cached or 0)
+    tokens_out = _first(usage.completion_tokens, usage.output_tokens)
+    return Figures(
+        tokens_in,
+        cached,
+        timings.predicted_n if tokens_out is None else tokens_out,
+        timings.prompt_ms,
+        timings.predicted_ms,
+        timings.prompt_per_second,
+        timings.predicted_per_second,
+    )
+
+
+def _first(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
 
 
 def _figures(usage: Mapping[str, Any], timings: Mapping[str, Any]) -> Figures:

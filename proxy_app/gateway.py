@@ -63,8 +63,8 @@ T = TypeVar("T")
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def _in_vain() -> bool:
-    return False
+async def _in_vain() -> None:
+    return None
 
 
 class Gateway:
@@ -75,10 +75,10 @@ class Gateway:
         runner: Runner,
         uploads: Path,
         accounting: Accounting,
-        look_again: Callable[[], Awaitable[bool]] = _in_vain,
+        look_again: Callable[[], Awaitable[None]] = _in_vain,
     ) -> None:
         """`uploads` is the folder where large bodies wait for their engine. `look_again` reads a
-        configuration that may have changed a moment ago, and tells whether it looked."""
+        configuration that may have changed a moment ago."""
         self._runner = runner
         self._accounting = accounting
         self._look_again = look_again
@@ -253,8 +253,7 @@ class Gateway:
         try:
             return find()
         except ModelNotFound:
-            if not await self._look_again():
-                raise
+            await self._look_again()
         return find()
 
     # ---- Small answers -------------------------------------------------------------------

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
 from models_app import hand_edits, live, needs, scan_runs
 from models_app.document import ConfigDocument
@@ -37,6 +35,7 @@ from proxy_app.accounting import Accounting
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
+from proxy_app.database_thread import DatabaseThread
 from proxy_app.drain import folder as journal_folder
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import ModelNotFound, NotServing
@@ -52,6 +51,7 @@ from proxy_app.lineup import Lineup, Served
 from proxy_app.log_files import log_path
 from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
+from proxy_app.second_look import SecondLook
 from proxy_app.telling import Telling
 
 logger = logging.getLogger(__name__)
@@ -82,12 +82,11 @@ class Serving:
         self._accounting: Accounting | None = None
         self._guards: GuardPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._database = ThreadPoolExecutor(1, thread_name_prefix="configuration")
+        self._database = DatabaseThread()
         self._ready = asyncio.Event()
         self._served: tuple[int, ConfigDocument] | None = None
         self._reloading = asyncio.Lock()
-        self._looked_at = 0.0
-        self._looking: asyncio.Task[None] | None = None
+        self.look_again = SecondLook(self._reload)
         self.runs_worker = True
         self.worker_pids: dict[str, int] = {}
         self.on_restart: Callable[[], None] | None = None
@@ -170,8 +169,7 @@ class Serving:
         if self._accounting is not None:
             # Before the worker ends, which takes over what it can still see.
             self._accounting.close()
-        if self._looking is not None:
-            self._looking.cancel()
+        self.look_again.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -181,7 +179,7 @@ class Serving:
             await self._guards.aclose()
         self.gateway = _not_serving
         self._runner = None
-        self._database.shutdown()
+        self._database.close()
 
     def begin_stop(self) -> None:
         """The server is about to stop: streams that never end by themselves end now."""
@@ -280,23 +278,6 @@ class Serving:
         """For `models_app.live`: the configuration in use, and its version."""
         return self._served
 
-    async def look_again(self) -> bool:
-        """Catch up for a request that names nothing known; False when that was done just now."""
-        if self._looking is None or self._looking.done():
-            just_now = time.monotonic() < self._looked_at + WATCH_SECONDS
-            if just_now and not self._reloading.locked():
-                return False
-            loop = asyncio.get_running_loop()
-            self._looking = loop.create_task(self._catch_up(), name="second look")
-        await asyncio.shield(self._looking)
-        return True
-
-    async def _catch_up(self) -> None:
-        try:
-            await self._reload()
-        except Exception:
-            logger.exception("The configuration could not be read; the old one stays.")
-
     # ---- Configuration ---------------------------------------------------------------------
 
     async def _watch_configuration(self) -> None:
@@ -323,7 +304,6 @@ class Serving:
         Nothing is read while nothing changed, unless it shall be read `anew`.
         """
         async with self._reloading:
-            self._looked_at = time.monotonic()
             known = None if anew or self._served is None else self._served[0]
             reading = await self._in_database(partial(configuration.read, known))
             assert self._runner is not None
@@ -408,19 +388,12 @@ class Serving:
 
     async def _in_database(self, work: Callable[[], T]) -> T:
         """Run blocking database work in the one thread kept for it."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._database, _with_fresh_connection, work
-        )
+        return await self._database.run(work)
 
     def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(_report_end)
         self._tasks.append(task)
-
-
-def _with_fresh_connection(work: Callable[[], T]) -> T:
-    close_old_connections()
-    return work()
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -16,14 +16,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from proxy_app.errors import GatewayError, NotServing, PathNotFound
+from proxy_app.errors import GatewayError, ModelNotFound, NotServing, PathNotFound
 from proxy_app.forward import engine_headers
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
+from proxy_app.lineup import Served
 from proxy_app.naming import split_upstream
 from proxy_app.process import Engine
 from proxy_app.recording import Recording
+from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 
 logger = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class UpstreamSocket(AsyncWebsocketConsumer):
         scope = cast(Scope, self.scope)
         if not scope["path"].startswith("/upstream/"):
             raise PathNotFound(scope["path"])
-        served, target = split_upstream(runner, _raw_path(scope))
+        served, target = await _found(runner, _raw_path(scope))
         model, share = served.entry.model_id, caller_of(scope).share
         recording = Recording(SERVING.accounting, scope, model, model)
         with recording as record:
@@ -133,6 +135,15 @@ class UpstreamSocket(AsyncWebsocketConsumer):
             await self.accept()
         short = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
         await self.close(code, short)
+
+
+async def _found(runner: Runner, path: bytes) -> tuple[Served, bytes]:
+    """The model and the path at its engine; a model may have been made a moment ago."""
+    try:
+        return split_upstream(runner, path)
+    except ModelNotFound:
+        await SERVING.look_again()
+    return split_upstream(runner, path)
 
 
 def _may_send(code: int) -> bool:

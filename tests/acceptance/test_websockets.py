@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.echo_engine import FLOOD_BYTES
+from tests.management import in_home
 from tests.server import ROOT, RunningServer, running_server, wait_until
 
 
@@ -114,3 +115,41 @@ def test_a_client_that_leaves_gives_its_place_back(server: RunningServer) -> Non
     for _ in range(11):
         with open_socket(server, "/upstream/lab/echo/") as socket:
             socket.recv()
+
+
+def test_a_socket_is_counted_in_the_usage(server: RunningServer) -> None:
+    path = "/upstream/lab/echo/counted"
+    with open_socket(server, path) as socket:
+        socket.recv()
+        live = requests.get(f"{server.url}/api/requests/live", timeout=30).json()["requests"]
+        assert [one["path"] for one in live if one["path"] == path] == [path]
+    with open_socket(server, path + "/closed") as socket:
+        socket.recv()
+        socket.send("close 4321 enough")
+        with pytest.raises(ConnectionClosed):
+            socket.recv()
+
+    def rows() -> list[dict[str, Any]]:
+        reply = requests.get(f"{server.url}/api/requests?path={path}", timeout=30)
+        found: list[dict[str, Any]] = reply.json()["requests"]
+        return found
+
+    wait_until(lambda: len(rows()) == 2, "a row for each socket")
+    closed, left = rows()
+    assert (left["model"], left["status"], left["error"]) == ("lab/echo", 101, "")
+    assert left["streamed"] and left["engineSeconds"] > 0
+    assert (closed["path"], closed["status"], closed["error"]) == (path + "/closed", 101, "")
+
+
+def test_a_model_named_elsewhere_a_moment_ago_can_be_joined(server: RunningServer) -> None:
+    """Another process wrote it; the server's own look comes only a few times a second."""
+    name_it = """
+from models_app.models import ModelAlias, ServedModel
+ModelAlias.objects.create(alias="{0}", model=ServedModel.objects.get(model_id="lab/echo"))
+print("named")
+"""
+    for number in range(3):
+        alias = f"named-{number}"
+        assert in_home(server.home, name_it.format(alias)).strip() == "named"
+        with open_socket(server, f"/upstream/{alias}/") as socket:
+            assert json.loads(socket.recv())["path"] == "/"

@@ -77,6 +77,28 @@ async def test_listeners_are_told_of_a_bunch_at_once(desk: Desk) -> None:
     assert [item["model"] for item in json.loads(envelope["data"])] == ["fox", "sea"]
 
 
+async def test_listeners_hear_of_every_request_once(desk: Desk) -> None:
+    with desk.hub.listen() as early:
+        desk.serve()
+        desk.accounting.flush()
+        desk.serve()
+        desk.accounting.flush()
+        state = desk.accounting.metrics()  # As somebody is told who comes now.
+        with desk.hub.listen() as late:
+            desk.serve()
+            desk.accounting.flush()
+            desk.accounting.close()
+            heard = ids_in(await early.take()), ids_in(await late.take())
+    assert [metric["id"] for metric in state] == [0, 1]
+    assert heard == ([0, 1, 2], [2])
+
+
+def ids_in(data: bytes) -> list[int]:
+    """The requests that metrics events tell of."""
+    envelopes = [json.loads(text.removeprefix("data:")) for text in data.decode().split("\n")[1::3]]
+    return [metric["id"] for one in envelopes for metric in json.loads(one["data"])]
+
+
 async def test_requests_that_shared_an_engine_shared_its_time(desk: Desk) -> None:
     records = desk.accounting.records
     both = [records.begin("/v1/completions", "fox", "fox", "") for _ in range(2)]
