@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 import requests
 import urllib3
 
+from downloads_app.halt import Stopped
 from downloads_app.pacing import Bandwidth, Width
 from downloads_app.pieces import MIB, Pieces, Run
 from downloads_app.remote import STALL_SECONDS, Remote, ask, host_of, refusal, span_of, tag_of
@@ -29,10 +30,6 @@ LONGEST_REQUEST = 256 * MIB
 PASSING = frozenset({Kind.CONNECTION, Kind.STALLED})
 PASSING_BYTES = MIB
 """What has to arrive between two such failures for the others to go on as if nothing was."""
-
-
-class Stopped(Exception):
-    """Somebody asked for a stop."""
 
 
 class Crew:

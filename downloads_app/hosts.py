@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ import urllib3
 from django.conf import settings
 from requests.adapters import HTTPAdapter
 
+from downloads_app.halt import Halt
 from downloads_app.models import DownloadSettings
 from downloads_app.trouble import Kind, Trouble
 
@@ -79,11 +80,14 @@ def rules() -> Rules:
     return Rules((*HUB_HOSTS, hub, *own, *saved), tuple(host.strip("[]") for host in private))
 
 
-def session(allowed: Rules) -> requests.Session:
-    """A session that connects only where `allowed` lets it."""
+def session(allowed: Rules, halt: Halt | None = None) -> requests.Session:
+    """A session that connects only where `allowed` lets it, and whose waits end with `halt`.
+
+    It asks one thing after the other: `halt` knows its newest connection only.
+    """
     made = requests.Session()
-    made.mount("http://", _Adapter(allowed))
-    made.mount("https://", _Adapter(allowed))
+    made.mount("http://", _Adapter(allowed, halt))
+    made.mount("https://", _Adapter(allowed, halt))
     # No .netrc: what is sent along as a password is decided here alone.
     made.auth = _no_credentials
     return made
@@ -94,26 +98,38 @@ def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedReque
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, allowed: Rules) -> None:
+    def __init__(self, allowed: Rules, halt: Halt | None) -> None:
         self._allowed = allowed
+        self._halt = halt
         super().__init__(pool_connections=POOL, pool_maxsize=POOL)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        http, https = _pools(self._allowed)
+        http, https = _pools(self._allowed, self._entered)
         self.poolmanager.pool_classes_by_scheme = {"http": http, "https": https}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
         self._allowed.check(request.url or "")
         return super().send(request, *args, **kwargs)
 
+    def close(self) -> None:
+        super().close()
+        if self._halt is not None:
+            self._halt.leave(self)
 
-def _pools(allowed: Rules) -> tuple[type[Any], type[Any]]:
+    def _entered(self, line: socket.socket) -> None:
+        if self._halt is not None:
+            self._halt.enter(self, line)
+
+
+def _pools(allowed: Rules, connected: Callable[[socket.socket], None]) -> tuple[type, type]:
     class Plain(_Judged, urllib3.connection.HTTPConnection):
         rules = allowed
+        tell = staticmethod(connected)
 
     class Encrypted(_Judged, urllib3.connection.HTTPSConnection):
         rules = allowed
+        tell = staticmethod(connected)
 
     class PlainPool(urllib3.HTTPConnectionPool):
         ConnectionCls = Plain
@@ -128,6 +144,8 @@ class _Judged:
     """Connects to the addresses that the rules let through, and to no others."""
 
     rules: Rules
+    tell: Callable[[socket.socket], None]
+    """Called with every connection that is made."""
     _dns_host: str
     port: int
 
@@ -142,9 +160,15 @@ class _Judged:
                 error,  # type: ignore[arg-type]
             ) from error
         try:
-            return self._first_of(numbers)
+            line = self._first_of(numbers)
         finally:
             self._dns_host = name
+        try:
+            self.tell(line)
+        except BaseException:
+            line.close()
+            raise
+        return line
 
     def _first_of(self, numbers: Iterable[str]) -> socket.socket:
         last: Exception | None = None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from downloads_app.crew import Stopped
+from downloads_app.halt import Stopped
 from downloads_app.trouble import of_disk
 from models_app.models import GgufFile
 

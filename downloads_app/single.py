@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import requests
 import urllib3
 
-from downloads_app.crew import READ_BYTES, Stopped
+from downloads_app.crew import READ_BYTES
+from downloads_app.halt import Stopped
 from downloads_app.pacing import Bandwidth
 from downloads_app.remote import Remote, ask, host_of, refusal
 from downloads_app.stage import Stage

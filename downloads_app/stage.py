@@ -125,13 +125,19 @@ class Stage:
             if self._crc_of(start, length) != self.crcs.get(number)
         ]
 
+    def flush(self) -> None:
+        """Have all that is here on the disk itself. Raises Trouble."""
+        try:
+            os.fsync(self.data)
+        except OSError as error:
+            raise of_disk(error, str(self.target.parent)) from error
+
     def finish(self) -> None:
         """Give the whole file its name; one that is there already is never replaced.
 
-        Raises Trouble.
+        `flush` first, or the name may outlive the content. Raises Trouble.
         """
         try:
-            os.fsync(self.data)
             # A hard link fails where the name is taken; a rename would replace it.
             os.link(self.folder / "data", self.target)
         except FileExistsError as error:

@@ -23,8 +23,9 @@ from typing import Any
 
 import requests
 
-from downloads_app.crew import Crew, Stopped
+from downloads_app.crew import Crew
 from downloads_app.follower import Follower
+from downloads_app.halt import Stopped
 from downloads_app.pacing import GIVE_UP_AFTER, Bandwidth, Speedometer, Width, pause
 from downloads_app.pieces import PIECE_BYTES, Pieces
 from downloads_app.remote import Remote, host_of, look
@@ -304,11 +305,16 @@ class Transfer:
         if problem:
             stage.remove()
             raise Trouble(Kind.NOT_A_MODEL, problem)
+        stage.flush()
+        if self._stopped.is_set():
+            raise Stopped  # Who cancels while a big file is flushed wants to see none of it.
         stage.finish()
         return Done(self._order.target, size, digest, verified)
 
     def _wait_after(self, trouble: Trouble) -> None:
         """Pause, then let it be tried again; raises `trouble` when that is of no use."""
+        if self._stopped.is_set():
+            raise Stopped  # A connection that was ended by us looks like one that was cut.
         self._failures += 1
         self._in_a_row += 1
         if trouble.lasting or self._in_a_row >= GIVE_UP_AFTER:

@@ -17,9 +17,10 @@ from typing import Any, Final
 
 from django.db.models import F
 from django.utils import timezone
+from requests import Session
 
 from downloads_app import arrival, control, hosts, names, places, queue, shelf, tokens
-from downloads_app.crew import Stopped
+from downloads_app.halt import Halt, Stopped
 from downloads_app.models import Download, DownloadFile, DownloadSettings
 from downloads_app.pacing import Bandwidth
 from downloads_app.remote import Remote
@@ -40,6 +41,9 @@ LOOK_SECONDS: Final = 0.5
 
 WRITE_SECONDS: Final = 1.0
 """Between two reports of progress."""
+
+LEAVE_SECONDS: Final = 2.0
+"""How long the thread that fetches may take to end once it was stopped."""
 
 SPARE_BYTES: Final = 64 * 1024 * 1024
 """What a disk keeps free beside the file."""
@@ -90,7 +94,6 @@ class _Job:
         self._listener = listener
         self._patience = patience
         self._serves = serves
-        self._stopped = threading.Event()
         self._own_limit = Bandwidth(download.rate_limit)
         self._progress = Progress(Phase.LOOKING)
         self._offer = ""
@@ -126,16 +129,19 @@ class _Job:
     # ---- One file ----------------------------------------------------------------------------
 
     def _fetch(self, file: DownloadFile) -> None:
-        order = self._order(file)
-        connect = _session_of(hosts.rules())
+        halt, rules = Halt(), hosts.rules()
+        order = self._order(file, halt)
         outcome: list[Done | BaseException] = []
+
+        def connect() -> Session:
+            return hosts.session(rules, halt)
 
         def told(progress: Progress) -> None:
             self._progress = progress
 
         def fetch() -> None:
             try:
-                outcome.append(Transfer(order, told, self._stopped, connect).run())
+                outcome.append(Transfer(order, told, halt, connect).run())
             except BaseException as error:
                 outcome.append(error)
 
@@ -147,8 +153,10 @@ class _Job:
                 thread.join(LOOK_SECONDS)
                 self._follow()
         except BaseException:
-            self._stopped.set()
-            thread.join()
+            halt.set()
+            # It ends at once, unless it looks up a name or makes a connection. Then it is left
+            # to itself: it finds out that it was stopped before it does anything.
+            thread.join(LEAVE_SECONDS)
             raise
         result = outcome[0]
         if isinstance(result, BaseException):
@@ -173,7 +181,7 @@ class _Job:
         if all(one.size is not None for one in self._files):
             self._write(total_bytes=sum(one.size or 0 for one in self._files))
 
-    def _order(self, file: DownloadFile) -> Order:
+    def _order(self, file: DownloadFile, halt: Halt) -> Order:
         folder = Path(self._download.folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -190,7 +198,7 @@ class _Job:
             shelf.shelf(),
             self._download.reuse,
             later,
-            self._stopped.is_set,
+            halt.is_set,
             self._found,
         )
         return Order(
@@ -332,10 +340,6 @@ def _same_place(folder: Path) -> bool:
     except places.BadPlace:
         return False
     return True
-
-
-def _session_of(rules: hosts.Rules) -> Callable[[], Any]:
-    return lambda: hosts.session(rules)
 
 
 def _check_of(name: str) -> Callable[[Path], str]:

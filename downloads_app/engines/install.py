@@ -22,11 +22,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from downloads_app import work
-from downloads_app.crew import Stopped
 from downloads_app.engines import archive, layout, orders, releases
 from downloads_app.engines.assets import Asset, kind_of, version_in
 from downloads_app.engines.choose import Choice, NothingFits, choose
 from downloads_app.engines.releases import Release
+from downloads_app.halt import Halt, Stopped
 from downloads_app.hosts import session
 from downloads_app.transfer import Order, Progress, Transfer
 from downloads_app.trouble import Kind, Trouble, of_disk
@@ -272,20 +272,20 @@ class _Job:
             limits=(work.LINE,),
             patience=self._patience,
         )
-        stopped = threading.Event()
+        halt, rules = Halt(), releases.rules()
         last: list[Progress] = []
 
         def told(progress: Progress) -> None:
             last[:] = [progress]
 
-        transfer = Transfer(order, told, stopped, lambda: session(releases.rules()))
+        transfer = Transfer(order, told, halt, lambda: session(rules, halt))
 
         def values() -> dict[str, Any]:
             if not last:
                 return {}
             return {"done_bytes": before + last[0].done, "note": last[0].note}
 
-        done = self._in_thread(transfer.run, values, stopped)
+        done = self._in_thread(transfer.run, values, halt)
         return done.path, done.sha256
 
     def _unpack(self, archives: list[Path]) -> None:
@@ -356,7 +356,7 @@ class _Job:
         self,
         act: Callable[[], Any],
         values: Callable[[], dict[str, Any]],
-        stopped: threading.Event | None = None,
+        halt: Halt | None = None,
     ) -> Any:
         """Do it while the lease is kept here, and stop it when the row is no longer ours."""
         outcome: list[Any] = []
@@ -373,15 +373,15 @@ class _Job:
         try:
             while thread.is_alive():
                 thread.join(0.1)
-                if work.stopping.is_set() and stopped is not None:
+                if work.stopping.is_set() and halt is not None:
                     raise Stopped
                 if time.monotonic() - written >= LOOK_SECONDS:
                     self._write(**values())
                     written = time.monotonic()
         except BaseException:
-            if stopped is not None:
-                stopped.set()
-            thread.join()
+            if halt is not None:
+                halt.set()
+            thread.join(None if halt is None else work.LEAVE_SECONDS)
             raise
         worked, result = outcome
         if not worked:

@@ -60,7 +60,7 @@ def send_blob(
     kind = fault.kind if fault else ""
     etag = answer.headers.get("ETag", "")
     span = _span(asked, blob.size, etag)
-    if kind in ("no-ranges", "no-length", "page"):
+    if kind in ("no-ranges", "no-length", "page", "drip"):
         span = None
     if kind == "no-range-416" and span and not asked.is_probe:
         Answer(416, {"Content-Range": f"bytes */{blob.size}"}).send(handler, None)
@@ -103,7 +103,7 @@ class _Body:
         elif kind == "cut" and after < count:
             self._plain(start, after)
             self._reset()
-        elif kind == "stall" and after < count:
+        elif kind in ("stall", "drip") and after < count:
             self._plain(start, after)
             self.handler.wfile.flush()
             self.released.wait()

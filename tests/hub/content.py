@@ -58,7 +58,8 @@ class Fault:
     """Something that goes wrong with the next `times` answers; -1: with all.
 
     cut: the connection ends after `after` bytes of the answer.
-    stall: nothing more comes after `after` bytes.
+    stall: nothing more comes after `after` bytes. silent: not even a status comes.
+    drip: without ranges, and nothing more comes after `after` bytes.
     corrupt: the byte at `after` of the answer is another one.
     status: `status` instead of the file, with `headers`.
     no-ranges: always the whole file. no-length: the whole file without its length.

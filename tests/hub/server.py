@@ -199,6 +199,10 @@ def _handler(hub: Hub, at: str) -> type[BaseHTTPRequestHandler]:
             asked = Asked(at, self.path, headers)
             hub.note(asked)
             fault = hub.choose(asked)
+            if fault and fault.kind == "silent":
+                hub.released.wait()
+                self.close_connection = True
+                return
             answer = hub.answer(asked) if at == "hub" else hub.stored(asked)
             if answer.blob is None or (fault and fault.kind == "status"):
                 answer.send(self, fault)

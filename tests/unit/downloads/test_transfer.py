@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from downloads_app.crew import Stopped
+from downloads_app.halt import Stopped
 from downloads_app.pacing import GIVE_UP_AFTER
 from downloads_app.stage import FOLDER
 from downloads_app.transfer import Done, Order, Progress, Transfer
