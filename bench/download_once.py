@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from downloads_app.background import step_back
 from downloads_app.transfer import Order, Transfer
 
 
@@ -14,6 +15,7 @@ def main() -> None:
     order = Order(
         url, Path(target), "bench", sha256=digest, connections=count, most_connections=count
     )
+    step_back()
     Transfer(order).run()
 
 

@@ -19,7 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 from requests import Session
 
-from downloads_app import arrival, control, hosts, names, places, queue, shelf, tokens
+from downloads_app import arrival, background, control, hosts, names, places, queue, shelf, tokens
 from downloads_app.halt import Halt, Stopped
 from downloads_app.models import Download, DownloadFile, DownloadSettings
 from downloads_app.pacing import Bandwidth
@@ -140,6 +140,7 @@ class _Job:
             self._progress = progress
 
         def fetch() -> None:
+            background.step_back()
             try:
                 outcome.append(Transfer(order, told, halt, connect).run())
             except BaseException as error:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
-from downloads_app import work
+from downloads_app import background, work
 from downloads_app.engines import archive, layout, orders, releases
 from downloads_app.engines.assets import Asset, kind_of, version_in
 from downloads_app.engines.choose import Choice, NothingFits, choose
@@ -362,6 +362,7 @@ class _Job:
         outcome: list[Any] = []
 
         def run() -> None:
+            background.step_back()
             try:
                 outcome[:] = [True, act()]
             except BaseException as error:
