@@ -122,7 +122,8 @@ def aria2c(url: str, target: Path, digest: str, connections: int) -> list[str]:
     count = str(connections)
     return [
         # At the priority that our downloads give themselves.
-        "nice", "-n", str(NICENESS), "aria2c", "--quiet", "--no-conf", "-x", count, "-s", count, "-k", "1M",
+        "nice", "-n", str(NICENESS), "aria2c", "--quiet", "--no-conf",
+        "-x", count, "-s", count, "-k", "1M",
         "--file-allocation=falloc", f"--checksum=sha-256={digest}",
         "-d", str(target.parent), "-o", target.name, url,
     ]  # fmt: skip

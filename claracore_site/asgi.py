@@ -17,6 +17,7 @@ from django.urls import re_path  # noqa: E402
 
 from claracore_site.lifespan import Lifespan  # noqa: E402
 from downloads_app import news, queue  # noqa: E402
+from downloads_app.engines import news as engine_news  # noqa: E402
 from downloads_app.engines import orders as engine_orders  # noqa: E402
 from proxy_app import log_streams, paths  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
@@ -26,6 +27,7 @@ from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
 
 SERVING.followers["download events"] = news.follow
+SERVING.followers["engine events"] = engine_news.follow
 SERVING.sweeps.append(queue.sweep)
 SERVING.sweeps.append(engine_orders.sweep)
 

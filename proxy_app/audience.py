@@ -11,6 +11,7 @@ KINDS: Final = (
     "logData",
     "metrics",
     "downloadProgress",
+    "engineProgress",
     "configProgress",
     "queue",
     "notice",

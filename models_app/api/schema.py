@@ -175,8 +175,8 @@ _EVENTS: Final[dict[str, Any]] = {
     "summary": "Follow what happens on this server",
     "description": (
         "A stream of server-sent events without end. Each message is a JSON object with `type` "
-        "(modelStatus, logData, metrics, downloadProgress, configProgress, queue or notice) and "
-        "`data`, a string that holds JSON itself."
+        "(modelStatus, logData, metrics, downloadProgress, engineProgress, configProgress, "
+        "queue or notice) and `data`, a string that holds JSON itself."
     ),
     "tags": ["events"],
     "responses": {

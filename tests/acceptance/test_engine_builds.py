@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from tests.ggufs import write_reciter
+from tests.listening import listening
 from tests.llama import binary
 from tests.release_server import ReleaseServer, as_tar, as_zip, running_releases, slim_build
 from tests.server import RunningServer, running_server, wait_until
@@ -171,7 +172,16 @@ def test_a_forced_update_is_put_beside_the_same_build(product: Product) -> None:
 
 def test_without_network_builds_come_from_archive_folder_and_path(product: Product) -> None:
     zipped = as_zip(product.build, product.scratch / NAME.format("b6527", ".zip"))
-    archived = product.post("engines/install?wait=120", {"source": "archive", "path": str(zipped)})
+    with listening(product.server) as heard:
+        archived = product.post(
+            "engines/install?wait=120", {"source": "archive", "path": str(zipped)}
+        )
+
+        def is_told() -> bool:
+            told = [event["info"] for event in heard.of("engineProgress")]
+            return any((one["version"], one["state"]) == ("b6527", "ready") for one in told)
+
+        heard.wait_for(is_told, "the event of a build that is ready")
     assert archived["status"] == "ready", archived
     assert (archived["engine"]["version"], archived["engine"]["backend"]) == ("b6527", "cpu")
     copied = product.post(
