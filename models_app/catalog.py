@@ -124,7 +124,8 @@ def _planned(row: ServedModel, context: plans.PlanContext) -> tuple[str, MemoryN
         return "", None
     try:
         plan = plans.plan_for(row, context)
-        return plans.text_of(plan, context.of(row)), needs.of_plan(plan)
+        devices = needs.gpus(context, [row.engine]) if row.engine else ()
+        return plans.text_of(plan, context.of(row)), needs.of_plan(plan, devices)
     except ValueError as error:
         logger.error("No command for %s: %s. Scan its folder again.", row.model_id, error)
         return "", None

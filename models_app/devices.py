@@ -25,6 +25,8 @@ class Device:
     """Its memory is RAM."""
     cap: int | None = None
     """The most that may be planned with, learned from a start that failed."""
+    also_called: tuple[str, ...] = ()
+    """Other builds' names for it."""
 
     @property
     def budget(self) -> int:

@@ -19,6 +19,7 @@ from models_app.measured import Measured
 from models_app.memory import Use
 from models_app.models import EngineBuild, GgufFile, ServedModel, ServerSettings
 from models_app.preferences import Candidate, Choices, Companion, Draft, Preferences
+from models_app.same_devices import same_devices
 from models_app.shape import ModelShape, join
 from models_app.shape_guess import guess_shape
 from models_app.tuning import Plan, choose
@@ -60,19 +61,37 @@ class PlanContext:
 
     def of(self, model: ServedModel) -> PlanContext:
         """The same with the build that the model is pinned to, if it is."""
-        build = model.engine
-        if build is None or build.path == self.binary:
+        return self.of_build(model.engine) if model.engine else self
+
+    def of_build(self, build: EngineBuild) -> PlanContext:
+        """The same with another build, which may see other devices or name them otherwise."""
+        if build.path == self.binary:
             return self
         if build.pk not in self._pinned:
             devices = tuple(EngineDevice.from_dict(device) for device in build.devices)
             self._pinned[build.pk] = replace(
                 self,
-                machine=replace(self.machine, devices=devices),
+                machine=replace(self.machine, devices=_as_free(devices, self.machine)),
                 flags=engine_build.flags_of(build),
                 binary=build.path,
                 known=learned.known(learned.Build.of_row(build)),
             )
         return self._pinned[build.pk]
+
+
+def _as_free(devices: tuple[EngineDevice, ...], machine: Machine) -> tuple[EngineDevice, ...]:
+    """A build's devices with the free memory that is planned with on this machine.
+
+    What the build itself saw is of the moment of its trial, when other engines may have run.
+    """
+    ours = {device.name: device for device in machine.devices or ()}
+    names = same_devices(devices, machine.devices or ())
+    return tuple(
+        replace(device, free=min(device.total, ours[names[device.name]].free))
+        if device.name in names
+        else device
+        for device in devices
+    )
 
 
 def preferences_of(row: ServerSettings) -> Preferences:

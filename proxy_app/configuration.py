@@ -69,14 +69,15 @@ def read(known: int | None) -> Reading | None:
     export.publish(document, version)
     row = ServerSettings.current()
     context = plans.PlanContext.load()
+    devices = needs.gpus(context, engine_installs.pinned_builds())
     rules = QueueRules(
         max_wait=row.max_wait,
         min_residency=row.min_residency,
         length=row.queue_length,
         side_by_side=row.side_by_side,
         memory_wait=row.memory_wait,
-        budget=needs.budget(context),
-        devices=needs.gpus(context),
+        budget=needs.budget(context, devices),
+        devices=devices,
     )
     engines = EngineRules(row.adopt_wait, tuple(row.start_pauses))
     lineup = line_up(document, rules, engines, GatewayRules.of(row), VirtualModel.all_members())

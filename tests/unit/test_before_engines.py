@@ -76,7 +76,8 @@ def test_the_budget_after_a_restart_with_engines_loaded_is_the_one_before(
     budgets = []
     for engines_run in (False, True, False):
         configuration.look_at_machine(engines_run=engines_run)
-        budgets.append(needs.budget(PlanContext.load())["CUDA0"])
+        context = PlanContext.load()
+        budgets.append(needs.budget(context, needs.gpus(context))["CUDA0"])
     first, adopting, anew = budgets
     assert first == adopting
     assert anew < first

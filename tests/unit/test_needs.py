@@ -9,13 +9,18 @@ from django.utils import timezone
 
 from models_app import needs
 from models_app.devices import Device
+from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.hardware import free
 from models_app.machine import Gpu
 from models_app.measured import DeviceLoad
-from models_app.models import GgufFile, LoadRecord, ModelFolder, ServedModel
+from models_app.models import EngineBuild, GgufFile, LoadRecord, ModelFolder, ServedModel
+from models_app.plans import PlanContext
+from models_app.preferences import Preferences
+from models_app.same_devices import same_devices
 from models_app.tuning import choose
 from tests.unit.test_experience import CANDIDATE, GIB, MACHINE, measured, plan
 
+CONTEXT = PlanContext(MACHINE, Preferences(), EngineFlags(known=False), "/vulkan/llama-server")
 CARDS = (
     Device("CUDA0", "NVIDIA A10", 12 * GIB, 12 * GIB),
     Device("CUDA1", "NVIDIA A10", 12 * GIB, 12 * GIB),
@@ -61,6 +66,68 @@ def test_a_load_is_counted_under_the_engines_names() -> None:
     assert found == {"CPU": 5, "CUDA0": 7}
     found = needs.of_loads((DeviceLoad("CPU", 4, 5), DeviceLoad("CUDA1", 6, None)), CARDS)
     assert found == {"CPU": 5, "CUDA1": 6}
+
+
+VULKAN = (
+    EngineDevice("Vulkan0", "AMD Radeon RX 7900 XTX (RADV NAVI31)", 24 * GIB, 23 * GIB),
+    EngineDevice("Vulkan1", "NVIDIA A10", 12 * GIB, 12 * GIB),
+)
+CUDA = EngineDevice("CUDA0", "NVIDIA A10", 12 * GIB, 3 * GIB)
+
+
+def pinned_build(*devices: EngineDevice) -> EngineBuild:
+    return EngineBuild.objects.create(
+        path="/cuda/llama-server",
+        size=1,
+        mtime_ns=1,
+        devices=[device.as_dict() for device in devices],
+    )
+
+
+@pytest.mark.django_db
+def test_a_pinned_build_takes_of_the_same_cards_under_the_names_in_use() -> None:
+    """Else a model pinned to a CUDA build is planned beside one that fills the very same card."""
+    context = replace(CONTEXT, machine=replace(MACHINE, devices=VULKAN))
+    build = pinned_build(CUDA)
+    devices = needs.gpus(context, [build])
+    assert [(one.name, one.also_called) for one in devices] == [
+        ("Vulkan0", ()),
+        ("Vulkan1", ("CUDA0",)),
+    ]
+    assert set(needs.budget(context, devices)) == {"CPU", "Vulkan0", "Vulkan1"}
+    pinned = context.of_build(build)
+    wanted = choose(CANDIDATE, pinned.machine)
+    assert [device.name for device in wanted.devices] == ["CUDA0"]
+    need = needs.of_plan(wanted, devices)
+    assert need.planned == {
+        "CPU": wanted.memory.cpu.total,
+        "Vulkan1": wanted.memory.gpus[0].total,
+    }
+    assert needs.of_loads((DeviceLoad("CUDA0", 6, None),), devices) == {"Vulkan1": 6}
+
+
+@pytest.mark.django_db
+def test_a_pinned_build_is_planned_with_the_memory_that_is_free_without_engines() -> None:
+    """It was tried while other engines were loaded, and saw what they had left."""
+    context = replace(CONTEXT, machine=replace(MACHINE, devices=VULKAN))
+    (device,) = context.of_build(pinned_build(CUDA)).machine.devices or ()
+    assert (device.name, device.free) == ("CUDA0", 12 * GIB)
+
+
+@pytest.mark.django_db
+def test_what_only_a_pinned_build_sees_has_a_budget_of_its_own() -> None:
+    context = replace(CONTEXT, machine=replace(MACHINE, devices=VULKAN[:1]))
+    devices = needs.gpus(context, [pinned_build(CUDA)])
+    assert [one.name for one in devices] == ["Vulkan0", "CUDA0"]
+    assert needs.budget(context, devices)["CUDA0"] > 0
+
+
+def test_cards_of_one_description_are_the_same_in_their_order() -> None:
+    theirs = [replace(CUDA, name=name) for name in ("CUDA0", "CUDA1")]
+    ours = [replace(CUDA, name=name) for name in ("Vulkan0", "Vulkan1")]
+    assert same_devices(theirs, ours) == {"CUDA0": "Vulkan0", "CUDA1": "Vulkan1"}
+    assert same_devices(theirs[1:], theirs) == {"CUDA1": "CUDA1"}
+    assert same_devices(theirs, []) == {}
 
 
 @pytest.mark.django_db
