@@ -7,13 +7,14 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
 
+from claracore_site.rights import rights_of
 from models_app.causes import told
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 class ChangeAuthorMiddleware:
-    """Stands behind the authentication. Requests that only read are let through untouched."""
+    """Stands behind the rights. Requests that only read are let through untouched."""
 
     sync_capable = True
     async_capable = False
@@ -24,9 +25,7 @@ class ChangeAuthorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.method in _SAFE:
             return self._get_response(request)
-        user = getattr(request, "user", None)
-        author = user.get_username() if user is not None and user.is_authenticated else ""
-        with told(_cause(request), author):
+        with told(_cause(request), rights_of(request).name):
             return self._get_response(request)
 
 

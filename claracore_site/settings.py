@@ -15,6 +15,7 @@ CLARACORE_HOME = env.folder("HOME", BASE_DIR / "var")
 # ---- The server's own settings ---------------------------------------------------------------
 CLARACORE_HOST = env.text("HOST", "127.0.0.1")
 CLARACORE_PORT = env.integer("PORT", 5800, lowest=1, highest=65535)
+CLARACORE_INSECURE = env.boolean("INSECURE", False)
 CLARACORE_CLIENT_KEY = env.text("CLIENT_KEY")
 CLARACORE_LLAMA_SERVER = env.text("LLAMA_SERVER")
 CLARACORE_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "cpu")
@@ -66,7 +67,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "claracore_site.single_user.SingleUserMiddleware",
+    "claracore_site.rights.RightsMiddleware",
     "claracore_site.authors.ChangeAuthorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -87,6 +88,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "claracore_site.rights.for_templates",
             ],
         },
     },

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
-import django_eventstream
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django_eventstream.views import events
 
+from models_app.access import Open, needs
 from models_app.api import docs
 from models_app.api.errors import not_found
+from models_app.rights import Scope
 from proxy_app import pages
 from proxy_app.prometheus import page as prometheus
 
 
+@needs(Open.ANYBODY)
 def front_door(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/ui/")
 
@@ -23,7 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ui/scan/", pages.scan, name="ui-scan"),
     path("ui/folders/", pages.add_folder, name="ui-add-folder"),
     path("ui/texts.js", pages.TEXTS, name="ui-texts"),
-    path("ui/events/", include(django_eventstream.urls), {"channels": ["ui"]}),
+    path("ui/events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}),
     path("admin/", admin.site.urls),
     path("metrics", prometheus.page),
     path("metrics/", prometheus.page),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models_app.rights import Scope
 from proxy_app.keys import Caller
 
 KINDS: Final = (
@@ -21,7 +22,7 @@ KINDS: Final = (
 def may_hear(caller: Caller, kind: str) -> bool:
     """Whether this caller is told messages of a kind; "logs" stands for the log streams.
 
-    Callers have no roles: whoever the key guard let in hears everything. Whoever was not let in
-    does not get here.
+    Who uses models sees which of them are loaded. What others do, and what the server says of
+    itself, is for those who manage it.
     """
-    return True
+    return kind == "modelStatus" or caller.rights.may(Scope.MANAGE)

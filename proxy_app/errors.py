@@ -11,6 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from models_app import rights
+from models_app.rights import Scope
+
 LAST_LOG_LINES = 20
 """How many of an engine's newest log lines an error carries."""
 
@@ -172,6 +175,18 @@ class KeyRequired(GatewayError):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         return [(b"www-authenticate", b"Bearer")]
+
+
+class NotAllowed(GatewayError):
+    """Whoever asks is known, and lacks the right that this needs."""
+
+    status = 403
+    code = "not_allowed"
+    type = "invalid_request_error"
+
+    def __init__(self, needed: Scope) -> None:
+        super().__init__(rights.lacking(needed))
+        self.needed = needed
 
 
 class NotServing(GatewayError):

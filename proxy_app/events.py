@@ -21,7 +21,7 @@ from proxy_app.errors import MethodNotAllowed
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import LINK, ClientWatch, Receive, Scope, Send
 from proxy_app.key_guard import CALLER
-from proxy_app.keys import ANYBODY, Caller
+from proxy_app.keys import LOCAL, STRANGER, Caller
 
 HEARTBEAT_SECONDS = 15.0
 BACKLOG_BYTES = 4 * 1024 * 1024
@@ -58,7 +58,7 @@ def _frame_of_broken_text(kind: str, value: Any) -> bytes:
 class Listener:
     """One connected client's backlog."""
 
-    def __init__(self, heartbeat: bytes = b":\n\n", caller: Caller = ANYBODY) -> None:
+    def __init__(self, heartbeat: bytes = b":\n\n", caller: Caller = LOCAL) -> None:
         """`heartbeat` is what is sent when nothing has come for a while."""
         self._heartbeat = heartbeat
         self.caller = caller
@@ -158,7 +158,7 @@ class EventStream:
             await answer_refusal(scope, receive, send, error)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        caller = scope.get(CALLER, ANYBODY)
+        caller = scope.get(CALLER, STRANGER)
         # Asked for before it listens: what it is told of the past, it is not told again as news.
         first = self._first()
         watch = ClientWatch(receive, scope.get(LINK))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port
@@ -41,6 +41,7 @@ def without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
+@lru_cache(256)
 def is_loopback_name(host: str) -> bool:
     """True for `localhost`, names below it, and loopback addresses, with or without a port."""
     name = without_port(host).rstrip(".")

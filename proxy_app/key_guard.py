@@ -1,15 +1,23 @@
-"""Turns away requests without the key they need, before anything else looks at them."""
+"""Finds out who calls, and turns away whoever may not, before anything else looks at a request.
+
+What Django answers has the same guard in `claracore_site.rights`, which knows sessions and views;
+it takes over from here what the request itself told.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 
 from asgiref.sync import sync_to_async
 
-from proxy_app.errors import GatewayError
+from models_app.rights import Scope as Right
+from proxy_app import paths
+from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.keys import Caller, Keys, read_ring
+from proxy_app.sessions import Sessions, session_key
 
 _OPEN = frozenset(("/", "/health", "/health/", "/favicon.ico", "/apple-touch-icon.png"))
 _PAGES = ("/ui", "/admin", "/static")
@@ -21,24 +29,48 @@ _EVENTS_AND_LOGS = ("/api/events", "/logs", "/api/logs")
 CALLER = "claracore.caller"
 
 
+class Django(Enum):
+    """Instead of a right: it depends on the view."""
+
+    KNOWS = "its middleware asks for the right"
+
+
 class KeyGuard:
-    """An ASGI app around the server: finds out who calls, and says so in `scope[CALLER]`."""
+    """An ASGI app around the server: says in `scope[CALLER]` who calls."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], keys: Keys) -> None:
         self._app = app
         self._keys = keys
+        self._sessions = Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and _is_guarded(scope["path"]):
+        if scope["type"] != "lifespan":
             try:
-                # A server without lifespan keeps no ring; an error here lets nobody in.
-                ring = self._keys.ring or await sync_to_async(read_ring)()
-                by_query = _may_ask_by_query(scope)
-                scope[CALLER] = self._keys.caller_of(scope, ring, from_query=by_query)
+                await self._check(scope)
             except GatewayError as error:
                 await answer_refusal(scope, receive, send, error)
                 return
         await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope) -> None:
+        # A server without lifespan keeps no ring; an error here lets nobody in.
+        ring = self._keys.ring or await sync_to_async(read_ring)()
+        by_query = _may_ask_by_query(scope)
+        caller = self._keys.caller_of(scope, ring, from_query=by_query)
+        right = needed(scope)
+        if isinstance(right, Right):
+            if not caller.rights.scopes:
+                caller = await self._sessions.caller_of(scope)
+            _check_right(caller, right)
+        elif right is Django.KNOWS and not caller.rights.scopes and not session_key(scope):
+            # Django would take in the whole body before it looks.
+            raise KeyRequired
+        scope[CALLER] = caller
+
+
+def _check_right(caller: Caller, right: Right) -> None:
+    if not caller.rights.may(right):
+        raise NotAllowed(right) if caller.rights.scopes else KeyRequired
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -47,13 +79,31 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
-def _is_guarded(path: str) -> bool:
-    if path in _OPEN:
-        return False
-    if not path.startswith(_PAGES):
-        return True
-    # `/uix` is no page of ours.
-    return "/" + path.split("/", 2)[1] not in _PAGES
+def needed(scope: Scope) -> Right | Django | None:
+    """The right that a request needs; None where anybody may come.
+
+    Settings of an engine are changed at `/props` and the like, here or at `/upstream/<model>/`.
+    """
+    path: str = scope["path"]
+    if path in _OPEN or _is_page(path):
+        return None
+    if scope["type"] == "websocket":
+        return Right.INFERENCE
+    if paths.is_ours(path):
+        if paths.manages(path, scope["method"]):
+            return Right.MANAGE
+        return Right.INFERENCE
+    plain = path.rstrip("/")
+    if plain == "/api/events":
+        return Right.INFERENCE
+    if plain == "/logs" or plain.startswith("/logs/"):
+        return Right.MANAGE
+    return Django.KNOWS
+
+
+def _is_page(path: str) -> bool:
+    """Whether its visitor is asked to sign in. `/uix` is no page of ours."""
+    return path.startswith(_PAGES) and "/" + path.split("/", 2)[1] in _PAGES
 
 
 def _may_ask_by_query(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
-"""Who a client is: keys are looked up in memory, once a request.
+"""Who a client is, and what it may do: looked up in memory, once a request.
 
-The ring of valid keys is read again whenever the configuration changes (see `serving`), which is
-within a second after a key was revoked, in whatever process.
+The ring of valid keys is read again whenever the configuration or an account changes (see
+`serving`), which is within a second after a key was revoked, in whatever process.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from models_app import api_keys
+from models_app import api_keys, people, rights
 from models_app.models import ApiKey, ServerSettings
-from proxy_app.errors import KeyRequired
+from models_app.rights import NOBODY, Rights
+from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
 
 
@@ -29,14 +31,23 @@ class Caller:
     """For people: the key's name. Empty: nobody in particular."""
     key_id: int | None = None
     """The key's row; None without a key."""
+    rights: Rights = NOBODY
 
     @property
     def share(self) -> str:
         """Whose share of the engines a request counts against."""
-        return "" if self.key_id is None else f"key {self.key_id}"
+        if self.key_id is not None:
+            return f"key {self.key_id}"
+        return f"person {self.rights.person_id}" if self.rights.person_id else ""
 
 
-ANYBODY = Caller()
+STRANGER = Caller()
+"""Nobody that is known here."""
+
+LOCAL = Caller(rights=rights.LOCAL)
+"""Whoever sits at this machine, while nobody has an account."""
+
+_FORWARDING = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +61,23 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """All valid keys, and whether one is needed."""
+    """All valid keys, and whether anybody may come without."""
 
     required: bool = False
+    """Whether `requireApiKey` is on."""
+    administered: bool = False
+    """Whether an administrator could sign in."""
     keys: Mapping[bytes, Key] = field(default_factory=dict)
     """By digest."""
 
     @classmethod
-    def of(cls, required: bool, keys: Iterable[Key]) -> KeyRing:
-        return cls(required, {key.digest: key for key in keys})
+    def of(cls, required: bool, keys: Iterable[Key], administered: bool = False) -> KeyRing:
+        return cls(required, administered, {key.digest: key for key in keys})
+
+    @property
+    def single_user(self) -> bool:
+        """Whether whoever sits at this machine needs neither account nor key."""
+        return not (self.required or self.administered)
 
 
 class Keys:
@@ -71,17 +90,17 @@ class Keys:
         self._mac = api_keys.digester()
 
     def caller_of(self, scope: Scope, ring: KeyRing, *, from_query: bool = False) -> Caller:
-        """Who sent this request. Raises KeyRequired when it lacks a key that is needed.
+        """Who sent this request, as far as the request itself tells: a session is not asked for.
 
-        While no key is needed, one that is unknown is no harm: many clients send some text.
+        A key that is unknown is no harm by itself: many clients send some text.
         """
         presented = presented_key(scope, from_query=from_query)
         key = self._find(presented, ring.keys) if presented else None
         if key is not None:
             return key.caller
-        if ring.required:
-            raise KeyRequired
-        return ANYBODY
+        if settings.CLARACORE_INSECURE or (ring.single_user and is_local(scope)):
+            return LOCAL
+        return STRANGER
 
     def _find(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
         if not keys:
@@ -104,6 +123,20 @@ class Keys:
         """The keys used since the last call."""
         used, self._used = self._used, set()
         return used
+
+
+def is_local(scope: Scope) -> bool:
+    """True for a request to a loopback name from this machine, through no proxy."""
+    client = scope.get("client")
+    if client is None or not is_loopback_name(client[0]):
+        return False
+    host = b""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value
+        elif name in _FORWARDING:
+            return False
+    return is_loopback_name(host.decode("latin-1"))
 
 
 def presented_key(scope: Scope, *, from_query: bool = False) -> bytes:
@@ -147,11 +180,12 @@ def read_ring() -> KeyRing:
         (
             Key(
                 bytes.fromhex(row.digest),
-                Caller(row.name, row.pk),
+                Caller(row.name, row.pk, Rights(0, row.name, rights.EVERYTHING)),
                 row.expires_at.timestamp() if row.expires_at else None,
             )
             for row in rows
         ),
+        people.administrator_exists(),
     )
 
 

@@ -24,8 +24,10 @@ from django.views.decorators.http import require_safe
 from django.views.i18n import JavaScriptCatalog
 
 from models_app import engine_build, engine_installs, folders, hand_edits, scan_runs
+from models_app.access import Open, needs
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
 from models_app.naming import split_of
+from models_app.rights import Scope
 from proxy_app import listing, model_cards, snippets, ui_events
 from proxy_app.errors import GatewayError, ModelFailedToStart, NotServing
 from proxy_app.model_cards import Card
@@ -37,7 +39,9 @@ View = Callable[[HttpRequest], HttpResponse]
 SETTLE_SECONDS = 2.0
 """How long a form waits for the model it loads or unloads before it shows the page again."""
 
-TEXTS = cache_control(max_age=600)(JavaScriptCatalog.as_view(packages=["proxy_app"]))
+TEXTS = needs(Open.ANYBODY)(
+    cache_control(max_age=600)(JavaScriptCatalog.as_view(packages=["proxy_app"]))
+)
 """The page's language for its scripts."""
 
 _SCANNING = (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
@@ -88,6 +92,7 @@ def _acts(view: View) -> View:
 # ---- The page ----------------------------------------------------------------------------------
 
 
+@needs(Scope.INFERENCE)
 @require_safe
 def models(request: HttpRequest) -> HttpResponse:
     """All models with their state, the folders they come from, and how to call one."""
@@ -192,6 +197,7 @@ def _engine_problem() -> str:
 # ---- Its forms ---------------------------------------------------------------------------------
 
 
+@needs(Scope.MANAGE)
 @_acts
 def act(request: HttpRequest) -> HttpResponse:
     """Load or unload the model that the pressed button names."""
@@ -226,6 +232,7 @@ def _unloading(model: str) -> Callable[[Runner], Any]:
     return unload
 
 
+@needs(Scope.MANAGE)
 @_acts
 def scan(request: HttpRequest) -> HttpResponse:
     """Scan all folders."""
@@ -233,6 +240,7 @@ def scan(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse('ui-models')}#folders")
 
 
+@needs(Scope.MANAGE)
 @_acts
 def add_folder(request: HttpRequest) -> HttpResponse:
     """Track a folder and scan it."""

@@ -46,6 +46,18 @@ _FIRST: Final = frozenset(path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)) 
 }
 
 
+_ENGINE_SETTINGS: Final = frozenset({"props", "slots", "lora-adapters"})
+
+
+def manages(path: str, method: str) -> bool:
+    """Whether a request to one of these paths changes what others get from a model."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "unload":
+        return True
+    at_engine = _ENGINE_SETTINGS.intersection(parts if parts[0] == "upstream" else parts[:1])
+    return bool(at_engine) and method not in ("GET", "HEAD", "OPTIONS")
+
+
 def is_ours(path: str) -> bool:
     """Whether the gateway answers a path, be it by saying that there is none such."""
     return path.removeprefix("/").partition("/")[0] in _FIRST

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
+
+
+@pytest.fixture
+def client() -> Client:
+    """A browser or program at this machine, which needs no account while there is none."""
+    return Client(SERVER_NAME="localhost")
 
 
 @pytest.hookimpl(trylast=True)

@@ -18,13 +18,16 @@ from downloads_app.models import Download, DownloadSettings
 from downloads_app.sources import huggingface
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
+from models_app.access import needs
 from models_app.api import bodies
 from models_app.api.errors import ApiError
 from models_app.api.schema import described
+from models_app.rights import Scope
 
 Body = Mapping[str, Any]
 
 
+@needs(Scope.MANAGE)
 @described(
     "start_download",
     "Start a download",
@@ -137,6 +140,7 @@ def _order(
     )
 
 
+@needs(Scope.MANAGE)
 @described(
     "cancel_download",
     "End a download",
@@ -153,6 +157,7 @@ def cancel(request: Request) -> Response:
     return Response({"status": "download cancelled", "downloadId": key})
 
 
+@needs(Scope.MANAGE)
 @described(
     "list_downloads",
     "All downloads, by their ids",
@@ -168,6 +173,7 @@ def everything(request: Request) -> Response:
     return Response(info.table(info.rows()))
 
 
+@needs(Scope.MANAGE)
 @described(
     "get_download",
     "How a download gets on",
@@ -181,6 +187,7 @@ def one(request: Request, key: str) -> Response:
     return Response(info.of_reply(_found(key)))
 
 
+@needs(Scope.MANAGE)
 @described(
     "pause_download",
     "Stop a download and keep what is here",
@@ -195,6 +202,7 @@ def pause(request: Request, key: str) -> Response:
     return Response({"status": "download paused", "downloadId": key})
 
 
+@needs(Scope.MANAGE)
 @described(
     "resume_download",
     "Let a paused or failed download go on",
@@ -212,6 +220,7 @@ def resume(request: Request, key: str) -> Response:
     return Response({"status": "download resumed", "downloadId": key})
 
 
+@needs(Scope.MANAGE)
 @described(
     "reuse_file",
     "Take the same content from where it is on this machine",
@@ -230,6 +239,7 @@ def reuse(request: Request, key: str) -> Response:
     return Response({"status": "download resumed", "downloadId": key})
 
 
+@needs(Scope.MANAGE)
 @described(
     "reorder_downloads",
     "Let waiting downloads start in another order",
@@ -250,6 +260,7 @@ def reorder(request: Request) -> Response:
     return Response({"downloadIds": list(waiting.values_list("key", flat=True))})
 
 
+@needs(Scope.MANAGE)
 @described(
     "get_download_limits",
     "How downloads share the line",
@@ -257,6 +268,7 @@ def reorder(request: Request) -> Response:
     answers=shapes.Limits,
     methods=["GET"],
 )
+@needs(Scope.MANAGE)
 @described(
     "set_download_limits",
     "Change how downloads share the line",
@@ -302,6 +314,7 @@ def _set_limits(fields: Body) -> None:
 _LIMITS = {"rateLimit": "rate_limit", "atOnce": "at_once", "connections": "connections"}
 
 
+@needs(Scope.MANAGE)
 @described(
     "list_download_destinations",
     "The folders that downloads may go to",

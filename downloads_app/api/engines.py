@@ -15,12 +15,14 @@ from rest_framework.response import Response
 from downloads_app.api import engine_shapes as shapes
 from downloads_app.engines import current, orders
 from models_app import engine_installs, live
+from models_app.access import needs
 from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
 from models_app.api.schema import WAIT, described
 from models_app.engine_build import EngineProblem
 from models_app.engine_installs import NotPossible
 from models_app.models import EngineBuild, EngineInstall
+from models_app.rights import Scope
 
 Status = EngineInstall.Status
 
@@ -38,6 +40,7 @@ _FORCE = OpenApiParameter(
 # ---- As clients of the document know it ------------------------------------------------------
 
 
+@needs(Scope.MANAGE)
 @described(
     "binary_status",
     "Which llama-server is used, and whether there is a newer one",
@@ -50,6 +53,7 @@ def binary_status(request: Request) -> Response:
     return Response(current.status())
 
 
+@needs(Scope.ADMIN)
 @described(
     "update_binary",
     "Install the newest llama-server and use it",
@@ -66,6 +70,7 @@ def update(request: Request) -> Response:
     return _update(request, force=truth(request, "force"))
 
 
+@needs(Scope.ADMIN)
 @described(
     "force_update_binary",
     "Install the newest llama-server once more and use it",
@@ -137,6 +142,7 @@ def _version_now() -> str:
 # ---- All builds ------------------------------------------------------------------------------
 
 
+@needs(Scope.MANAGE)
 @described(
     "list_engines",
     "Every installed build, and those on their way",
@@ -149,6 +155,7 @@ def everything(request: Request) -> Response:
     return Response(current.overview())
 
 
+@needs(Scope.ADMIN)
 @described(
     "install_engine",
     "Install a build beside the others",
@@ -187,6 +194,7 @@ def install(request: Request) -> Response:
     return _one(row)
 
 
+@needs(Scope.ADMIN)
 @described(
     "activate_engine",
     "Use an installed build",
@@ -210,6 +218,7 @@ def activate(request: Request) -> Response:
     return _one(_settled(row, seconds))
 
 
+@needs(Scope.ADMIN)
 @described(
     "roll_back_engine",
     "Use the build again that was used before",
@@ -233,6 +242,7 @@ def rollback(request: Request) -> Response:
     return _one(_settled(row, seconds))
 
 
+@needs(Scope.ADMIN)
 @described(
     "prune_engines",
     "Remove builds that nothing needs",
@@ -246,6 +256,7 @@ def prune(request: Request) -> Response:
     return Response({"status": "pruned", "removed": [str(row) for row in orders.prune()]})
 
 
+@needs(Scope.ADMIN)
 @described(
     "remove_engine",
     "Remove an installed build",

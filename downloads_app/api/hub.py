@@ -15,12 +15,15 @@ from downloads_app.api.downloads import of_trouble
 from downloads_app.sources import fit, huggingface, variants
 from downloads_app.sources.huggingface import RepoFile
 from downloads_app.trouble import Trouble
+from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import described
+from models_app.rights import Scope
 
 MOST_FOUND = 100
 
 
+@needs(Scope.MANAGE)
 @described(
     "search_hub",
     "Find models on the hub",
@@ -48,6 +51,7 @@ def search(request: Request) -> Response:
     return Response({"query": words, "models": [_summary(entry) for entry in found]})
 
 
+@needs(Scope.MANAGE)
 @described(
     "browse_hub",
     "A repository's quantizations, and what fits this machine",

@@ -8,8 +8,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import changing, cleaning
+from models_app.access import needs
 from models_app.api.bodies import truth
 from models_app.api.schema import DRY_RUN, Effect, described
+from models_app.rights import Scope
 
 
 class ModelsValidated(Effect):
@@ -31,6 +33,7 @@ class CleanedUp(Effect):
     keptModels = serializers.ListField(child=serializers.CharField())
 
 
+@needs(Scope.MANAGE)
 class ValidateModels(APIView):
     """/api/config/validate-models"""
 
@@ -58,6 +61,7 @@ class ValidateModels(APIView):
         )
 
 
+@needs(Scope.MANAGE)
 class CleanUpDuplicates(APIView):
     """/api/config/cleanup-duplicates"""
 

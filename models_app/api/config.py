@@ -12,12 +12,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import catalog, changing, config_view, importing
+from models_app.access import needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text
 from models_app.api.schema import DRY_RUN, Effect, described
 from models_app.config_yaml import ConfigError, ParsedConfig, parse, render
 from models_app.document import DEFAULT_GROUP
+from models_app.rights import Scope
 
 RESTART_TEXT = (
     "Configuration has been updated. Would you like to restart the server to apply changes?"
@@ -94,6 +96,7 @@ class Validated(serializers.Serializer[Any]):
     warnings = serializers.ListField(child=serializers.CharField())
 
 
+@needs(Scope.MANAGE)
 class Whole(APIView):
     """/api/config"""
 
@@ -109,6 +112,7 @@ class Whole(APIView):
         document = catalog.build()
         return Response({"yaml": render(document), "config": config_view.shown(document)})
 
+    @needs(Scope.ADMIN)
     @described(
         "update_config",
         "Replace the configuration",
@@ -147,6 +151,7 @@ class Whole(APIView):
         )
 
 
+@needs(Scope.MANAGE)
 class Validate(APIView):
     """/api/config/validate"""
 

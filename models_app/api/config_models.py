@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import adding, catalog, changing, model_info, retuning, system_settings
+from models_app.access import needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Flag, Text, Whole
@@ -19,6 +20,7 @@ from models_app.api.schema import DRY_RUN, Effect, described
 from models_app.models import ServedModel
 from models_app.models.served import CACHE_TYPES
 from models_app.plans import PlanContext, find_model
+from models_app.rights import Scope
 
 APPENDED = "Model successfully appended to config.yaml"
 APPENDED_RESTART = (
@@ -125,6 +127,7 @@ class ModelDeleted(Effect):
     backup = serializers.CharField(help_text="The revision to go back to.")
 
 
+@needs(Scope.MANAGE)
 class Append(APIView):
     """/api/config/append-model"""
 
@@ -175,6 +178,7 @@ class Append(APIView):
         )
 
 
+@needs(Scope.MANAGE)
 class Add(APIView):
     """/api/config/add-model"""
 
@@ -198,6 +202,7 @@ class Add(APIView):
         return Response(body)
 
 
+@needs(Scope.MANAGE)
 class One(APIView):
     """/api/config/model/<id>"""
 
@@ -244,6 +249,7 @@ class One(APIView):
         )
 
 
+@needs(Scope.MANAGE)
 class Entry(APIView):
     """/api/config/models/<id>"""
 

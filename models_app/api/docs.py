@@ -7,8 +7,11 @@ from django.shortcuts import render
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
-as_json = extend_schema(exclude=True)(SpectacularJSONAPIView).as_view()
-as_yaml = extend_schema(exclude=True)(SpectacularYAMLAPIView).as_view()
+from models_app.access import needs
+from models_app.rights import Scope
+
+as_json = needs(Scope.INFERENCE)(extend_schema(exclude=True)(SpectacularJSONAPIView).as_view())
+as_yaml = needs(Scope.INFERENCE)(extend_schema(exclude=True)(SpectacularYAMLAPIView).as_view())
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -17,6 +20,7 @@ POLICY = (
 """As on every page, and images that stand in the style sheet of the documentation."""
 
 
+@needs(Scope.INFERENCE)
 def page(request: HttpRequest) -> HttpResponse:
     """GET /api/docs/: browse the API and try it."""
     response = render(request, "api/docs.html")

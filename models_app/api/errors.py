@@ -13,6 +13,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from models_app.access import needs
+from models_app.rights import Scope
+
 logger = logging.getLogger(__name__)
 
 SERVER_ERROR = "The server made a mistake. Its log tells what went wrong."
@@ -82,6 +85,7 @@ def body_of(status: int, error: str = "") -> dict[str, Any]:
     return {"error": error or f"{known.phrase}.", "details": "", "code": known.name}
 
 
+@needs(Scope.INFERENCE)
 @csrf_exempt  # or else a POST to a path that is not there would ask for a cookie
 def not_found(request: HttpRequest, *_: Any, **__: Any) -> JsonResponse:
     """An unknown path under /api."""

@@ -12,12 +12,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import changing, folders, introduce, scan_runs
+from models_app.access import needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Texts
 from models_app.api.schema import DRY_RUN, Effect, described
 from models_app.models import GgufFile, ModelFolder, ScanRun
 from models_app.progress import rfc3339
+from models_app.rights import Scope
 
 VERSION = "1.0"
 
@@ -64,6 +66,7 @@ class FoldersRemoved(Effect):
     remainingCount = serializers.IntegerField()
 
 
+@needs(Scope.MANAGE)
 class Folders(APIView):
     """/api/config/folders"""
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import catalog, causes, changing, folders, setting_up, system_settings
+from models_app.access import needs
 from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text
@@ -19,6 +20,7 @@ from models_app.api.schema import DRY_RUN, WAIT, Effect, described
 from models_app.config_yaml import render
 from models_app.models import ModelFolder, ScanRun
 from models_app.progress import COLUMNS, setup_progress
+from models_app.rights import Scope
 
 SOURCE = "autosetup.AutoSetupWithOptions() - identical to CLI"
 
@@ -75,6 +77,7 @@ class Progress(serializers.Serializer[Any]):
     id = serializers.IntegerField(allow_null=True, help_text="The scan.")
 
 
+@needs(Scope.MANAGE)
 class Regenerate(APIView):
     """/api/config/regenerate-from-db"""
 
@@ -118,6 +121,7 @@ class Regenerate(APIView):
         return Response(_regenerated(told, started, run, before))
 
 
+@needs(Scope.MANAGE)
 class GenerateAll(APIView):
     """/api/config/generate-all"""
 
@@ -161,6 +165,7 @@ class GenerateAll(APIView):
         return Response(_generated(told, started, folder, run, before))
 
 
+@needs(Scope.MANAGE)
 class SetupProgress(APIView):
     """/api/setup/progress"""
 

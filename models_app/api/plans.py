@@ -11,9 +11,11 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import described
 from models_app.plans import PlanContext, describe, find_model, plan_for
+from models_app.rights import Scope
 from models_app.what_if import NAMES, BadWish, read_wishes
 
 
@@ -49,6 +51,7 @@ class PlanAnswer(serializers.Serializer[Any]):
     reasons = Reason(many=True)
 
 
+@needs(Scope.MANAGE)
 @described(
     "plan_model",
     "How a model would be started, and why",

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import causes, changing, folders, scan_runs
+from models_app.access import needs
 from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text, Texts
@@ -23,6 +24,7 @@ from models_app.facts import FileFacts
 from models_app.looking import LISTED
 from models_app.model_info import found_file
 from models_app.models import GgufFile, ModelFolder, ScanRun
+from models_app.rights import Scope
 
 LONGEST_WAIT = 3600.0
 
@@ -58,6 +60,7 @@ class ScanAnswer(Effect):
     foldersScanned = serializers.IntegerField()
 
 
+@needs(Scope.MANAGE)
 class ScanFolder(APIView):
     """/api/config/scan-folder"""
 

@@ -10,11 +10,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import api_keys, changing, hf_token, system_settings
+from models_app.access import needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Flag, Real, Text, Whole
 from models_app.api.options import BACKENDS, checked_context
 from models_app.api.schema import DRY_RUN, Effect, answer, described
+from models_app.rights import Scope
 
 
 class System(serializers.Serializer[Any]):
@@ -59,6 +61,7 @@ class Saved(Effect):
     status = serializers.CharField()
 
 
+@needs(Scope.MANAGE)
 class SystemSettings(APIView):
     """/api/settings/system"""
 
@@ -66,6 +69,7 @@ class SystemSettings(APIView):
     def get(self, request: Request) -> Response:
         return Response({"settings": system_settings.shown()})
 
+    @needs(Scope.ADMIN)
     @described(
         "save_settings",
         "Change the server's settings",
@@ -90,6 +94,7 @@ class TokenRequest(serializers.Serializer[Any]):
     apiKey = Text(allow_blank=True, max_length=1024, help_text="Empty: forget it.")
 
 
+@needs(Scope.MANAGE)
 class HuggingFaceToken(APIView):
     """/api/settings/hf-api-key"""
 
@@ -105,6 +110,7 @@ class HuggingFaceToken(APIView):
     def get(self, request: Request) -> Response:
         return Response({"apiKey": "", "configured": bool(hf_token.read())})
 
+    @needs(Scope.ADMIN)
     @described(
         "save_hf_token",
         "Keep a token for Hugging Face",

@@ -11,9 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_app import detection, hardware
+from models_app.access import needs
 from models_app.api.schema import described
 from models_app.models import MachineReport, ServerSettings
 from models_app.plans import preferences_of
+from models_app.rights import Scope
 
 
 class Specs(serializers.Serializer[Any]):
@@ -59,6 +61,7 @@ class Detection(serializers.Serializer[Any]):
     detectionTimestamp = serializers.DateTimeField()
 
 
+@needs(Scope.MANAGE)
 @described("system_specs", "What this machine has", tag="system", answers=Specs)
 @api_view(["GET"])
 def specs(request: Request) -> Response:
@@ -66,6 +69,7 @@ def specs(request: Request) -> Response:
     return Response(detection.specs(hardware.current()))
 
 
+@needs(Scope.MANAGE)
 @described(
     "system_detection", "What this machine is, and what suits it", tag="system", answers=Detection
 )

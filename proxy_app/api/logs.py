@@ -14,8 +14,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import answer, described
+from models_app.rights import Scope
 from proxy_app.api.models import RunnerView, truth
 from proxy_app.api.queries import iso
 from proxy_app.log_files import log_path
@@ -33,6 +35,7 @@ class _LogFile(serializers.Serializer[Any]):
     changedAt = serializers.DateTimeField()
 
 
+@needs(Scope.MANAGE)
 class Logs(RunnerView):
     """GET /api/logs: the log files of models' engines."""
 
@@ -62,6 +65,7 @@ class Logs(RunnerView):
         return Response({"logs": found})
 
 
+@needs(Scope.MANAGE)
 class DownloadLog(RunnerView):
     """GET /api/logs/<model>/download: one engine's log file.
 

@@ -11,8 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import DRY_RUN, answer, described
+from models_app.rights import Scope
 from proxy_app import queues
 from proxy_app.api.shapes import LoadPlanAnswer, ModelRow, QueueAnswer
 from proxy_app.errors import GatewayError, api_body
@@ -41,6 +43,7 @@ class RunnerView(APIView):
         return super().handle_exception(exc)
 
 
+@needs(Scope.INFERENCE)
 class Models(RunnerView):
     """GET /api/models: every served model, its state, memory, queue and requests."""
 
@@ -58,6 +61,7 @@ class Models(RunnerView):
         return Response({"models": SERVING.call(look)})
 
 
+@needs(Scope.MANAGE)
 class Queue(RunnerView):
     """GET /api/queue: who waits for which model, in turn, and for how long."""
 
@@ -75,6 +79,7 @@ class Queue(RunnerView):
         return Response(SERVING.call(look))
 
 
+@needs(Scope.MANAGE)
 class UnloadAll(RunnerView):
     """POST /api/models/unload: unload every model."""
 
@@ -91,6 +96,7 @@ class UnloadAll(RunnerView):
         return Response({"msg": "ok"})
 
 
+@needs(Scope.MANAGE)
 class LoadModel(RunnerView):
     """POST /api/models/<id>/load: load a model and answer when it is ready.
 
@@ -134,6 +140,7 @@ class LoadModel(RunnerView):
         return Response({"msg": "ok", "model": model, "state": "ready"})
 
 
+@needs(Scope.MANAGE)
 class UnloadModel(RunnerView):
     """POST /api/models/<id>/unload: unload one model once its requests are done."""
 

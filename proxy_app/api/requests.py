@@ -13,7 +13,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from models_app.access import needs
 from models_app.api.schema import answer, described
+from models_app.rights import Scope
 from proxy_app import freshness
 from proxy_app.api.models import RunnerView
 from proxy_app.api.queries import (
@@ -45,6 +47,7 @@ _CURSOR = OpenApiParameter(
 )
 
 
+@needs(Scope.INFERENCE)
 class Requests(RunnerView):
     """GET /api/requests: requests that ended, the newest first, each with its timeline."""
 
@@ -77,6 +80,7 @@ class Requests(RunnerView):
         )
 
 
+@needs(Scope.INFERENCE)
 class LiveRequests(RunnerView):
     """GET /api/requests/live: requests under way, the oldest first."""
 
@@ -95,6 +99,7 @@ class LiveRequests(RunnerView):
         return Response({"requests": SERVING.call(look)})
 
 
+@needs(Scope.INFERENCE)
 class LiveRequestView(RunnerView):
     """DELETE /api/requests/live/<id>, and POST …/cancel for those who cannot: end a request.
 
@@ -114,6 +119,7 @@ class LiveRequestView(RunnerView):
         return _cancel(int(number))
 
 
+@needs(Scope.INFERENCE)
 class CancelRequest(RunnerView):
     """POST /api/requests/<id>/cancel."""
 

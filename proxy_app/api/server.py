@@ -13,8 +13,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import answer, described
+from models_app.rights import Scope
 from proxy_app.api.models import RunnerView, truth
 from proxy_app.serving import SERVING
 
@@ -28,6 +30,7 @@ _ONLY_CHANGED = OpenApiParameter(
 )
 
 
+@needs(Scope.ADMIN)
 class Restart(RunnerView):
     """POST /api/server/restart: read the configuration again and restart running models.
 
@@ -58,6 +61,7 @@ class Restart(RunnerView):
         )
 
 
+@needs(Scope.ADMIN)
 class HardRestart(RunnerView):
     """POST /api/server/restart/hard: run the server anew in the same process, on the same port.
 

@@ -15,7 +15,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from models_app.access import needs
 from models_app.api.schema import described
+from models_app.rights import Scope
 from proxy_app import freshness
 from proxy_app.api.models import RunnerView
 from proxy_app.api.queries import KEY, MODEL, SINCE, UNTIL, filters, iso, key_names, moment, wrong
@@ -52,6 +54,7 @@ _FORMAT = OpenApiParameter(
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
+@needs(Scope.INFERENCE)
 class Usage(RunnerView):
     """GET /api/usage: sums per model and key, by hour or day."""
 
@@ -92,6 +95,7 @@ class Usage(RunnerView):
         )
 
 
+@needs(Scope.MANAGE)
 class Metrics(RunnerView):
     """GET /api/metrics: each model's figures."""
 

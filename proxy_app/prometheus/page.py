@@ -14,6 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from models_app.access import needs
+from models_app.rights import Scope
 from proxy_app.errors import NotServing
 from proxy_app.prometheus import engines, jobs, machine, serving, usage
 from proxy_app.runner import Runner
@@ -67,6 +69,7 @@ _SOURCES: dict[str, Callable[[], Iterable[Metric]]] = {
 }
 
 
+@needs(Scope.MANAGE)
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """GET /metrics."""

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 from proxy_app.events import BACKLOG_BYTES, EventHub, EventStream, frame
+from proxy_app.key_guard import CALLER
+from proxy_app.keys import LOCAL
 
 
 class Client:
@@ -49,7 +51,7 @@ def test_a_frame_has_exactly_the_documented_bytes() -> None:
 async def test_a_new_listener_is_told_the_state_at_once_and_then_what_happens() -> None:
     hub, client = EventHub(), Client()
     stream = EventStream(hub, lambda: [("modelStatus", []), ("metrics", [])])
-    running = asyncio.create_task(stream({}, client.receive, client.send))
+    running = asyncio.create_task(stream({CALLER: LOCAL}, client.receive, client.send))
     await until(lambda: len(client.events()) == 2)
     hub.publish("modelStatus", [{"id": "a"}])
     await until(lambda: len(client.events()) == 3)

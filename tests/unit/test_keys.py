@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 
 from models_app import api_keys
-from proxy_app.errors import KeyRequired
-from proxy_app.keys import ANYBODY, Caller, Key, KeyRing, Keys, presented_key, without_key
+from proxy_app.keys import (
+    LOCAL,
+    STRANGER,
+    Caller,
+    Key,
+    KeyRing,
+    Keys,
+    presented_key,
+    without_key,
+)
 
 ANN = Caller("Ann", 1)
 
@@ -18,8 +26,14 @@ def ring(*texts: str, required: bool = True, expires_at: float | None = None) ->
     )
 
 
-def scope(*headers: tuple[bytes, bytes], query: bytes = b"") -> dict[str, Any]:
-    return {"headers": list(headers), "query_string": query}
+def scope(
+    *headers: tuple[bytes, bytes], query: bytes = b"", host: bytes = b"localhost:5800"
+) -> dict[str, Any]:
+    return {
+        "headers": [(b"host", host), *headers],
+        "query_string": query,
+        "client": ("127.0.0.1", 1),
+    }
 
 
 @pytest.mark.parametrize(
@@ -40,27 +54,58 @@ def test_it_knows_a_key_however_it_is_sent(header: tuple[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"Bearer", b"Bearer ", b"sk-two", b"Bearer sk-one2"])
 def test_it_turns_others_away(sent: bytes) -> None:
-    with pytest.raises(KeyRequired):
-        Keys().caller_of(scope((b"authorization", sent)), ring("sk-one"))
+    assert Keys().caller_of(scope((b"authorization", sent)), ring("sk-one")) is STRANGER
 
 
 def test_a_wrong_authorization_is_not_made_good_by_another_header() -> None:
     headers = ((b"x-api-key", b"sk-one"), (b"authorization", b"Bearer wrong"))
-    with pytest.raises(KeyRequired):
-        Keys().caller_of(scope(*headers), ring("sk-one"))
+    assert Keys().caller_of(scope(*headers), ring("sk-one")) is STRANGER
 
 
 def test_without_need_of_a_key_a_known_one_still_tells_who_calls() -> None:
     lax = ring("sk-one", required=False)
     assert Keys().caller_of(scope((b"x-api-key", b"sk-one")), lax) is ANN
-    assert Keys().caller_of(scope((b"x-api-key", b"none")), lax) is ANYBODY
+    assert Keys().caller_of(scope((b"x-api-key", b"none")), lax) is LOCAL
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x-forwarded-for", b"127.0.0.1"),
+        (b"x-forwarded-host", b"localhost"),
+        (b"forwarded", b"for=127.0.0.1"),
+        (b"via", b"1.1 proxy"),
+    ],
+)
+def test_what_came_through_a_proxy_did_not_come_from_this_machine(
+    header: tuple[bytes, bytes],
+) -> None:
+    assert Keys().caller_of(scope(header), KeyRing()) is STRANGER
+
+
+@pytest.mark.parametrize("host", [b"box.lan", b"192.168.1.2:5800", b"", b"localhost.evil.com"])
+def test_another_host_name_is_not_this_machine(host: bytes) -> None:
+    assert Keys().caller_of(scope(host=host), KeyRing()) is STRANGER
+
+
+def test_another_machine_is_not_this_one() -> None:
+    away = {**scope(), "client": ("192.168.1.9", 1)}
+    assert Keys().caller_of(away, KeyRing()) is STRANGER
+    assert Keys().caller_of({**scope(), "client": None}, KeyRing()) is STRANGER
+
+
+@pytest.mark.parametrize("closed", [KeyRing(required=True), KeyRing(administered=True)])
+def test_once_there_is_a_key_or_an_administrator_this_machine_needs_one_too(
+    closed: KeyRing,
+) -> None:
+    assert Keys().caller_of(scope(), KeyRing()) is LOCAL
+    assert Keys().caller_of(scope(), closed) is STRANGER
 
 
 def test_an_expired_key_lets_nobody_in() -> None:
     sent = scope((b"x-api-key", b"sk-one"))
     assert Keys().caller_of(sent, ring("sk-one", expires_at=time.time() + 60)) is ANN
-    with pytest.raises(KeyRequired):
-        Keys().caller_of(sent, ring("sk-one", expires_at=time.time() - 1))
+    assert Keys().caller_of(sent, ring("sk-one", expires_at=time.time() - 1)) is STRANGER
 
 
 def test_the_query_counts_only_where_it_may() -> None:

@@ -71,12 +71,19 @@ class Command(BaseCommand):
             "--config", type=Path, metavar="FILE", help="import this config.yaml first"
         )
         parser.add_argument(
+            "--insecure",
+            action="store_true",
+            help="everybody who reaches the port may do everything, and so run programs on this "
+            "machine, without account or key (CLARACORE_INSECURE)",
+        )
+        parser.add_argument(
             "--no-worker",
             action="store_true",
             help="the background worker runs elsewhere (as in docker-compose.yml)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        settings.CLARACORE_INSECURE = options["insecure"] or settings.CLARACORE_INSECURE
         _check_host(options["host"])
         _check_engine()
         before = handover.take()
@@ -141,7 +148,7 @@ class Command(BaseCommand):
 
 
 def _check_host(host: str) -> None:
-    if not is_loopback_name(host):
+    if not is_loopback_name(host) and not settings.CLARACORE_INSECURE:
         raise CommandError(
             f"Not listening on {host}: until accounts exist, everybody who can reach the port "
             "could run programs on this machine. Use --host 127.0.0.1."

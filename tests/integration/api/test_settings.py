@@ -28,8 +28,13 @@ DOCUMENTED: dict[str, Any] = {
 }
 
 
-def settings(api: Api) -> dict[str, Any]:
-    found: dict[str, Any] = api("get", SYSTEM)["settings"]
+def carrying(key: str) -> dict[str, Any]:
+    """The header that carries a key, if there is one."""
+    return {"X-API-Key": key} if key else {}
+
+
+def settings(api: Api, key: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = api("get", SYSTEM, **carrying(key))["settings"]
     return found
 
 
@@ -45,7 +50,8 @@ def test_before_the_first_save_it_tells_what_was_detected(api: Api) -> None:
 def test_the_documented_example_is_kept(api: Api) -> None:
     example = {**DOCUMENTED, "requireApiKey": True, "apiKey": "your-secret-key"}
     assert api("post", SYSTEM + "/", example)["status"] == "saved"
-    found = settings(api)
+    api("get", SYSTEM, status=401)
+    found = settings(api, "your-secret-key")
     assert {**DOCUMENTED, "requireApiKey": True}.items() <= found.items()
 
 
@@ -102,13 +108,14 @@ def test_settings_that_cannot_be_are_refused_whole(
 
 def test_the_key_is_kept_and_never_told(registry: ModelFolder, api: Api) -> None:
     api("post", SYSTEM, {"apiKey": "sesame-opens", "requireApiKey": True})
-    api("post", SYSTEM, {"requireApiKey": False})
+    key = carrying("sesame-opens")
+    api("post", SYSTEM, {"requireApiKey": False}, **key)
     api("post", SYSTEM, {"requireApiKey": True, "apiKey": ""})
-    found = settings(api)
+    found = settings(api, "sesame-opens")
     assert (found["requireApiKey"], found["apiKeyConfigured"]) == (True, True)
-    api("post", "/api/config/model/sea", {"contextSize": 512})
+    api("post", "/api/config/model/sea", {"contextSize": 512}, **key)
     for path in (SYSTEM, "/api/config", "/api/schema"):
-        assert "sesame-opens" not in str(api("get", path))
+        assert "sesame-opens" not in str(api("get", path, **key))
     for revision in Revision.objects.all():
         assert "sesame-opens" not in revision.yaml
 

@@ -1,0 +1,72 @@
+"""Who has signed in, for requests that Django does not see: pages use models as programs do.
+
+A session is looked up in the database, so what was found is kept for a moment.
+"""
+
+from __future__ import annotations
+
+import time
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Final
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from models_app import people
+from proxy_app.incoming import Scope
+from proxy_app.keys import STRANGER, Caller
+
+KEPT_SECONDS: Final = 2.0
+"""How long somebody who signed out, or lost a right, may still be taken for signed in."""
+
+_MOST_KEPT: Final = 1000
+
+
+class Sessions:
+    """Callers by their session."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Caller]] = {}
+
+    async def caller_of(self, scope: Scope) -> Caller:
+        """The person whose session's cookie came along."""
+        key = session_key(scope)
+        if not key:
+            return STRANGER
+        now = time.monotonic()
+        until, caller = self._kept.get(key, (0.0, STRANGER))
+        if until > now:
+            return caller
+        caller = await sync_to_async(_look_up)(key)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = (now + KEPT_SECONDS, caller)
+        return caller
+
+
+def of_user(user: object) -> Caller:
+    """The caller that a person is who has signed in."""
+    rights = people.rights_of(user)  # type: ignore[arg-type]
+    return Caller(rights.name, None, rights) if rights.scopes else STRANGER
+
+
+def session_key(scope: Scope) -> str:
+    """The session that the request's cookie names; "" without one."""
+    for name, value in scope["headers"]:
+        if name == b"cookie" and settings.SESSION_COOKIE_NAME.encode() in value:
+            try:
+                cookies = SimpleCookie(value.decode("latin-1"))
+            except CookieError:
+                return ""
+            morsel = cookies.get(settings.SESSION_COOKIE_NAME)
+            return "" if morsel is None else morsel.value
+    return ""
+
+
+def _look_up(key: str) -> Caller:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return of_user(get_user(request))
