@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from claracore_site.backup import restoring
+from claracore_site.backup.archive import BackupError
+from proxy_app.home_lock import HomeInUse, HomeLock
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring a backup back, into SQLite or PostgreSQL, whichever this server uses. Its secrets "
+        "are taken from the file beside it (FILE.secrets). The server must not run."
+    )
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--replace",
+            action="store_true",
+            help="put it in the place of what is there, which is backed up first",
+        )
+
+    def handle(self, *args: Any, file: Path, replace: bool, **_: Any) -> None:
+        try:
+            with HomeLock(Path(settings.CLARACORE_HOME)):
+                done = restoring.restore(file, self.stdout.write, replace=replace)
+        except (BackupError, HomeInUse) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"Restored {done.rows} rows, as of {done.manifest.made_at} "
+            f"(ClaraCore {done.manifest.version}, {done.manifest.database})."
+        )
+        if done.before:
+            self.stdout.write(f"What was there before is in {done.before}.")
+        if not done.with_secrets:
+            self.stdout.write(
+                f"Without {file}.secrets: people need new passwords (manage.py changepassword), "
+                "clients new keys, and the hub its token."
+            )
+        for path in done.missing_folders:
+            self.stdout.write(f"The folder {path} is not on this machine. Its models wait for it.")
