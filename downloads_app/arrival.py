@@ -6,13 +6,12 @@ import os
 import time
 from pathlib import Path
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from downloads_app.models import Download
 from downloads_app.names import is_gguf
-from models_app import folders, introduce, scan_runs
-from models_app.models import GgufFile, ModelAlias, ModelFolder, Revision, ScanRun, ServedModel
+from models_app import answering, folders, introduce, scan_runs
+from models_app.models import GgufFile, ModelFolder, Revision, ScanRun, ServedModel
 from models_app.scan import Report
 
 TAKE_IN_SECONDS = 3.0
@@ -74,19 +73,4 @@ def _name(download: Download, rows: QuerySet[GgufFile]) -> str:
     model = ServedModel.objects.filter(file__in=rows).order_by("pk").first()
     if model is None:
         return "No model of its own comes of it; another model may use it."
-    wanted = download.model_id
-    if not wanted or wanted == model.model_id:
-        return ""
-    with transaction.atomic():
-        introduce.lock()
-        alias = ModelAlias.objects.select_related("model").filter(alias=wanted).first()
-        holder = alias.model if alias else ServedModel.objects.filter(model_id=wanted).first()
-        if holder == model:
-            return ""
-        if holder is not None:
-            return (
-                f"The id {wanted} already belongs to another model, so this one is served as "
-                f"{model.model_id}."
-            )
-        ModelAlias.objects.create(alias=wanted, model=model)
-    return ""
+    return answering.also_as(model, download.model_id)

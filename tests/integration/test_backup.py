@@ -219,9 +219,12 @@ def test_it_refuses_what_is_damaged_or_newer_and_leaves_everything_as_it_was(
         "no backup of ClaraCore": tmp_path / "text.zip",
     }
     cases["no backup of ClaraCore"].write_text("not a backup")
+    restores: list[Sequence[str | Path]] = [
+        ["restore", file, "--replace"] for file in cases.values()
+    ]
     *refused, state = manage(
         backed.home,
-        *(["restore", file, "--replace"] for file in cases.values()),
+        *restores,
         backed.read_state,
     )
     for words, done in zip(cases, refused, strict=True):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from models_app import folders, scan_runs
+from models_app.management.progress_line import ProgressLine
 from models_app.models import ModelFolder, ScanRun
-from models_app.scan import Progress
 
 
-class Command(BaseCommand):
+class Command(ProgressLine):
     help = (
         "Look for GGUF files in the tracked folders, or in the FOLDERs given, and bring the list "
         "of models up to date. A FOLDER that is not tracked yet is tracked from now on."
@@ -28,10 +27,10 @@ class Command(BaseCommand):
         if not wanted and not ModelFolder.objects.filter(enabled=True).exists():
             raise CommandError("No folder is tracked. Name one: manage.py scan /path/to/models")
         run = scan_runs.create(wanted)
-        done = scan_runs.perform(run.pk, listener=self._show)
+        done = scan_runs.perform(run.pk, listener=self.show)
         if done is None or done.status != ScanRun.Status.COMPLETED:
             raise CommandError("The scan was taken over by a worker; the admin shows how it ends.")
-        self._show_line("")
+        self.show_line("")
         self._tell(done)
 
     def _tracked(self, path: str) -> ModelFolder:
@@ -44,17 +43,6 @@ class Command(BaseCommand):
             return error.covering
         except folders.FolderError as error:
             raise CommandError(str(error)) from error
-
-    def _show(self, progress: Progress) -> None:
-        counted = f" {progress.processed} of {progress.total}" if progress.total else ""
-        self._show_line(f"{progress.step}{counted}  {progress.current}")
-
-    def _show_line(self, text: str) -> None:
-        """Write over the last line of a terminal; nothing elsewhere."""
-        if self.stdout.isatty():
-            width = shutil.get_terminal_size().columns - 1
-            self.stdout.write(f"\r{text[:width].ljust(width)}\r", ending="")
-            self.stdout.flush()
 
     def _tell(self, run: ScanRun) -> None:
         for folder in run.summary:
