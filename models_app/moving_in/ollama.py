@@ -69,6 +69,11 @@ def take(folder: Path, to: Path, show: Show, *, copy: bool = False) -> Report:
         model = by_content.get(content) or _place(manifest, folder / "blobs", to, copy, report)
         if model:
             placed[manifest.name] = by_content[content] = model
+            report.notes += [
+                f"{manifest.name}: {what} was not taken."
+                for kind, what in _NOT_TAKEN.items()
+                if kind in manifest.blobs
+            ]
     if not placed:
         report.notes.append(f"{folder} has no model that could be taken.")
         return report
@@ -135,9 +140,6 @@ def _place(manifest: Manifest, blobs: Path, to: Path, copy: bool, report: Report
     except OSError as error:
         report.notes.append(f"{manifest.name}: {_why(error, to)}")
         return None
-    for kind, what in _NOT_TAKEN.items():
-        if kind in manifest.blobs:
-            report.notes.append(f"{manifest.name}: {what} was not taken.")
     return folder / names["model"]
 
 
