@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?=
 ARGS ?=
+# Modules run beside each other; tests that are named run alone.
+BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
@@ -14,7 +16,7 @@ help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
 	@echo "make run                          serve what is known already"
 	@echo "make demo                         serve a small starter model (253 MB)"
-	@echo "make test                         run all tests"
+	@echo "make test                         run all tests; ARGS=tests/... for one"
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
@@ -54,7 +56,7 @@ test: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
 	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
 	@npm ci --silent --prefix tests/clients
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(BESIDE)) $(ARGS)
 
 hostile: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.hostile $(ARGS)

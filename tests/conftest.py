@@ -1,6 +1,10 @@
-"""What holds for all tests."""
+"""What holds for all tests: the order they run in, and how long each module takes."""
 
 from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -12,20 +16,74 @@ def client() -> Client:
     return Client(SERVER_NAME="localhost")
 
 
+SECONDS_FILE = Path(__file__).parent / "module_seconds.txt"
+WORTH_NOTING_SECONDS = 5.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-module-seconds",
+        action="store_true",
+        help=f"write down in {SECONDS_FILE.name} how long the longest modules took",
+    )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: much of the time a test waits for an engine."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a module marked `in_order` run as they are written, wherever chance put them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Chance orders modules and tests; two things go before that.
+
+    Tests of a module marked `in_order` run as they are written. Where modules run beside each
+    other the longest start first, so that none is left over when all others are done.
+    """
+    _put_stories_in_order(items)
+    if hasattr(config, "workerinput"):
+        seconds = module_seconds()
+        items.sort(key=lambda item: -seconds.get(_module(item.nodeid), 0.0))
+
+
+def _put_stories_in_order(items: list[pytest.Item]) -> None:
     places: dict[object, list[int]] = {}
     for index, item in enumerate(items):
         if item.get_closest_marker("in_order"):
             places.setdefault(item.path, []).append(index)
     for indexes in places.values():
-        ordered = sorted(
-            (items[index] for index in indexes), key=lambda item: item.location[1] or 0
-        )
+        ordered = sorted((items[index] for index in indexes), key=_line)
         for index, item in zip(indexes, ordered, strict=True):
             items[index] = item
 
 
 def _line(item: pytest.Item) -> int:
     return item.location[1] or 0
+
+
+def _module(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+# ---- How long modules take ----------------------------------------------------------------------
+
+
+def module_seconds() -> dict[str, float]:
+    """Seconds that the longest modules took when they were last measured."""
+    lines = (line.split() for line in SECONDS_FILE.read_text().splitlines())
+    return {module: float(seconds) for seconds, module in lines}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if not config.option.write_module_seconds:
+        return
+    spent: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                spent[_module(report.nodeid)] += report.duration
+    longest = sorted(spent, key=lambda module: -spent[module])
+    lines = [f"{spent[m]:.0f} {m}\n" for m in longest if spent[m] >= WORTH_NOTING_SECONDS]
+    SECONDS_FILE.write_text("".join(lines))
