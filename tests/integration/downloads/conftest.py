@@ -9,7 +9,7 @@ import pytest
 from downloads_app import orders, queue, work
 from downloads_app.models import Download
 from tests.ggufs import write_reciter
-from tests.hub import Hub, running_hub
+from tests.hub import Fault, Hub, running_hub
 
 SENTENCE = "All that is fetched is here."
 
@@ -42,5 +42,24 @@ def worked_off(download: Download) -> Download:
     claimed = queue.claim(download.pk, "here:1:test")
     assert claimed is not None
     work.perform(claimed, patience=0.0)
+    download.refresh_from_db()
+    return download
+
+
+def while_it_runs(hub: Hub, download: Download, act: Any) -> Download:
+    """Work it off with a stalled store, and `act` once something arrived."""
+    hub.faults.append(Fault("stall", -1, after=100_000))
+    claimed = queue.claim(download.pk, "here:1:test")
+    assert claimed is not None
+    done: list[int] = []
+
+    def listener(row: Download) -> None:
+        if row.done_bytes and not done:
+            done.append(1)
+            act()
+
+    work.perform(claimed, listener, patience=0.0)
+    assert done
+    hub.faults.clear()
     download.refresh_from_db()
     return download

@@ -20,7 +20,7 @@ from models_app.leases import LEASE, RunLost
 from models_app.models import ModelAlias, ModelFolder, ServedModel
 from tests.ggufs import write_reciter, write_split
 from tests.hub import Fault, Hub
-from tests.integration.downloads.conftest import placed, worked_off
+from tests.integration.downloads.conftest import placed, while_it_runs, worked_off
 
 pytestmark = pytest.mark.django_db
 
@@ -203,25 +203,6 @@ def test_a_namesake_of_other_content_is_not_adopted(
 
 
 # ---- The row decides -------------------------------------------------------------------------
-
-
-def while_it_runs(hub: Hub, download: Download, act: Any) -> Download:
-    """Work it off with a stalled store, and `act` once something arrived."""
-    hub.faults.append(Fault("stall", -1, after=100_000))
-    claimed = queue.claim(download.pk, "here:1:test")
-    assert claimed is not None
-    done: list[int] = []
-
-    def listener(row: Download) -> None:
-        if row.done_bytes and not done:
-            done.append(1)
-            act()
-
-    work.perform(claimed, listener, patience=0.0)
-    assert done
-    hub.faults.clear()
-    download.refresh_from_db()
-    return download
 
 
 def test_pausing_at_any_moment_stays_paused_and_can_be_resumed(hub: Hub, reciter: bytes) -> None:

@@ -20,51 +20,10 @@ from models_app.engine_installs import NotPossible
 from models_app.leases import LEASE
 from models_app.models import EngineBuild, EngineInstall, ServedModel
 from tests.hub import Fault
+from tests.integration.engines.conftest import NAME, in_home, installed, ready
 from tests.release_server import ReleaseServer, as_tar
 
 Status = EngineInstall.Status
-NAME = "llama-{}-bin-ubuntu-x64.tar.gz"
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A build that is none, but looks like one."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "llama-server").write_bytes(b"#!/bin/sh\n" + os.urandom(300_000))
-    (folder / "llama-server").chmod(0o755)
-    return folder
-
-
-@pytest.fixture
-def release(server: ReleaseServer, small: Path, tmp_path: Path) -> Path:
-    """The archive of release b9001."""
-    path = as_tar(small, tmp_path / NAME.format("b9001"), "b9001")
-    server.add("b9001", path)
-    return path
-
-
-def installed(**values: Any) -> EngineInstall:
-    """A row after a worker had it."""
-    row = orders.place(orders.Order(**values))
-    claimed = orders.claim(row.pk, "here:1:test")
-    assert claimed is not None
-    install.perform(claimed, patience=0.0)
-    row.refresh_from_db()
-    return row
-
-
-def in_home() -> set[str]:
-    folder = layout.engines_folder()
-    return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-
-
-def ready(row: EngineInstall, *, active: bool = False) -> EngineInstall:
-    """As if its trial run had succeeded."""
-    build = EngineBuild.objects.create(path=row.binary, size=1, mtime_ns=1)
-    row.status, row.build, row.active = Status.READY, build, active
-    row.save()
-    return row
 
 
 def test_it_fetches_what_suits_and_hands_it_on_for_its_trial(release: Path) -> None:
