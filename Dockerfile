@@ -12,6 +12,7 @@ COPY claracore_site claracore_site
 COPY models_app models_app
 COPY proxy_app proxy_app
 COPY downloads_app downloads_app
+COPY ui_app ui_app
 COPY templates templates
 COPY static static
 

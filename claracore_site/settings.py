@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "django_eventstream",
     "models_app.apps.ModelsConfig",
     "downloads_app.apps.DownloadsConfig",
+    "ui_app.apps.UiConfig",
     "claracore_site.apps.SiteConfig",
 ]
 
@@ -69,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "claracore_site.rights.RightsMiddleware",
     "claracore_site.authors.ChangeAuthorMiddleware",
+    "ui_app.middleware.LiveVersionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -89,6 +91,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "claracore_site.rights.for_templates",
+                "ui_app.context.frame",
             ],
         },
     },

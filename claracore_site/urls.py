@@ -3,13 +3,10 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
-from django_eventstream.views import events
 
 from models_app.access import Open, needs
 from models_app.api import docs
 from models_app.api.errors import not_found
-from models_app.rights import Scope
-from proxy_app import pages
 from proxy_app.prometheus import page as prometheus
 
 
@@ -21,12 +18,7 @@ def front_door(request: HttpRequest) -> HttpResponse:
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", front_door),
     path("ui", front_door),
-    path("ui/", pages.models, name="ui-models"),
-    path("ui/models/", pages.act, name="ui-act"),
-    path("ui/scan/", pages.scan, name="ui-scan"),
-    path("ui/folders/", pages.add_folder, name="ui-add-folder"),
-    path("ui/texts.js", pages.TEXTS, name="ui-texts"),
-    path("ui/events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}),
+    path("ui/", include("ui_app.urls")),
     path("admin/", admin.site.urls),
     path("metrics", prometheus.page),
     path("metrics/", prometheus.page),
@@ -39,3 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("proxy_app.api.urls")),
     re_path(r"^api(/|$)", not_found),
 ]
+
+handler403 = "ui_app.error_pages.forbidden"
+handler404 = "ui_app.error_pages.not_found"
+handler500 = "ui_app.error_pages.failed"

@@ -100,14 +100,20 @@ class EventHub:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._closed = False
+        self.tap: Callable[[str, Any], None] | None = None
+        """Is told every message as it is, besides those who listen."""
+        self.is_tapped: Callable[[], bool] = lambda: False
+        """Whether somebody hears what is told to `tap`."""
 
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._listeners)
+        return bool(self._listeners) or self.is_tapped()
 
     def publish(self, kind: str, value: Any) -> None:
         """Tell everybody who may hear it. Called in the event loop."""
+        if self.tap is not None:
+            self.tap(kind, value)
         if self._listeners:
             data = frame(kind, value)
             for listener in self._listeners:

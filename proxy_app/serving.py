@@ -97,6 +97,7 @@ class Serving:
         self.sweeps: list[Callable[[], object]] = [scan_runs.sweep]
         """What takes up the jobs of dead workers; each is called every few seconds."""
         self.hub = EventHub()
+        self.hub.tap, self.hub.is_tapped = ui_events.Relay(), ui_events.is_watched
         self.keys = Keys()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
         self.telling = Telling(

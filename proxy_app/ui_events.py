@@ -1,15 +1,22 @@
-"""The web UI's own event channel: how a scan gets on, as django-eventstream's events.
+"""The web UI's own event channel, as django-eventstream's events.
 
-`/api/events` carries what clients of the server read; its messages are a contract. What only our
-pages need goes over this channel, which Django serves at /ui/events/.
+`/api/events` carries what clients of the server read; its messages are a contract. What our pages
+need goes over this channel, which Django serves at /ui/events/: small news that tell which part of
+a page is no longer true, in bunches.
+
+Every event is `{"version": "…-12", "value": …}`. Its number counts news, so that a page sees when
+it missed one, and whoever has just come is told the present number (`hello`): a page that was made
+at another one reads itself anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import time
 from collections.abc import Awaitable, Callable
-from typing import TypedDict, cast
+from typing import Any, Final, TypedDict, cast
 
 from django_eventstream import send_event
 from django_eventstream.channelmanager import DefaultChannelManager
@@ -24,6 +31,13 @@ CHANNEL = "ui"
 POLL_SECONDS = 0.25
 """How often the newest scan is looked at while a page is open, and at most one is told of it."""
 
+EXPECTED_SECONDS: Final = 10.0
+"""How long a page that was just made is awaited as a listener."""
+
+_RUN: Final = secrets.token_hex(4)
+_count = 0
+_expected_until = 0.0
+_greeted: frozenset[int] = frozenset()
 _closed = False
 
 
@@ -56,45 +70,133 @@ class Channels(DefaultChannelManager):  # type: ignore[misc]
         return False
 
 
+# ---- Telling -----------------------------------------------------------------------------------
+
+
+def version() -> str:
+    """The present number of news, for a page that is about to be made and will then listen."""
+    global _expected_until
+    _expected_until = time.monotonic() + EXPECTED_SECONDS
+    return f"{_RUN}-{_count}"
+
+
+def tell(kind: str, value: Any) -> None:
+    """Tell open pages a piece of news. From any thread."""
+    global _count
+    _count += 1
+    if _is_heard():
+        send_event(CHANNEL, kind, {"version": f"{_RUN}-{_count}", "value": value})
+
+
+def tell_of_config() -> None:
+    """Tell open pages that something is to be said of config.yaml, or no longer."""
+    tell("config", {})
+
+
+def is_watched() -> bool:
+    """Whether a page is open, or will be in a moment."""
+    return _is_heard() or time.monotonic() < _expected_until
+
+
+def _is_heard() -> bool:
+    return CHANNEL in get_listener_manager().listeners_by_channel
+
+
+def _greet() -> None:
+    """Tell whoever came since the last time how many news there were."""
+    global _greeted
+    manager = get_listener_manager()
+    with manager.lock:
+        present = frozenset(map(id, manager.listeners_by_channel.get(CHANNEL, ())))
+    if present - _greeted:
+        send_event(CHANNEL, "hello", {"version": f"{_RUN}-{_count}", "value": None})
+    _greeted = present
+
+
 async def follow_scans(
     ask: Callable[[Callable[[], ScanState | None]], Awaitable[ScanState | None]],
 ) -> None:
-    """Tell open pages of every change of the newest scan, until cancelled.
+    """Greet pages, and tell them of every change of the newest scan, until cancelled.
 
     `ask` runs a function that uses the database, and gives its result. Nothing is asked while no
     page is open.
     """
-    global _closed
+    global _closed, _count
     _closed = False
     told: ScanState | None = None
+    watched = False
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        if not _is_watched():
+        if not is_watched():
+            watched = False
             continue
+        if not watched:
+            # Nobody looked until now: what a page shows may be older.
+            watched = True
+            _count += 1
+        _greet()
         try:
             state = await ask(newest_scan)
         except Exception:
             logger.exception("The newest scan could not be read; it is tried again.")
             continue
         if state is not None and state != told:
-            send_event(CHANNEL, "scan", state)
+            tell("scan", state)
             told = state
-
-
-def tell_of_config() -> None:
-    """Tell open pages that something is to be said of config.yaml, or no longer."""
-    if _is_watched():
-        send_event(CHANNEL, "config", {})
 
 
 def close() -> None:
     """End every page's stream, so that the server can stop."""
-    global _closed
+    global _closed, _expected_until
     _closed = True
+    _expected_until = 0.0
     manager = get_listener_manager()
     for listener in set(manager.listeners_by_channel.get(CHANNEL, ())):
         manager.kick(listener.user_id, CHANNEL)
 
 
-def _is_watched() -> bool:
-    return CHANNEL in get_listener_manager().listeners_by_channel
+# ---- What clients of the server are told, in short ---------------------------------------------
+
+
+class Relay:
+    """Turns the messages of `/api/events` into news for pages; lives in one event loop."""
+
+    PAUSE_SECONDS: Final = 0.25
+    """News this close together are told as one."""
+
+    def __init__(self) -> None:
+        self._due: asyncio.TimerHandle | None = None
+        self._waiting: dict[str, Any] = {}
+        self._statuses: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, kind: str, value: Any) -> None:
+        """Take a message over; kinds that no page follows are left alone."""
+        if kind == "modelStatus":
+            self._waiting["models"] = value
+        elif kind == "metrics":
+            self._waiting["requests"] = {"ended": len(value)}
+        elif kind == "downloadProgress":
+            self._waiting.setdefault("downloads", {})[value["downloadId"]] = value["info"]
+        elif kind == "notice":
+            self._waiting.setdefault("notices", []).append(value)
+        elif kind == "queue":
+            self._waiting["queue"] = value
+        else:
+            return
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(self.PAUSE_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._due = None
+        waiting, self._waiting = self._waiting, {}
+        for kind, value in waiting.items():
+            news = self._changes(value) if kind == "models" else value
+            if news is not None:
+                tell(kind, news)
+
+    def _changes(self, statuses: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """The models whose status is another one than pages were told last; None for none."""
+        before, self._statuses = self._statuses, {status["id"]: status for status in statuses}
+        changed = [status for status in statuses if before.get(status["id"]) != status]
+        gone = [model for model in before if model not in self._statuses]
+        return {"changed": changed, "gone": gone} if changed or gone else None

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.conftest import FOX, write_models
-from tests.acceptance.test_ui import CHROMIUM_OPTIONS, LIMIT_MS, PHONE, chromium
+from tests.browser import LIMIT_MS, PHONE, running_browser
 from tests.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
@@ -62,11 +62,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=LIMIT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -110,7 +107,7 @@ def is_wide(seen: Watched, path: str) -> bool:
 def test_no_page_breaks_the_policy_or_the_width_of_a_phone(
     browser: Browser, server: RunningServer
 ) -> None:
-    with watched(browser, server, viewport=PHONE, color_scheme="dark") as seen:
+    with watched(browser, server, **PHONE, color_scheme="dark") as seen:
         wide = [path for path in every_page(seen) if is_wide(seen, path)]
         assert wide == []
     with watched(browser, server) as seen:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.acceptance.test_ui import CHROMIUM_OPTIONS, LIMIT_MS
+from tests.browser import LIMIT_MS, running_browser
 from tests.server import RunningServer
 
 pytestmark = pytest.mark.browser
@@ -16,10 +14,7 @@ pytestmark = pytest.mark.browser
 def test_the_api_can_be_browsed_and_tried_without_anything_inline(server: RunningServer) -> None:
     complaints: list[str] = []
     addresses: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=CHROMIUM_OPTIONS
-        )
+    with running_browser() as browser:
         page = browser.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -32,6 +27,5 @@ def test_the_api_can_be_browsed_and_tried_without_anything_inline(server: Runnin
         expect(operation.locator(".live-responses-table .response").first).to_contain_text(
             "cpuCores", timeout=LIMIT_MS
         )
-        browser.close()
     assert complaints == []
     assert all(address.startswith((server.url, "data:")) for address in addresses)

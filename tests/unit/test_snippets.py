@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models_app.kinds import Kind
-from proxy_app.snippets import curl
+from ui_app.snippets import curl
 
 SERVER = "http://127.0.0.1:5800"
 

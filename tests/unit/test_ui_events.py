@@ -30,7 +30,8 @@ class Page(views.Listener):  # type: ignore[misc]
         self.assign_loop()
 
     def told(self) -> list[Any]:
-        return [json.loads(event.data) for event in self.channel_items.get(CHANNEL, ())]
+        events = self.channel_items.get(CHANNEL, ())
+        return [json.loads(event.data)["value"] for event in events if event.type != "hello"]
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ async def test_it_goes_on_when_the_database_cannot_be_read(
 
 
 async def test_nothing_is_asked_while_no_page_is_open() -> None:
+    ui_events.close()  # no page that another test made is awaited any more
     database = Database(scan())
     task = asyncio.create_task(follow_scans(database.ask))
     await asyncio.sleep(3 * ui_events.POLL_SECONDS)

@@ -1,6 +1,6 @@
 // What changes while a page of the admin is looked at: states of models, the progress of a scan.
 
-import { Stream } from "../../ui/live.js";
+import { Stream } from "../../ui/js/live.js";
 
 const STATES = {
   stopped: { label: "Stopped", tone: "" },

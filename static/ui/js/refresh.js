@@ -1,0 +1,111 @@
+// Reads the page anew and takes over what changed. The server's templates stay the only place
+// that knows how things look.
+//
+//   <section id="queue" data-region data-live="queue models">   read anew when one of these is told
+//   <section id="facts" data-region>                             only with the whole page
+//
+// Within a region, what has an id keeps its focus, and open <details> with an id stay open.
+
+const PAUSE_MS = 150;
+
+let running = null;
+let wanted = null; // the ids of regions still to read anew; "all" for all of them
+let timer = 0;
+
+/** Take over all of the page's regions from the server. Dispatches `refreshed` on the document. */
+export function refresh() {
+  wanted = "all";
+  return run();
+}
+
+/** Take over the regions that follow events of a kind, a moment later. */
+export function refreshFor(kind) {
+  const regions = document.querySelectorAll(`[data-region][data-live~="${kind}"]`);
+  if (!regions.length) {
+    return;
+  }
+  if (wanted !== "all") {
+    wanted ??= new Set();
+    regions.forEach((region) => wanted.add(region.id));
+  }
+  clearTimeout(timer);
+  timer = setTimeout(run, PAUSE_MS);
+}
+
+function run() {
+  clearTimeout(timer);
+  running ??= readUntilQuiet().finally(() => {
+    running = null;
+  });
+  return running;
+}
+
+async function readUntilQuiet() {
+  while (wanted) {
+    const ids = wanted;
+    wanted = null;
+    const fresh = document.querySelector("[data-region]") && (await read());
+    if (fresh) {
+      takeOver(fresh, ids);
+    }
+  }
+}
+
+/** The page as the server has it now; null while it cannot be read: the stream's return tries again. */
+async function read() {
+  try {
+    const reply = await fetch(location.pathname + location.search, { headers: { "X-Refresh": "1" } });
+    // Another address is another page: signed out, or the setup that is due.
+    if (reply.redirected && new URL(reply.url).pathname !== location.pathname) {
+      location.assign(reply.url);
+      return null;
+    }
+    return reply.ok ? new DOMParser().parseFromString(await reply.text(), "text/html") : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Take over the regions of a page that came as the answer of a form. */
+export function takeOverPage(fresh) {
+  takeOver(fresh, "all", { evenInUse: true });
+}
+
+function takeOver(fresh, ids, { evenInUse = false } = {}) {
+  const focused = document.activeElement?.id;
+  for (const region of document.querySelectorAll("[data-region]")) {
+    const next = fresh.getElementById(region.id);
+    if (next && (ids === "all" || ids.has(region.id)) && (evenInUse || !isInUse(region))) {
+      replace(region, next);
+    }
+  }
+  document.dispatchEvent(new Event("refreshed"));
+  if (focused && document.activeElement?.id !== focused) {
+    document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+}
+
+// Where somebody types, nothing is taken out of their hands.
+function isInUse(region) {
+  const focused = document.activeElement;
+  return (
+    region.contains(focused) &&
+    focused.matches("input:not([type=checkbox], [type=radio]), textarea, select")
+  );
+}
+
+function replace(region, next) {
+  if (next.isEqualNode(region)) {
+    return;
+  }
+  keepOpen(region, next);
+  const taken = document.adoptNode(next);
+  region.replaceWith(taken);
+  window.htmx?.process(taken);
+}
+
+function keepOpen(region, next) {
+  for (const { id } of region.querySelectorAll("details[open][id]")) {
+    next.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
+  }
+}

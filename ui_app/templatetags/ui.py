@@ -1,0 +1,45 @@
+"""What templates of the web UI need beyond Django's own tags."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.formats import number_format
+from django.utils.safestring import SafeString, mark_safe
+
+from models_app.units import binary_size, short_count
+from ui_app import drawings
+
+register = template.Library()
+
+NOTHING = "\N{EN DASH}"
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16) -> SafeString:
+    """`{% icon "models" %}`: a drawing of the folder icons/."""
+    # Nothing of a person's is in it: the names are files of ours.
+    return mark_safe(drawings.svg(name, size))
+
+
+@register.filter
+def size(count: int | float | None) -> str:
+    """Bytes as a person reads them: `1.5 GiB`; a dash for None."""
+    return NOTHING if count is None else binary_size(int(count))
+
+
+@register.filter
+def short(count: int | None) -> str:
+    """A count in short: `268M`; a dash for None."""
+    return NOTHING if count is None else short_count(count)
+
+
+@register.filter
+def grouped(count: int | None) -> str:
+    """A whole number with its thousands apart; a dash for None."""
+    return NOTHING if count is None else number_format(count, force_grouping=True)
+
+
+@register.filter
+def share(part: int | float, whole: int | float) -> float:
+    """A part in thousandths of a whole, between 0 and 1000, for drawings of that width."""
+    return 0.0 if not whole else round(min(1000.0, max(0.0, 1000 * part / whole)), 1)
