@@ -23,6 +23,7 @@ from proxy_app import log_streams, paths  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.key_guard import KeyGuard  # noqa: E402
+from proxy_app.proxies import TrustedProxies  # noqa: E402
 from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
 
@@ -60,8 +61,10 @@ async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         await router(scope, receive, send)
 
 
-application = HostGuard(
+application: Any = HostGuard(
     KeyGuard(routed, SERVING.keys),
     settings.ALLOWED_HOSTS,
     lambda: SERVING.lineup.rules.origins,
 )
+if settings.CLARACORE_TRUSTED_PROXIES:
+    application = TrustedProxies(application, settings.CLARACORE_TRUSTED_PROXIES)

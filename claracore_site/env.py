@@ -138,6 +138,20 @@ def _host(name: str, word: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses, and networks such as 10.0.0.0/8."""
+    return [_network(name, word) for word in words(name)]
+
+
+def _network(name: str, word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(word)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} must list addresses or networks such as 10.0.0.0/8: {error}."
+        ) from None
+
+
 def database_url(name: str) -> dj_database_url.DBConfig | None:
     """The connection that a sqlite:// or postgres:// URL names; None when unset."""
     value = text(name)

@@ -30,10 +30,15 @@ CLARACORE_RELEASES_URL = env.web_url(
 )
 CLARACORE_DOWNLOAD_HOSTS = env.words("DOWNLOAD_HOSTS")
 CLARACORE_PRIVATE_HOSTS = env.words("PRIVATE_HOSTS")
+CLARACORE_TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # ---- Django ----------------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or secret_key.read_or_make(CLARACORE_HOME / "secret_key")
+SECRET_KEY_FALLBACKS = [
+    *filter(None, [env.text("FORMER_SECRET_KEY")]),
+    *secret_key.read_former(CLARACORE_HOME / "secret_key"),
+]
 # Read by HostGuard, which adds every loopback name and decides for all of the server; Django
 # asks this list itself only where no guard stands in front (`runserver --noasgi`).
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.hosts("ALLOWED_HOSTS")]
@@ -61,6 +66,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "claracore_site.api_paths.ApiPaths",
+    "claracore_site.secure_cookies.SecureCookies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "claracore_site.content_policy.ContentPolicyMiddleware",
@@ -74,6 +80,15 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# Whether a request came by HTTPS is known one by one: the same server may be asked on loopback and
+# through a proxy that encrypts. Cookies are marked accordingly (`SecureCookies`), and whoever wants
+# nothing but HTTPS has the proxy redirect and sets CLARACORE_HSTS_SECONDS.
+SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 0, lowest=0, highest=10 * 365 * 86400)
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
 
 ROOT_URLCONF = "claracore_site.urls"
 ASGI_APPLICATION = "claracore_site.asgi.application"

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Max
 from django.utils import timezone
 
+from models_app.sealed import SealedField
+
 MOST_AT_ONCE = 8
 """Downloads that may run at once at most; the worker keeps threads for as many."""
 
@@ -57,7 +59,7 @@ class Download(models.Model):
         validators=[MinValueValidator(0)],
         help_text="Bytes per second; 0: no limit of its own.",
     )
-    token = models.CharField(max_length=255, blank=True, editable=False)
+    token = SealedField(blank=True, editable=False)
     reuse = models.BooleanField(
         default=False, help_text="The same file is taken from elsewhere on this machine."
     )

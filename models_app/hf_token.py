@@ -1,4 +1,4 @@
-"""The token for Hugging Face: in a file that only the server's own user can read.
+"""The token for Hugging Face: sealed, in a file that only the server's own user can read.
 
 It stands in no table, so no revision, export or page can ever show it.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 
 from models_app.export import write_atomically
+from models_app.sealed import seal, unseal
 
 LONGEST = 512
 
@@ -27,7 +28,7 @@ def path() -> Path:
 def read() -> str:
     """The token; "" while none is kept. Raises OSError when the file cannot be read."""
     try:
-        return path().read_text().strip()
+        return unseal(path().read_text().strip())
     except FileNotFoundError:
         return ""
 
@@ -49,4 +50,4 @@ def save(token: str) -> None:
         with suppress(FileNotFoundError):
             path().unlink()
         return
-    write_atomically(path(), token.encode())
+    write_atomically(path(), seal(token).encode())

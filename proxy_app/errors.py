@@ -159,6 +159,20 @@ class GetChangesNothing(GatewayError):
         )
 
 
+class TwoStories(GatewayError):
+    """A named proxy says two things of whom it speaks for."""
+
+    status = 400
+    code = "two_stories"
+    type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Forwarded and X-Forwarded-For name different clients. Have the reverse proxy remove "
+            "the one that it does not write itself."
+        )
+
+
 class KeyRequired(GatewayError):
     """The request needs an API key and brought none that is valid."""
 

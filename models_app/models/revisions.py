@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from models_app.sealed import SealedField
+
 
 class ChangeClock(models.Model):
     """Counts every change to a configuration table. Kept by database triggers (changes.py)."""
@@ -101,7 +103,7 @@ class KeptSecret(models.Model):
     """A secret of a configuration, under the mark that stands for it in revisions."""
 
     mark = models.CharField(max_length=32, unique=True)
-    value = models.TextField()
+    value = SealedField()
 
     def __str__(self) -> str:
         return self.mark
