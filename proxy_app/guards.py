@@ -256,17 +256,17 @@ class GuardPool:
         self._keep(self._reap(guard), f"guard {guard_pid}")
         return self._child(guard, identity, stop)
 
-    async def let_go(self) -> None:
-        """Leave what still lives to another server; guards without a child end."""
-        self._closing = True
-        await self._dismiss_idle()
-        followers = {f"guarded process {child.pid}" for child in self._live}
-        followers |= {f"guard {child.guard_pid}" for child in self._live}
-        for task in self._tasks:
-            if task.get_name() in followers:
-                task.cancel()
-        await self._all_reaped()
-        for child in self._live:
+    async def let_go(self, pids: frozenset[int]) -> None:
+        """Leave these children to another server."""
+        leaving = [child for child in self._live if child.pid in pids]
+        names = {f"guarded process {child.pid}" for child in leaving}
+        names |= {f"guard {child.guard_pid}" for child in leaving}
+        followers = [task for task in self._tasks if task.get_name() in names]
+        for task in followers:
+            task.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+        for child in leaving:
+            self._live.discard(child)
             child.let_go()
 
     async def aclose(self, grace: float = GRACE_SECONDS) -> None:

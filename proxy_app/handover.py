@@ -1,27 +1,40 @@
-"""From one run of the server to the next in the same process: what survives `exec`.
+"""What one run of the server leaves to the next, so that nobody is refused in between.
 
-The listening socket is never closed, so whoever connects meanwhile waits a moment instead of being
-refused; the lock of the home folder is never given up, so no other server can step in.
+The listening socket is never closed, so whoever connects meanwhile waits a moment; the lock of the
+home folder is never given up, so no other server can step in.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import NoReturn
 
 VARIABLE = "SERVER_HANDOVER"
 """Not one of the settings: it never outlives the start of the server."""
 
+NONE = -1
+
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that a keeper passes on to the server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Inherited descriptors."""
+    """Inherited descriptors; NONE for those that there are not."""
 
     listener: int
     lock: int
+    keeper: int = NONE
+    """Our end of the channel to the process that was started first; see `keeper.py`."""
+    predecessor: int = NONE
+    """Our end of the channel to the server that still runs; see `predecessor.py`."""
+    console: int = NONE
+    """Where errors go once the server is known to start."""
 
     def socket(self) -> socket.socket:
         """The listening socket, no longer inherited by children."""
@@ -29,21 +42,50 @@ class Handover:
         listener.set_inheritable(False)
         return listener
 
+    def environment(self) -> dict[str, str]:
+        """This process's own, with the descriptors for the next run."""
+        return {**os.environ, VARIABLE: ",".join(map(str, astuple(self)))}
+
 
 def take() -> Handover | None:
-    """What an earlier run in this process left; None when there was none."""
+    """What an earlier run left to this process; None when there was none."""
     text = os.environ.pop(VARIABLE, None)
     if text is None:
         return None
-    listener, _, lock = text.partition(",")
-    return Handover(int(listener), int(lock))
+    before = Handover(*map(int, text.split(",")))
+    for descriptor in (before.keeper, before.predecessor, before.console):
+        if descriptor != NONE:
+            os.set_inheritable(descriptor, False)
+    return before
+
+
+def command() -> list[str]:
+    """What this server was started with."""
+    return [sys.executable, *sys.orig_argv[1:]]
 
 
 def pass_on(handover: Handover) -> NoReturn:
     """Run the server's command once more in place of this process. Raises OSError."""
-    for descriptor in (handover.listener, handover.lock):
-        os.set_inheritable(descriptor, True)
-    os.environ[VARIABLE] = f"{handover.listener},{handover.lock}"
+    for descriptor in astuple(handover):
+        if descriptor != NONE:
+            os.set_inheritable(descriptor, True)
+    _flush()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    os.execve(sys.executable, command(), handover.environment())
+
+
+def become_keeper(channel: int, server: int) -> NoReturn:
+    """Stay as the small process that answers for the server in front of whoever started us.
+
+    PASSED_ON must be blocked; the keeper lets them through when it can pass them on.
+    """
+    os.set_inheritable(channel, True)
+    _flush()
+    program = Path(__file__).with_name("keeper.py")
+    options = ("-I", "-S", "-B", "-OO", "-X", "utf8")
+    os.execv(sys.executable, [sys.executable, *options, str(program), str(channel), str(server)])
+
+
+def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

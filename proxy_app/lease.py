@@ -51,8 +51,13 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._ticket is not None:
-            self._runner.release(self._ticket)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """The request ended."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._runner.release(ticket)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from models_app.devices import Device
 from models_app.hardware import free
@@ -60,6 +60,16 @@ Descend = Callable[[str, str], Awaitable[bool]]
 
 OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
 """Takes an engine that has become ready, and the seconds from its start until then."""
+
+
+class Heir(Protocol):
+    """Who runs the engines after us."""
+
+    def relieve_us(self, busy: Mapping[str, int]) -> None:
+        """They are the heir's now; `busy` counts our requests that go on, by model."""
+
+    def tell_done(self, model: str) -> None:
+        """One of those has ended."""
 
 
 class Runner:
@@ -110,6 +120,7 @@ class Runner:
         self._refused: Refusal | None = None
         self._alarm = Alarm(self._scheduler.next_deadline, self._scheduler.on_tick)
         self._changed = asyncio.Condition()
+        self._heir: Heir | None = None
 
     # ---- Requests ------------------------------------------------------------------------
 
@@ -170,6 +181,8 @@ class Runner:
         """A granted request ended."""
         now, seat = time.monotonic(), ticket.seat
         self.uses.note(ticket.model)
+        if self._heir is not None:
+            self._heir.tell_done(ticket.model)
         decided = self._scheduler.on_done(ticket, now)
         # Without a decision only this model's idle time has begun anew.
         ttl = seat.limits.ttl if seat is not None else 0
@@ -452,13 +465,24 @@ class Runner:
         self._notify()
         return models
 
-    async def hand_over(self) -> None:
-        """Leave what is ready to the next server, and end what is not. Serves no more after."""
+    async def hand_over(self, heir: Heir) -> None:
+        """Leave what is ready to another server, and end what is not.
+
+        Requests at engines go on; the heir is told how many, and of the end of each.
+        """
         self._close()
         self._memory.give_up_all()
-        unready = [e for e in self._engines.values() if e.state is not EngineState.READY]
-        await asyncio.gather(*(engine.stop() for engine in unready))
         self._alarm.stop()
+        engines = self._engines.values()
+        unready = [engine for engine in engines if engine.state is not EngineState.READY]
+        await asyncio.gather(*(engine.stop() for engine in unready))
+        await self._guards.let_go(frozenset(one.pid for one in engines if one.pid is not None))
+        self._heir = heir
+        heir.relieve_us({model: self._scheduler.in_flight(model) for model in self._engines})
+
+    def in_flight(self) -> int:
+        """Requests that engines are answering."""
+        return sum(self._scheduler.in_flight(model) for model in self._engines)
 
     def cut_off(self) -> None:
         """Take no more requests and end every engine now, whatever is in flight."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -43,6 +44,7 @@ from proxy_app.events import EventHub, EventStream
 from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
+from proxy_app.guests import Guests
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.journal import Journal
 from proxy_app.keys import Keys, note_use
@@ -52,6 +54,8 @@ from proxy_app.log_files import log_path
 from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
 from proxy_app.second_look import SecondLook
+from proxy_app.succession import Succession
+from proxy_app.successor import Successor
 from proxy_app.telling import Telling
 
 logger = logging.getLogger(__name__)
@@ -89,9 +93,12 @@ class Serving:
         self.look_again = SecondLook(self._reload)
         self.runs_worker = True
         self.worker_pids: dict[str, int] = {}
-        self.on_restart: Callable[[], None] | None = None
-        """Set by a server that can be run anew."""
-        self._handing_over = False
+        self.succession: Succession | None = None
+        self.on_restart: Callable[[Successor], None] | None = None
+        """Both set by a server that another one can follow."""
+        self._restarting = threading.Lock()
+        self._handed_over = False
+        self._guests: Guests | None = None
         self.followers: dict[str, Follower] = {}
         """What other rooms add to the event stream, by name; set before `start`."""
         self.sweeps: list[Callable[[], object]] = [scan_runs.sweep]
@@ -154,16 +161,19 @@ class Serving:
         )
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
+        if self.succession is not None and self.succession.predecessor is not None:
+            self._guests = Guests(self._runner, self.succession.predecessor)
 
     async def stop(self) -> None:
         """Refuse, drain, end the engines and the worker, in this order."""
         self.telling.end()
         live.register(None)
         self.begin_stop()
+        if self._guests is not None:
+            # Who follows us knows only of us.
+            await self._guests.end(wait=self._handed_over)
         if self._runner is not None:
-            if self._handing_over:
-                await self._runner.hand_over()
-            else:
+            if not self._handed_over:
                 await self._runner.close(DRAIN_SECONDS)
             with suppress(DatabaseError):
                 await self._save_last_uses()
@@ -174,9 +184,7 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._guards is not None and self._handing_over:
-            await self._guards.let_go()
-        elif self._guards is not None:
+        if self._guards is not None:
             await self._guards.aclose()
         self.gateway = _not_serving
         self._runner = None
@@ -205,12 +213,32 @@ class Serving:
             raise NotServing
 
     def restart_server(self) -> None:
-        """Run the server anew, its engines kept. For other threads."""
+        """Run the server anew, its engines kept. For other threads; takes seconds.
+
+        Raises NoSuccessor when the program on the disk does not start; we go on as we are then.
+        """
         self.check_can_restart()
         assert self._loop is not None and self.on_restart is not None
-        logger.warning("The server starts anew.")
-        self._handing_over = True
-        self._loop.call_soon_threadsafe(self.on_restart)
+        assert self.succession is not None
+        with self._restarting:
+            successor = self.succession.prepare()
+            logger.warning("The server starts anew.")
+            self._loop.call_soon_threadsafe(self.on_restart, successor)
+
+    async def hand_over(self, successor: Successor) -> None:
+        """Leave everything to another server but the requests that engines are answering."""
+        assert self._runner is not None
+        self._handed_over = True
+        live.register(None)
+        for task in self._tasks:
+            task.cancel()
+        await self._runner.hand_over(successor)
+
+    def in_flight(self) -> int:
+        """Our own requests that engines are answering."""
+        if self._runner is None:
+            return 0
+        return self._runner.in_flight() - (self._guests.count if self._guests else 0)
 
     def cut_off(self) -> None:
         """End the engines now, and with them every request that is still running."""

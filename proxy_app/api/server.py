@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
@@ -19,8 +14,7 @@ from models_app.api.schema import answer, described
 from models_app.rights import Scope
 from proxy_app.api.models import RunnerView, truth
 from proxy_app.serving import SERVING
-
-CHECK_LIMIT_SECONDS = 60
+from proxy_app.successor import NoSuccessor
 
 _ONLY_CHANGED = OpenApiParameter(
     "only_changed",
@@ -63,9 +57,10 @@ class Restart(RunnerView):
 
 @needs(Scope.ADMIN)
 class HardRestart(RunnerView):
-    """POST /api/server/restart/hard: run the server anew in the same process, on the same port.
+    """POST /api/server/restart/hard: run the server anew on the same port.
 
-    Requests in flight are finished, new ones wait, loaded models stay loaded.
+    The next server comes up first. Requests in flight are finished, new ones wait a moment, loaded
+    models stay loaded.
     """
 
     @described(
@@ -78,35 +73,16 @@ class HardRestart(RunnerView):
         errors=(500, 503),
     )
     def post(self, request: Request) -> Response:
-        SERVING.check_can_restart()
-        _check_would_start()
-        SERVING.restart_server()
+        try:
+            SERVING.restart_server()
+        except NoSuccessor as error:
+            text = (
+                "The server would not start again, so it goes on as it is. Correct what is wrong."
+            )
+            raise ApiError(text, details=str(error), status=500, code="WOULD_NOT_START") from error
         return Response(
             {
                 "message": "Hard restart initiated - spawning new process",
                 "status": "restarting",
             }
         )
-
-
-def _check_would_start() -> None:
-    """Raises ApiError when the program on the disk would not come up: better to run on then."""
-    program = str(Path(settings.BASE_DIR) / "manage.py")
-    try:
-        checked = subprocess.run(
-            [sys.executable, program, "check"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=CHECK_LIMIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _would_not_start(str(error)) from error
-    if checked.returncode:
-        raise _would_not_start(checked.stderr[-2000:])
-
-
-def _would_not_start(details: str) -> ApiError:
-    text = "The server would not start again, so it goes on as it is. Correct what is wrong first."
-    return ApiError(text, details=details, status=500, code="WOULD_NOT_START")

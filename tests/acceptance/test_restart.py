@@ -9,11 +9,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
+from tests import llama
 from tests.acceptance.conftest import FOX, write_models
 from tests.acceptance.test_lifecycle import chat, engines
+from tests.processes import alive, command_of
 from tests.server import RunningServer, running_server, wait_until
 
 pytestmark = pytest.mark.engine
@@ -110,6 +113,71 @@ def test_a_hard_restart_keeps_process_port_and_loaded_models(folder: Path) -> No
         assert server.process.poll() is None
         assert server.said().count("Loading fox") <= 1
         assert server.stop() == 0
+
+
+def in_flight(server: RunningServer, model: str) -> int:
+    listed = requests.get(f"{server.url}/api/models", timeout=60).json()["models"]
+    (count,) = [one["inFlight"] for one in listed if one["id"] == model]
+    return int(count)
+
+
+def test_a_long_answer_goes_on_beside_the_next_server(folder: Path) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("endless")
+        ask = {"model": "endless", "messages": [{"role": "user", "content": "go"}]}
+        url = f"{server.url}/v1/chat/completions"
+        with requests.post(url, json={**ask, "stream": True}, stream=True, timeout=120) as stream:
+            pieces = stream.iter_content(None)
+            assert next(pieces)
+            engine = engine_pid(server)
+            restart(server, "/hard")
+            wait_until(partial(said_to_start_anew, server, 1), "the restart", server.said)
+            short = requests.post(url, json={**ask, "max_tokens": 2}, timeout=120)
+            assert short.ok, short.text
+            assert engine_pid(server) == engine
+            assert in_flight(server, "endless") == 1
+            for _ in range(20):
+                assert next(pieces)
+
+
+def next_server(server: RunningServer) -> psutil.Process:
+    """The one that serves in place of the process that was started."""
+    (follower,) = [
+        child
+        for child in psutil.Process(server.process.pid).children()
+        if "serve" in child.cmdline()
+    ]
+    return follower
+
+
+def test_who_kills_the_process_that_was_started_ends_the_server_that_followed(
+    tmp_path: Path,
+) -> None:
+    with running_server(arguments=["--no-worker"]) as server:
+        restart(server, "/hard")
+        wait_until(partial(said_to_start_anew, server, 1), "the restart", server.said)
+        wait_until(lambda: "keeper.py" in command_of(server.process.pid), "the keeper")
+        follower = next_server(server)
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: not alive(follower.pid), "the server's end")
+
+
+def test_a_program_that_would_not_start_leaves_the_server_as_it_is(tmp_path: Path) -> None:
+    program = tmp_path / "llama-server"
+    engine = llama.binary()
+    assert engine is not None
+    program.symlink_to(engine)
+    with running_server(
+        arguments=["--no-worker"], env={"CLARACORE_LLAMA_SERVER": str(program)}
+    ) as server:
+        program.unlink()
+        reply = requests.post(f"{server.url}/api/server/restart/hard", timeout=120)
+        assert reply.status_code == 500
+        assert reply.json()["code"] == "WOULD_NOT_START"
+        assert str(program) in reply.json()["details"]
+        assert requests.get(f"{server.url}/health", timeout=60).ok
+        assert server.process.poll() is None
 
 
 def test_requests_in_flight_are_answered_before_a_hard_restart(folder: Path) -> None:
