@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
-import py_compile
 import secrets
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ import psutil
 from proxy_app import doors, kin
 from proxy_app.environment import engine_environment
 from proxy_app.guard_channel import Channel, Exit, explain
+from proxy_app.guard_program import guard_command, guard_program
 from proxy_app.stop_command import StopCommand
 
 logger = logging.getLogger(__name__)
@@ -41,36 +38,12 @@ GRACE_SECONDS = 2.0
 CLOSING_SECONDS = 5.0
 """How much longer than a child's grace its guard may take before it is killed itself."""
 
+REAP_SECONDS = 0.2
+"""How often guards that were left to another server are looked at."""
+
 
 class LaunchFailed(Exception):
     """A program could not be started; the message completes "it could not be started: …"."""
-
-
-@cache
-def guard_program() -> Path:
-    """The guard as bytecode without docstrings, or its source where that cannot be written.
-
-    A script is compiled at each start, which takes 6 ms and leaves a megabyte behind.
-    """
-    source = Path(__file__).with_name("guard.py")
-    try:
-        _compiled(source.with_name("guarded_engine.py"))
-        return _compiled(source)
-    except OSError:
-        return source
-
-
-def _compiled(source: Path) -> Path:
-    compiled = importlib.util.cache_from_source(str(source), optimization=2)
-    py_compile.compile(str(source), cfile=compiled, doraise=True, optimize=2)
-    return Path(compiled)
-
-
-def guard_command(channel: int) -> list[str]:
-    """What starts a guard that talks over this inherited descriptor."""
-    root = Path(__file__).parent.parent
-    options = ("-I", "-S", "-B", "-OO", "-X", "utf8")
-    return [sys.executable, *options, str(guard_program()), str(channel), str(root)]
 
 
 @dataclass(eq=False, slots=True)
@@ -175,6 +148,9 @@ class GuardPool:
         self._live: set[GuardedProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._left: list[subprocess.Popen[bytes]] = []
+        """Guards that were left to another server."""
+        self._reaping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Prepare the first guard, so that the first launch is quick as well."""
@@ -268,10 +244,18 @@ class GuardPool:
         for child in leaving:
             self._live.discard(child)
             child.let_go()
+        theirs = {child.guard_pid for child in leaving}
+        guards = {guard for guard in self._guards if guard.process.pid in theirs}
+        self._guards -= guards
+        self._left += [one.process for one in guards if isinstance(one.process, subprocess.Popen)]
+        self._reaping = asyncio.create_task(self._reap_left(), name="reap what was left")
 
     async def aclose(self, grace: float = GRACE_SECONDS) -> None:
         """End every child and every guard, and wait until they are reaped."""
         self._closing = True
+        if self._reaping is not None:
+            self._reaping.cancel()
+            self._look_at_left()
         for child in self._live:
             child.request_stop(grace)
         await self._dismiss_idle()
@@ -281,6 +265,15 @@ class GuardPool:
         except TimeoutError:
             self._kill_guards()
             await self._all_reaped()
+
+    async def _reap_left(self) -> None:
+        """They are our children still, and whoever waits for their end waits until we reap them."""
+        while self._look_at_left():
+            await asyncio.sleep(REAP_SECONDS)
+
+    def _look_at_left(self) -> bool:
+        self._left = [process for process in self._left if process.poll() is None]
+        return bool(self._left)
 
     async def _dismiss_idle(self) -> None:
         await asyncio.gather(*self._spares, return_exceptions=True)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 from proxy_app import kin
-from proxy_app.guards import guard_command
+from proxy_app.guard_program import guard_command
 from tests.processes import HANG_SECONDS, alive, eventually, session_members
 
 PATH = {"PATH": os.defpath}

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from proxy_app.guards import GuardedProcess, GuardPool, LaunchFailed
-from proxy_app.kin import TOKEN_VARIABLE
+from proxy_app.kin import TOKEN_VARIABLE, Identity
+from proxy_app.stop_command import StopCommand
 from tests.processes import (
     HANG_SECONDS,
     alive,
@@ -207,3 +208,24 @@ async def test_it_leaves_no_descriptor_behind(log: Path) -> None:
 
     before = await descriptors_after_use()
     assert await descriptors_after_use() == before
+
+
+async def test_children_that_are_left_to_another_server_live_on(log: Path, tmp_path: Path) -> None:
+    first, second = GuardPool(), GuardPool()
+    argv = ["sleep", "60"]
+    child = await first.launch(argv, env=PATH, cwd=None, log=log, folder=tmp_path)
+    other = await launch(first, log, "sleep", "60")
+    child.keep(HANG_SECONDS)
+    await first.let_go(frozenset([child.pid]))
+    adopted = await second.adopt(
+        Identity(child.pid, child.start_time, tuple(argv), child.token),
+        child.guard_pid,
+        tmp_path,
+        StopCommand((), {}),
+    )
+    assert adopted is not None
+    await second.aclose()
+    assert adopted.closed
+    await first.aclose()
+    assert other.closed
+    assert guard_pids() == []
