@@ -8,7 +8,8 @@ SECONDS = 20
 
 
 def test_every_request_is_settled_once_and_nothing_is_left_whatever_happens() -> None:
-    """llama-swap#946, llama.cpp#27351, litellm#12685: dead groups, stuck models, growing memory."""
+    """Dead groups, stuck models, growing memory: llama-swap#946, llama.cpp#27351, litellm#12685,
+    #15128, #27954."""
     outcome = chaos.run(SECONDS, seed=20)
     print(outcome)
     assert outcome.faults() == []

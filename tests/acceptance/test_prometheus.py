@@ -109,6 +109,7 @@ def page(server: RunningServer) -> dict[str, Any]:
 
 
 def test_every_part_of_the_page_is_there(server: RunningServer) -> None:
+    """llama-swap#262: one /metrics for all models, with a label."""
     body = {"model": "fox", "prompt": "Go on"}
     assert requests.post(f"{server.url}/v1/completions", json=body, timeout=120).ok
     families = page(server)

@@ -96,6 +96,25 @@ def test_the_plan_matches_what_the_engine_printed(
     assert compute_bytes(shape, load) / MIB == pytest.approx(compute, rel=0.1)
 
 
+def test_a_stretched_context_and_a_large_ubatch_are_counted() -> None:
+    """gpustack#2443: 954 MiB were estimated and 4158 taken (rope scaling, a large ubatch)."""
+    shape = shape_for("Qwen2.5 0.5B")
+    beyond = 4 * shape.trained_context
+    plain = plan_memory(shape, Load(4096), Placement()).cpu
+    large = plan_memory(shape, Load(beyond, ubatch=8 * 512), Placement()).cpu
+    assert large.cache == plain.cache * beyond // 4096
+    assert large.compute > 7 * plain.compute
+
+
+@pytest.mark.parametrize("name", ["Qwen3 30B-A3B", "gpt-oss 120B", "DeepSeek V3"])
+def test_an_estimate_is_no_multiple_of_what_is_taken(name: str) -> None:
+    """gpustack#2101: 139 GB were estimated for a model that runs in 32."""
+    shape = shape_for(name)
+    use = plan_memory(shape, Load(4096, repack=False), Placement()).cpu
+    assert use.total - use.cache - use.compute < 1.02 * shape.weight_bytes
+    assert use.total < 1.15 * shape.weight_bytes
+
+
 def test_cells_are_rounded_up_for_all_slots_or_for_each() -> None:
     assert cells(Load(6000)) == 6144
     assert cells(Load(9000, slots=3, unified=False)) == 3 * 3072
