@@ -99,6 +99,7 @@ def test_the_plan_matches_what_the_engine_printed(
 def test_a_stretched_context_and_a_large_ubatch_are_counted() -> None:
     """gpustack#2443: 954 MiB were estimated and 4158 taken (rope scaling, a large ubatch)."""
     shape = shape_for("Qwen2.5 0.5B")
+    assert shape.trained_context is not None
     beyond = 4 * shape.trained_context
     plain = plan_memory(shape, Load(4096), Placement()).cpu
     large = plan_memory(shape, Load(beyond, ubatch=8 * 512), Placement()).cpu
