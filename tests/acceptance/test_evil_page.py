@@ -18,7 +18,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.acceptance.test_ui import CHROMIUM_OPTIONS, chromium
+from tests.browser import OPTIONS, chromium
 from tests.ggufs import write_reciter
 from tests.server import RunningServer, running_server
 
@@ -114,7 +114,7 @@ def attacker() -> Iterator[_Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    options = [*CHROMIUM_OPTIONS, f"--host-resolver-rules={NAMES}"]
+    options = [*OPTIONS, f"--host-resolver-rules={NAMES}"]
     with sync_playwright() as play:
         launched = play.chromium.launch(executable_path=chromium(), args=options)
         yield launched
