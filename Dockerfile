@@ -1,23 +1,106 @@
-# One image for the server and for its worker.
-FROM python:3.11-slim-bookworm
+# Images of ClaraCore: cpu (the default), vulkan, cuda, rocm. Each has the server, its worker and an
+# engine. cuda and rocm build llama-server from the source of the pinned version.
 
-RUN useradd --system --uid 10001 --create-home claracore
-WORKDIR /app
+ARG LLAMA_TAG=b10068
+ARG CUDA_VERSION=12.8.1
+ARG ROCM_VERSION=6.3.4
 
+# ---- The Python packages, hashes checked -------------------------------------------------------
+FROM python:3.11-slim-bookworm AS packages
+WORKDIR /packages
 COPY requirements.txt constraints.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt
 
-COPY manage.py LICENSE ./
-COPY claracore_site claracore_site
-COPY models_app models_app
-COPY proxy_app proxy_app
-COPY downloads_app downloads_app
-COPY ui_app ui_app
-COPY templates templates
-COPY static static
+# ---- The program ---------------------------------------------------------------------------------
+FROM scratch AS program
+COPY manage.py LICENSE /app/
+COPY claracore_site /app/claracore_site
+COPY models_app /app/models_app
+COPY proxy_app /app/proxy_app
+COPY downloads_app /app/downloads_app
+COPY ui_app /app/ui_app
+COPY templates /app/templates
+COPY static /app/static
 
-RUN install -d -o claracore -m 0700 /data
-USER claracore
-ENV CLARACORE_HOME=/data PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# ---- vulkan: the CPU image with drivers for GPUs, defined below ------------------------------------
+FROM python:3.11-slim-bookworm AS cpu
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1=12.* \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --create-home claracore \
+ && install -d -o claracore -m 0700 /data
+COPY --from=packages /venv /venv
+COPY --from=program /app /app
+WORKDIR /app
+USER 10001
+ENV PATH=/venv/bin:$PATH CLARACORE_HOME=/data PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 VOLUME /data
+EXPOSE 5800
 CMD ["python", "manage.py", "serve", "--no-worker"]
+
+FROM cpu AS vulkan
+USER 0
+RUN apt-get update && apt-get install -y --no-install-recommends mesa-vulkan-drivers=22.* libvulkan1=1.3.* \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001
+
+# ---- cuda -----------------------------------------------------------------------------------------
+FROM nvidia/cuda:${CUDA_VERSION}-devel-ubuntu24.04 AS cuda-engine
+ARG LLAMA_TAG
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends cmake git libcurl4-openssl-dev \
+ && rm -rf /var/lib/apt/lists/* \
+ && git clone --depth 1 --branch "$LLAMA_TAG" https://github.com/ggml-org/llama.cpp /source
+WORKDIR /source
+RUN cmake -B build -DCMAKE_BUILD_TYPE=Release -DGGML_CUDA=ON -DGGML_NATIVE=OFF \
+      -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DCMAKE_INSTALL_RPATH="\$ORIGIN" \
+      -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+ && cmake --build build --target llama-server -j "$(nproc)"
+
+FROM nvidia/cuda:${CUDA_VERSION}-runtime-ubuntu24.04 AS cuda
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 libcurl4 python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --create-home claracore \
+ && install -d -o claracore -m 0700 /data
+COPY requirements.txt constraints.txt /tmp/
+RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+COPY --from=cuda-engine /source/build/bin /opt/llama
+COPY --from=program /app /app
+WORKDIR /app
+USER 10001
+ENV PATH=/venv/bin:$PATH CLARACORE_HOME=/data CLARACORE_LLAMA_SERVER=/opt/llama/llama-server \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+VOLUME /data
+EXPOSE 5800
+CMD ["python", "manage.py", "serve", "--no-worker"]
+
+# ---- rocm -----------------------------------------------------------------------------------------
+FROM rocm/dev-ubuntu-24.04:${ROCM_VERSION}-complete AS rocm
+ARG LLAMA_TAG
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends cmake git libcurl4-openssl-dev libgomp1 \
+      python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && git clone --depth 1 --branch "$LLAMA_TAG" https://github.com/ggml-org/llama.cpp /source \
+ && HIPCXX="$(hipconfig -l)/clang" HIP_PATH="$(hipconfig -R)" cmake -S /source -B /source/build \
+      -DCMAKE_BUILD_TYPE=Release -DGGML_HIP=ON -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON \
+      -DGGML_CPU_ALL_VARIANTS=ON -DCMAKE_INSTALL_RPATH="\$ORIGIN" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+ && cmake --build /source/build --target llama-server -j "$(nproc)" \
+ && cp -a /source/build/bin /opt/llama && rm -rf /source \
+ && useradd --system --uid 10001 --create-home claracore \
+ && install -d -o claracore -m 0700 /data
+COPY requirements.txt constraints.txt /tmp/
+RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+COPY --from=program /app /app
+WORKDIR /app
+USER 10001
+ENV PATH=/venv/bin:$PATH CLARACORE_HOME=/data CLARACORE_LLAMA_SERVER=/opt/llama/llama-server \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+VOLUME /data
+EXPOSE 5800
+CMD ["python", "manage.py", "serve", "--no-worker"]
+
+# The default is what `docker build .` gives.
+FROM cpu

@@ -180,6 +180,20 @@ def redis_url(name: str) -> str:
     return value
 
 
+def celery_url(url: str) -> str:
+    """The same Redis as Celery names it, which has a scheme of its own for sockets."""
+    scheme, _, rest = url.partition("://")
+    if scheme != "unix":
+        return url
+    path, _, query = rest.partition("?")
+    pairs = [
+        "virtual_host=" + pair.removeprefix("db=") if pair.startswith("db=") else pair
+        for pair in query.split("&")
+        if pair
+    ]
+    return "redis+socket://" + path + ("?" + "&".join(pairs) if pairs else "")
+
+
 def web_url(name: str, default: str, *, also: str = "") -> str:
     """An http:// or https:// address without a slash at its end.
 

@@ -17,6 +17,7 @@ CLARACORE_HOST = env.text("HOST", "127.0.0.1")
 CLARACORE_PORT = env.integer("PORT", 5800, lowest=1, highest=65535)
 CLARACORE_INSECURE = env.boolean("INSECURE", False)
 CLARACORE_CLIENT_KEY = env.text("CLIENT_KEY")
+CLARACORE_LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
 CLARACORE_LLAMA_SERVER = env.text("LLAMA_SERVER")
 CLARACORE_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "cpu")
 CLARACORE_BACKEND = env.choice("BACKEND", "", CLARACORE_BACKENDS)
@@ -139,7 +140,7 @@ DATABASES: dict[str, Any] = {
 # ---- Background work and event fan-out -------------------------------------------------------
 CLARACORE_BROKER_FOLDER = CLARACORE_HOME / "broker"
 if CLARACORE_REDIS_URL:
-    CELERY_BROKER_URL = CLARACORE_REDIS_URL
+    CELERY_BROKER_URL = env.celery_url(CLARACORE_REDIS_URL)
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
@@ -220,10 +221,12 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
+        "console": {"()": "proxy_app.logs.LineFormatter"},
+        "json": {"()": "proxy_app.json_lines.JsonFormatter"},
         "line": {"()": "proxy_app.logs.LineFormatter"},
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": CLARACORE_LOG_FORMAT},
         "history": {"()": "proxy_app.logs.HistoryHandler", "formatter": "line"},
         "notices": {"()": "proxy_app.notices.NoticeHandler"},
     },

@@ -39,6 +39,8 @@ class GatewayError(Exception):
         self.param = param
         self.details = details
         self.retry_after = retry_after
+        self.request_id = b""
+        """The request it answers, where one is recorded."""
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from proxy_app import request_ids
 from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
 from proxy_app.incoming import Receive, Scope, Send
@@ -17,8 +18,9 @@ from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
 """What proves who the client is never reaches an engine."""
 
-_OURS = frozenset((b"host", b"content-length", b"expect")) | _CREDENTIALS
+_OURS = frozenset((b"host", b"content-length", b"expect", request_ids.HEADER)) | _CREDENTIALS
 
+_REQUEST_ID = frozenset((request_ids.HEADER,))
 _EVENT_STREAM = b"text/event-stream"
 _CROSS_ORIGIN = b"access-control-"
 
@@ -58,7 +60,9 @@ def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 
     Which pages may read an answer is the gateway's to say; llama-server says all of them.
     """
-    return [pair for pair in forwardable(headers) if not pair[0].startswith(_CROSS_ORIGIN)]
+    return [
+        pair for pair in forwardable(headers, _REQUEST_ID) if not pair[0].startswith(_CROSS_ORIGIN)
+    ]
 
 
 async def forward(engine: Engine, errand: Errand, path: str, send: Send, record: Record) -> None:
@@ -69,8 +73,9 @@ async def forward(engine: Engine, errand: Errand, path: str, send: Send, record:
     Raises UpstreamGone or UpstreamTimeout before the answer began. Afterwards an event stream
     ends with an error event, and anything else raises AnswerCut.
     """
-    async with await _ask(engine, errand) as response:
+    async with await _ask(engine, errand, record.request_id) as response:
         headers = client_headers(response.headers)
+        headers.append((request_ids.HEADER, record.request_id))
         streaming = _is_event_stream(headers)
         record.answered(response.status, streamed=streaming)
         if errand.edit is not None and _is_short_json(response, headers):
@@ -102,9 +107,10 @@ async def end_stream(path: str, send: Send, error: GatewayError, record: Record)
     await send({"type": "http.response.body", "body": gap + error_event(path, error)})
 
 
-async def _ask(engine: Engine, errand: Errand) -> UpstreamResponse:
+async def _ask(engine: Engine, errand: Errand, request_id: bytes) -> UpstreamResponse:
     assert engine.pool is not None
     headers = engine_headers(errand.headers, engine.spec.api_key)
+    headers.append((request_ids.HEADER, request_id))
     if errand.edit is not None:
         # What is to be read must not come compressed.
         headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
@@ -186,4 +192,7 @@ async def answer_refusal(scope: Scope, receive: Receive, send: Send, error: Gate
 
 async def answer_error(send: Send, path: str, error: GatewayError) -> None:
     """An error in the shape that clients of its path understand."""
-    await answer(send, error.status, error_body(path, error), extra=error.headers)
+    extra = error.headers
+    if error.request_id:
+        extra = [*extra, (request_ids.HEADER, error.request_id)]
+    await answer(send, error.status, error_body(path, error), extra=extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
+from proxy_app import request_ids
 from proxy_app.accounting import Accounting
 from proxy_app.errors import AnswerCut, GatewayError, RequestCancelled
 from proxy_app.incoming import Scope
@@ -26,6 +27,8 @@ class Recording:
             scope["path"], asked_for, model, client[0] if client else ""
         )
         record.caller = caller.name
+        if own := request_ids.brought(scope["headers"]):
+            record.request_id = own
         record.key_id = caller.key_id or 0
         self._record = record
 
@@ -66,6 +69,7 @@ class Recording:
         record = self._record
         if isinstance(error, GatewayError):
             record.status, record.error = error.status, error.code
+            error.request_id = record.request_id
         elif isinstance(error, AnswerCut):
             cause = error.__cause__
             record.error = cause.code if isinstance(cause, GatewayError) else "answer_cut"

@@ -51,6 +51,7 @@ class Record:
         "path",
         "person_id",
         "pieces",
+        "request_id",
         "size",
         "status",
         "streamed",
@@ -59,6 +60,8 @@ class Record:
 
     def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
         self.id = number
+        self.request_id = b"%d" % number
+        """What the client and the engine know it by."""
         self.at = time.time()
         self.arrived = _now()
         self.path = path

@@ -271,3 +271,21 @@ def test_a_body_over_the_limit_is_refused(server: RunningServer) -> None:
 def test_no_upload_is_left_on_the_disk(server: RunningServer) -> None:
     uploads = Path(server.home) / "uploads"
     assert not uploads.exists() or not list(uploads.iterdir())
+
+
+def test_a_request_has_one_id_for_its_client_its_engine_and_the_list(
+    server: RunningServer,
+) -> None:
+    url = f"{server.url}/v1/chat/completions"
+    own = requests.post(url, json={"model": "echo"}, headers={"X-Request-ID": "mine"}, timeout=60)
+    assert own.headers["X-Request-ID"] == told(own)["headers"]["x-request-id"] == "mine"
+    ours = requests.post(url, json={"model": "echo"}, timeout=60)
+    number = ours.headers["X-Request-ID"]
+    assert told(ours)["headers"]["x-request-id"] == number
+    failed = requests.post(
+        url,
+        json={"model": "fake", "fake": {"status": 503}},
+        headers={"X-Request-ID": "bad"},
+        timeout=60,
+    )
+    assert failed.headers["X-Request-ID"] == "bad"

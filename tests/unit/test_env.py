@@ -187,3 +187,15 @@ def test_a_bad_token_is_refused_without_being_repeated(monkeypatch: pytest.Monke
     with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE holds") as told:
         env.secret("SAMPLE")
     assert "hf_a" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "celery"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("unix:///run/redis/redis.sock", "redis+socket:///run/redis/redis.sock"),
+        ("unix:///run/r.sock?db=2", "redis+socket:///run/r.sock?virtual_host=2"),
+    ],
+)
+def test_celery_is_told_of_a_socket_in_its_own_words(url: str, celery: str) -> None:
+    assert env.celery_url(url) == celery
