@@ -47,11 +47,15 @@ Target = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. `before` is the backup of what was there before, if anything was."""
+    """What a restore did. `before` is the backup of what was there before, if anything was.
+
+    `keys_work`: API keys made before still let clients in.
+    """
 
     manifest: Manifest
     rows: int
     with_secrets: bool
+    keys_work: bool
     before: Path | None
     missing_folders: tuple[str, ...]
 
@@ -70,6 +74,8 @@ def restore(file: Path, tell: Tell, *, replace: bool = False) -> Restored:
         part = secret_part.read(place, manifest.made_at) if place.exists() else None
         stamp = timezone.now().strftime("%Y%m%d-%H%M%S")
         before = _kept(stamp, replace, tell)
+        if part:
+            secret_part.use_key(part)
         with _emptied():
             _fill(reader, targets, part.values if part else {}, tell)
             if part:
@@ -80,6 +86,7 @@ def restore(file: Path, tell: Tell, *, replace: bool = False) -> Restored:
         manifest=manifest,
         rows=sum(table.rows for table in manifest.tables),
         with_secrets=part is not None,
+        keys_work=part is not None and part.secret_key == settings.SECRET_KEY,
         before=before,
         missing_folders=tuple(
             path

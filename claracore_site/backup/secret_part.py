@@ -18,11 +18,9 @@ from django.conf import settings
 
 from claracore_site.backup.archive import BackupError
 from claracore_site.backup.tables import ALREADY_MARKED, MAY_HOLD_SECRETS
+from models_app import hf_token
 from models_app.models import KeptSecret
 from models_app.secrecy import is_secret_name, masked
-
-FILES: Final = ("hf_token",)
-"""Files of the home folder that hold a secret."""
 
 _NAMES: Final = frozenset({"key"})
 """Columns that sound secret and are a row's name."""
@@ -39,7 +37,7 @@ class SecretPart(msgspec.Struct):
     """By the mark that stands for it in the archive's tables."""
     kept: dict[str, str]
     """By the mark that stands for it in revisions."""
-    files: dict[str, str]
+    hf_token: str
 
 
 def beside(file: Path) -> Path:
@@ -89,9 +87,7 @@ def _shown(value: Any, secrets: dict[str, str], *, empty: bool = False) -> Any:
 def write(file: Path, made_at: str, values: dict[str, str], using: str) -> Path:
     """Write the secret part beside its backup."""
     kept = dict(KeptSecret.objects.using(using).values_list("mark", "value"))
-    home = Path(settings.CLARACORE_HOME)
-    files = {name: (home / name).read_text() for name in FILES if (home / name).is_file()}
-    part = SecretPart(made_at, settings.SECRET_KEY, values, kept, files)
+    part = SecretPart(made_at, settings.SECRET_KEY, values, kept, hf_token.read())
     place = beside(file)
     unfinished = place.with_name(f".{place.name}.unfinished")
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -118,18 +114,27 @@ def read(file: Path, made_at: str) -> SecretPart:
     return part
 
 
+def use_key(part: SecretPart) -> None:
+    """Let what this process seals from now on be sealed under the key that comes along."""
+    if not _has_key_of_its_own():
+        settings.SECRET_KEY = part.secret_key
+
+
 def bring_files(part: SecretPart, stamp: str) -> None:
-    """Put the secret key and secret files in the home folder; what was there is kept beside."""
-    home = Path(settings.CLARACORE_HOME)
-    wanted = {name: text for name, text in part.files.items() if name in FILES}
-    if not os.environ.get("CLARACORE_SECRET_KEY"):
-        wanted["secret_key"] = part.secret_key
-    for name, text in wanted.items():
-        place = home / name
-        if place.exists():
-            if place.read_text().strip() == text.strip():
-                continue
-            os.replace(place, home / f"{name}.before-restore-{stamp}")
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
+    """Put the secret key and the hub's token in the home folder; the key before is kept beside.
+
+    A key that the environment gives stays in force.
+    """
+    if part.hf_token:
+        hf_token.save(part.hf_token)
+    place = Path(settings.CLARACORE_HOME) / "secret_key"
+    if _has_key_of_its_own() or place.read_text().strip() == part.secret_key:
+        return
+    os.replace(place, place.with_name(f"secret_key.before-restore-{stamp}"))
+    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(part.secret_key)
+
+
+def _has_key_of_its_own() -> bool:
+    return bool(os.environ.get("CLARACORE_SECRET_KEY"))

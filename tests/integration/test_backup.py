@@ -30,6 +30,7 @@ from models_app import api_keys, hf_token
 from models_app.models import ModelFolder, ServedModel
 User.objects.create_superuser("ann", "", "a-long-password")
 row, key = api_keys.create("laptop")
+hf_token.save("hf_of_the_hub")
 ModelFolder.objects.create(path="/nowhere/models")
 ServedModel.objects.create(
     model_id="own", cmd="serve --api-key swordfish --port ${PORT}", env=["HF_TOKEN=hf_hidden"]
@@ -41,19 +42,19 @@ print(key)
 STATE = """
 from django.contrib.auth.models import User
 from downloads_app.models import Download
-from models_app import api_keys
+from models_app import api_keys, hf_token
 from models_app.models import ApiKey, ModelFolder, ServedModel
 own = ServedModel.objects.get()
 print([
     User.objects.get(username="ann").check_password("a-long-password"),
     ApiKey.objects.get().digest == api_keys.digest_of("KEY"),
     own.cmd, own.env, own.created_at.isoformat(),
-    Download.objects.get().token,
+    Download.objects.get().token, hf_token.read(),
     [folder.path for folder in ModelFolder.objects.all()],
 ])
 """
 
-SECRETS = (b"swordfish", b"hf_hidden", b"hf_of_a_download", b"pbkdf2_sha256")
+SECRETS = (b"swordfish", b"hf_hidden", b"hf_of_the_hub", b"hf_of_a_download", b"pbkdf2_sha256")
 
 
 @dataclass(frozen=True)

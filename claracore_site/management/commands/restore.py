@@ -44,5 +44,9 @@ class Command(BaseCommand):
                 f"Without {file}.secrets: people need new passwords (manage.py changepassword), "
                 "clients new keys, and the hub its token."
             )
+        elif not done.keys_work:
+            self.stdout.write(
+                "CLARACORE_SECRET_KEY is another than the backup's: clients need new keys."
+            )
         for path in done.missing_folders:
             self.stdout.write(f"The folder {path} is not on this machine. Its models wait for it.")
