@@ -10,7 +10,7 @@ BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench campaigns chaos fuzz hostile tables clean
+.PHONY: help setup run demo test check fix bench campaigns chaos fuzz hostile tables docs clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -25,6 +25,7 @@ help:
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
+	@echo "make docs                         build the documentation into var/docs"
 	@echo "make clean                        remove the virtual environment (never models or data)"
 
 setup: $(VENV)/.installed
@@ -68,6 +69,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py check --deploy --fail-level WARNING --tag security
 	@$(BIN)/python manage.py check
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py settings_reference --check
 
 fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
@@ -97,6 +99,11 @@ tables: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py starter
 	@$(BIN)/python -m bench.memory_table --gemma "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
 	@$(BIN)/python -m bench.choices_table
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python manage.py settings_reference
+	@$(BIN)/mkdocs build --quiet
+	@echo "The documentation is in var/docs; open var/docs/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
