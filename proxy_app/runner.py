@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from models_app.devices import Device
 from models_app.hardware import free
 from proxy_app.alarm import Alarm
-from proxy_app.budget import RAM, Bytes, total
+from proxy_app.budget import Bytes
 from proxy_app.engine_spec import EngineSpec
+from proxy_app.entrance import Entrance
 from proxy_app.errors import (
     GatewayError,
     ModelFailedToStart,
@@ -30,11 +31,11 @@ from proxy_app.errors import (
     ServerStopping,
 )
 from proxy_app.failures import Failure, Failures
-from proxy_app.forecast import Forecast
 from proxy_app.guards import GuardedProcess, GuardPool
+from proxy_app.heir import Heir
 from proxy_app.last_use import LastUse
 from proxy_app.launching import CannotStart, NoBinary, spec_of
-from proxy_app.lease import Lease, ModelStatus
+from proxy_app.lease import Lease
 from proxy_app.ledger import Entry, Ledger
 from proxy_app.lineup import Lineup, Served
 from proxy_app.measurements import Measurements
@@ -43,6 +44,7 @@ from proxy_app.ports import PortPool
 from proxy_app.process import Engine, EngineState
 from proxy_app.read_ahead import files_of, read_ahead
 from proxy_app.resting import Resting
+from proxy_app.runner_view import RunnerView
 from proxy_app.scheduler import Scheduler
 from proxy_app.seats import Refusal, Ticket
 from proxy_app.tasks import Tasks
@@ -62,17 +64,7 @@ OnReady = Callable[[Engine, float], Coroutine[Any, Any, None]]
 """Takes an engine that has become ready, and the seconds from its start until then."""
 
 
-class Heir(Protocol):
-    """Who runs the engines after us."""
-
-    def relieve_us(self, busy: Mapping[str, int]) -> None:
-        """They are the heir's now; `busy` counts our requests that go on, by model."""
-
-    def tell_done(self, model: str) -> None:
-        """One of those has ended."""
-
-
-class Runner:
+class Runner(RunnerView):
     """Implements the scheduler's `Effects` with real engines."""
 
     def __init__(
@@ -115,9 +107,7 @@ class Runner:
         self._ending: set[str] = set()
         self._resting = Resting(self._bring_back)
         self._failures = Failures(self.lineup.engines.start_pauses)
-        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
-        self._arriving: Ticket | None = None
-        self._refused: Refusal | None = None
+        self._entrance = Entrance()
         self._alarm = Alarm(self._scheduler.next_deadline, self._scheduler.on_tick)
         self._changed = asyncio.Condition()
         self._heir: Heir | None = None
@@ -134,11 +124,10 @@ class Runner:
             if model not in self._engines:
                 self._failures.refuse_while_resting(model, time.monotonic())
             ticket = Ticket(model, time.monotonic(), caller, priority)
-            self._arriving, self._refused = ticket, None
+            self._entrance.arrive(ticket)
             self._scheduler.on_request(ticket, ticket.arrived)
-            self._arriving = None
-            if self._refused is not None:
-                raise self._error(model, self._refused)
+            if (refused := self._entrance.refused) is not None:
+                raise self._error(model, refused)
             if ticket.seat is None:
                 await self._wait(ticket)
             engine = self._engines.get(model)
@@ -158,11 +147,9 @@ class Runner:
 
     async def _wait(self, ticket: Ticket) -> None:
         self._alarm.set()
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[ticket] = future
         self._on_queue()
         try:
-            await future
+            await self._entrance.wait(ticket)
         except asyncio.CancelledError:
             # The grant may have come in the same turn of the loop as the client's leaving.
             if ticket.seat is not None:
@@ -172,10 +159,7 @@ class Runner:
                 self._alarm.set()
             raise
         finally:
-            self._waiting.pop(ticket, None)
             self._on_queue()
-            # It holds the error, which holds this frame and the request's body above it.
-            del future
 
     def release(self, ticket: Ticket) -> None:
         """A granted request ended."""
@@ -274,21 +258,10 @@ class Runner:
             self._tasks.spawn(engine.stop(), name=f"stop {model}")
 
     def grant(self, ticket: Ticket) -> bool:
-        if ticket is self._arriving:
-            return True
-        future = self._waiting.get(ticket)
-        if future is None or future.done():
-            return False
-        future.set_result(None)
-        return True
+        return self._entrance.grant(ticket)
 
     def refuse(self, ticket: Ticket, why: Refusal) -> None:
-        if ticket is self._arriving:
-            self._refused = why
-            return
-        future = self._waiting.get(ticket)
-        if future is not None and not future.done():
-            future.set_exception(self._error(ticket.model, why))
+        self._entrance.refuse(ticket, why, self._error)
 
     # ---- Engines report --------------------------------------------------------------------
 
@@ -480,10 +453,6 @@ class Runner:
         self._heir = heir
         heir.relieve_us({model: self._scheduler.in_flight(model) for model in self._engines})
 
-    def in_flight(self) -> int:
-        """Requests that engines are answering."""
-        return sum(self._scheduler.in_flight(model) for model in self._engines)
-
     def cut_off(self) -> None:
         """Take no more requests and end every engine now, whatever is in flight."""
         self._close()
@@ -504,74 +473,6 @@ class Runner:
     def _close(self) -> None:
         self._scheduler.close()
         self._resting.end_all()
-
-    # ---- What can be seen --------------------------------------------------------------------
-
-    def measured_need(self, model: str) -> Bytes | None:
-        """What the model took of each device when it was loaded like this; None: not known."""
-        served = self.lineup.models.get(model)
-        if served is None:
-            return None
-        memory = served.entry.memory
-        known = self._measurements.of(served)
-        return known if known is not None else memory.measured if memory else None
-
-    def held(self) -> Bytes:
-        """Memory that loaded models count for."""
-        return total(self._scheduler.seats())
-
-    def forecast(self) -> Forecast:
-        """The queues, and what is likely to happen."""
-        return self._scheduler.forecast(time.monotonic())
-
-    def expected_wait(self, model: str) -> float | None:
-        """Seconds a request that came now would wait; None when nothing tells."""
-        return self.forecast().next_in_line(model)
-
-    def loading_seconds(self, model: str, since: float) -> float:
-        """How much of the time since then a loaded model was being loaded."""
-        ready = self._ready_at.get(model, 0.0)
-        if ready <= since:
-            return 0.0
-        return ready - max(since, self._started.get(model, ready))
-
-    def gpus(self, model: str) -> int:
-        """How many GPUs the model has memory on; 0 when it runs on the processor."""
-        limits = self.lineup.policy.models.get(model)
-        if limits is None:
-            return 0
-        return sum(size > 0 for device, size in limits.need.items() if device != RAM)
-
-    def state(self, model: str) -> EngineState:
-        if model in self._memory:
-            return EngineState.STARTING
-        engine = self._engines.get(model)
-        return engine.state if engine else EngineState.STOPPED
-
-    def is_resting(self, model: str) -> bool:
-        """Whether it is pinned, its engine failed, and it is loaded again after a while."""
-        return model in self._resting
-
-    def engine(self, model: str) -> Engine | None:
-        return self._engines.get(model)
-
-    def is_up(self, model: str) -> bool:
-        """Whether its engine is ready or on its way there: a request for it loads nothing."""
-        engine = self._engines.get(model)
-        return engine is not None and engine.state in (EngineState.STARTING, EngineState.READY)
-
-    def statuses(self) -> list[ModelStatus]:
-        """Every served model, sorted by id."""
-        return [
-            ModelStatus(
-                model=model,
-                state=self.state(model),
-                in_flight=self._scheduler.in_flight(model),
-                queued=self._scheduler.queued(model),
-                problem=served.problem or self._failures.problem(model),
-            )
-            for model, served in sorted(self.lineup.models.items())
-        ]
 
     def __repr__(self) -> str:
         return f"<Runner {self._scheduler!r}>"

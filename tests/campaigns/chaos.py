@@ -126,7 +126,15 @@ class Campaign:
         self._mark = mark
         self._chance = random.Random(seed)
         self._outcome = Outcome(Tally())
-        self._process = psutil.Process(server.process.pid)
+
+    @property
+    def _process(self) -> psutil.Process:
+        """The one that serves: after it was run anew, a child of the process that was started."""
+        started = psutil.Process(self._server.process.pid)
+        if "keeper.py" not in command_of(started.pid):
+            return started
+        (serving,) = [child for child in started.children() if "serve" in command_of(child.pid)]
+        return serving
 
     async def run(self, seconds: float) -> Outcome:
         port = int(self._server.url.rpartition(":")[2])
@@ -236,7 +244,8 @@ class Campaign:
     async def _size_at_rest(self) -> Size:
         """With nothing loaded and the worker up."""
         await asyncio.to_thread(self._post, "models/unload?force=1")
-        await asyncio.to_thread(eventually, self._at_rest)
+        if not await asyncio.to_thread(eventually, self._at_rest):
+            self._outcome.stuck.append("the server does not come to rest")
         process = self._process
         return Size(
             process.memory_info().rss,

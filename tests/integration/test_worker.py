@@ -32,6 +32,8 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.env: dict[str, str] = {}
+        """Further settings."""
         self.log = path.parent / "worker.log"
 
     def python(self, *arguments: str) -> str:
@@ -39,7 +41,7 @@ class Home:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=clean_environment(self.path),
+            env=clean_environment(self.path, self.env),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -69,7 +71,7 @@ class Home:
             process = subprocess.Popen(
                 command(),
                 cwd=ROOT,
-                env=clean_environment(self.path),
+                env=clean_environment(self.path, self.env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
