@@ -19,14 +19,16 @@ from claracore_site.lifespan import Lifespan  # noqa: E402
 from downloads_app import news, queue  # noqa: E402
 from downloads_app.engines import news as engine_news  # noqa: E402
 from downloads_app.engines import orders as engine_orders  # noqa: E402
-from proxy_app import log_streams, paths  # noqa: E402
+from proxy_app import log_streams, paths, questions  # noqa: E402
 from proxy_app.hosts import GuardedHandler, HostGuard  # noqa: E402
 from proxy_app.incoming import Receive, Scope, Send  # noqa: E402
 from proxy_app.key_guard import KeyGuard  # noqa: E402
+from proxy_app.pages_process.desk import PagesElsewhere  # noqa: E402
 from proxy_app.proxies import TrustedProxies  # noqa: E402
 from proxy_app.serving import SERVING  # noqa: E402
 from proxy_app.sockets import UpstreamSocket  # noqa: E402
 
+SERVING.questions = questions.QUESTIONS
 SERVING.followers["download events"] = news.follow
 SERVING.followers["engine events"] = engine_news.follow
 SERVING.sweeps.append(queue.sweep)
@@ -44,7 +46,7 @@ router: Any = ProtocolTypeRouter(
             [
                 _route(r"^/?api/events/?$", SERVING.events),
                 _route(log_streams.PATHS, SERVING.telling.streams),
-                _route(r"", GuardedHandler()),
+                _route(r"", PagesElsewhere(GuardedHandler(), SERVING.pages)),
             ]
         ),
         "websocket": URLRouter([_route(r"", UpstreamSocket.as_asgi())]),

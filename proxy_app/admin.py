@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -15,48 +14,22 @@ from django.http import HttpRequest
 from models_app.admin.live import SERVING as ADMIN
 from models_app.admin.live import LiveModel
 from models_app.models import ServedModel
-from proxy_app import usage_admin
+from proxy_app import questions, usage_admin
 from proxy_app.errors import GatewayError, NotServing
-from proxy_app.process import EngineState
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 
 SETTLE_SECONDS: Final = 2.0
 """How long an act waits for engines before the list is shown again."""
 
-_LABELS: Final[Mapping[EngineState, tuple[str, str]]] = {
-    EngineState.STOPPED: ("Stopped", ""),
-    EngineState.STARTING: ("Loading", "busy"),
-    EngineState.READY: ("Ready", "good"),
-    EngineState.STOPPING: ("Unloading", "busy"),
-}
-"""Each state's word, and how it is coloured."""
-
 
 def live_models() -> dict[str, LiveModel] | None:
     """What the runner knows of every model; None in a process without engines."""
-
-    async def ask(runner: Runner) -> dict[str, LiveModel]:
-        return {status.model: _live(runner, status) for status in runner.statuses()}
-
     try:
-        return SERVING.call(ask)
+        found: dict[str, LiveModel] = questions.ask("live_models")
     except NotServing:
         return None
-
-
-def _live(runner: Runner, status: Any) -> LiveModel:
-    label, tone = _LABELS[status.state]
-    if status.problem and status.state is EngineState.STOPPED:
-        tone = "bad"
-    used = datetime.now(UTC).timestamp() if status.in_flight else runner.uses.of(status.model)
-    return LiveModel(
-        state=str(status.state),
-        label=label,
-        tone=tone,
-        problem=status.problem,
-        last_used=None if used is None else datetime.fromtimestamp(used, UTC),
-    )
+    return found
 
 
 @admin.action(description="Load")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ from proxy_app.keys import Keys, note_use
 from proxy_app.ledger import Ledger
 from proxy_app.lineup import Lineup, Served
 from proxy_app.log_files import log_path
+from proxy_app.pages_process.desk import PagesProcess
 from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
 from proxy_app.second_look import SecondLook
@@ -92,6 +93,11 @@ class Serving:
         self._reloading = asyncio.Lock()
         self.look_again = SecondLook(self._reload)
         self.runs_worker = True
+        self.questions: Mapping[str, Callable[[Runner], Any]] = {}
+        """What the pages process may ask; set before `start`."""
+        self.pages = PagesProcess(self._answer_page, self._is_answering)
+        self.when_absent: Callable[[], None] = _never_mind
+        """Called when somebody asks for the engines in a process that has none."""
         self.worker_pids: dict[str, int] = {}
         self.succession: Succession | None = None
         self.on_restart: Callable[[Successor], None] | None = None
@@ -150,6 +156,8 @@ class Serving:
         if self.runs_worker:
             work = worker.keep_running(self._guards, home, settings.BASE_DIR, self.worker_pids)
             self._keep(work, "worker")
+        pages = self.pages.keep(self._guards, home, settings.BASE_DIR, self.worker_pids)
+        self._keep(pages, "pages process")
         self._keep(self._watch_configuration(), "configuration watch")
         self._keep(self._sweep(), "sweep")
         self._keep(ui_events.follow_scans(self._in_database), "scan events")
@@ -253,6 +261,7 @@ class Serving:
         Raises NotServing in a process without engines.
         """
         if self._runner is None or self._loop is None:
+            self.when_absent()
             raise NotServing
         return asyncio.run_coroutine_threadsafe(work(self._runner), self._loop).result()
 
@@ -260,18 +269,21 @@ class Serving:
     def accounting(self) -> Accounting:
         """The records of requests. Raises NotServing in a process without engines."""
         if self._accounting is None:
+            self.when_absent()
             raise NotServing
         return self._accounting
 
     @property
     def runner(self) -> Runner | None:
         """What runs the engines; None in a process without."""
+        if self._runner is None:
+            self.when_absent()
         return self._runner
 
     @property
     def lineup(self) -> Lineup:
         """What is served right now; empty in a process without engines."""
-        return self._runner.lineup if self._runner else Lineup()
+        return self.runner.lineup if self.runner else Lineup()
 
     def find(self, name: str) -> Served:
         """The model that answers to a name. Raises ModelNotFound.
@@ -395,6 +407,17 @@ class Serving:
             if model is not None:
                 self._runner.load(model)
 
+    # ---- Pages ----------------------------------------------------------------------------
+
+    def _answer_page(self, name: str) -> Any:
+        """What the pages process asks. Raises KeyError for what cannot be told."""
+        if self._runner is None:
+            raise KeyError(name)
+        return self.questions[name](self._runner)
+
+    def _is_answering(self) -> bool:
+        return self._accounting is not None and bool(self._accounting.records.live)
+
     # ---- Events ----------------------------------------------------------------------------
 
     def _statuses(self) -> list[dict[str, Any]]:
@@ -428,6 +451,10 @@ class Serving:
 def _report_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         logger.error("%s stopped working", task.get_name(), exc_info=error)
+
+
+def _never_mind() -> None:
+    return None
 
 
 async def _not_serving(scope: Scope, receive: Receive, send: Send) -> None:

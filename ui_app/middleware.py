@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from proxy_app import ui_events
+from proxy_app import questions
 
 
 class LiveVersionMiddleware:
@@ -17,5 +17,5 @@ class LiveVersionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith("/ui/"):
-            request.live_version = ui_events.version()  # type: ignore[attr-defined]
+            request.live_version = questions.live_version()  # type: ignore[attr-defined]
         return self.get_response(request)

@@ -53,7 +53,8 @@ def _serving() -> Iterable[Metric]:
 
     found, pids = SERVING.call(read)
     processes = {"server": os.getpid(), **SERVING.worker_pids, **pids}
-    return [*found, *machine.process_families(processes)]
+    pages = serving.pages(SERVING.pages.rendered, SERVING.pages.left)
+    return [*found, pages, *machine.process_families(processes)]
 
 
 def _engines() -> Iterable[Metric]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
@@ -43,3 +43,13 @@ def engine_pids(runner: Runner) -> dict[str, int]:
 def _gauge(name: str, text: str, value: float) -> Metric:
     gauge: Metric = GaugeMetricFamily(name, text, value=value)
     return gauge
+
+
+def pages(elsewhere: int, here: int) -> Metric:
+    """Pages of the web UI and the admin since the start, by the process that rendered them."""
+    family = CounterMetricFamily(
+        "claracore_pages", "Pages that were looked at, by the process.", labels=["process"]
+    )
+    family.add_metric(["pages"], elsewhere)
+    family.add_metric(["server"], here)
+    return family

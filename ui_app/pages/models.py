@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from models_app.access import Open, needs
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
 from models_app.naming import split_of
 from models_app.rights import Scope
-from proxy_app import listing, ui_events
+from proxy_app import questions, ui_events
 from proxy_app.errors import GatewayError, ModelFailedToStart, NotServing
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -123,18 +122,11 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
 
 
 def _statuses() -> list[dict[str, Any]] | None:
-    async def ask(runner: Runner) -> list[dict[str, Any]]:
-        return [{**status, **_elapsed(runner, status["id"])} for status in listing.statuses(runner)]
-
     try:
-        return SERVING.call(ask)
+        found: list[dict[str, Any]] = questions.ask("statuses")
     except NotServing:
         return None
-
-
-def _elapsed(runner: Runner, model: str) -> dict[str, Any]:
-    engine = runner.engine(model)
-    return {"elapsed": time.time() - engine.since} if engine else {}
+    return found
 
 
 def _folders() -> list[FolderRow]:
