@@ -10,10 +10,12 @@ import logging
 from collections import deque
 from typing import Final
 
+from proxy_app.audience import is_own
 from proxy_app.engine_time import EngineTime
 from proxy_app.entries import Metric, metric_of_line
 from proxy_app.events import EventHub
 from proxy_app.journal import Journal
+from proxy_app.keys import Caller
 from proxy_app.records import Line, Record, Records, line_of
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,11 @@ class Accounting:
             self._telling = None
         untold, self._untold = self._untold, []
         if metrics := metrics_of(untold):
-            self._hub.publish("metrics", metrics)
+
+            def own(caller: Caller) -> list[Metric]:
+                return metrics_of([line for line in untold if is_own(caller, line)])
+
+            self._hub.publish("metrics", metrics, own)
 
     def remember(self, metrics: list[Metric]) -> None:
         """What ended in an earlier run, numbered from 0; called before the first request."""

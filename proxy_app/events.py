@@ -110,8 +110,11 @@ class EventHub:
         """Whether anybody listens."""
         return bool(self._listeners) or self.is_tapped()
 
-    def publish(self, kind: str, value: Any) -> None:
-        """Tell everybody who may hear it. Called in the event loop."""
+    def publish(self, kind: str, value: Any, own: Callable[[Caller], Any] | None = None) -> None:
+        """Tell everybody who may hear it. Called in the event loop.
+
+        `own` gives what concerns one of the others, and something empty when nothing does.
+        """
         if self.tap is not None:
             self.tap(kind, value)
         if self._listeners:
@@ -119,6 +122,8 @@ class EventHub:
             for listener in self._listeners:
                 if may_hear(listener.caller, kind):
                     listener.push(data)
+                elif own is not None and (part := own(listener.caller)):
+                    listener.push(frame(kind, part))
 
     def push(self, data: bytes) -> None:
         """Tell everybody something that is no event."""

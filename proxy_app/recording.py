@@ -30,6 +30,7 @@ class Recording:
         if own := request_ids.brought(scope["headers"]):
             record.request_id = own
         record.key_id = caller.key_id or 0
+        record.person_id = caller.rights.person_id
         self._record = record
 
     def __enter__(self) -> Record:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from models_app.rights import Rights, Scope
 from proxy_app.accounting import Accounting
-from proxy_app.events import EventHub
+from proxy_app.events import EventHub, Listener
 from proxy_app.journal import Journal, read_from, segments
+from proxy_app.keys import Caller
 from proxy_app.records import Line, Record
 
 FIGURES = b'{"usage":{"prompt_tokens":4,"completion_tokens":10}}'
@@ -22,10 +24,19 @@ class Desk:
         self.hub = EventHub()
         self.accounting = Accounting(Journal(folder), self.hub)
 
-    def serve(self, model: str = "fox", *, answer: bytes = FIGURES, gpus: int = 0) -> Record:
+    def serve(
+        self,
+        model: str = "fox",
+        *,
+        answer: bytes = FIGURES,
+        gpus: int = 0,
+        key: int = 0,
+        person: int = 0,
+    ) -> Record:
         records = self.accounting.records
         record = records.begin("/v1/completions", model, model, "")
         self.accounting.granted(record, record.arrived, 0.0, gpus)
+        record.key_id, record.person_id = key, person
         record.answered(200, streamed=False)
         record.piece(answer)
         records.end(record)
@@ -91,6 +102,23 @@ async def test_listeners_hear_of_every_request_once(desk: Desk) -> None:
             heard = ids_in(await early.take()), ids_in(await late.take())
     assert [metric["id"] for metric in state] == [0, 1]
     assert heard == ([0, 1, 2], [2])
+
+
+async def test_who_only_uses_models_hears_of_their_own_requests(desk: Desk) -> None:
+    rights = Rights(7, "Ada", frozenset({Scope.INFERENCE}))
+    ada, her_key = Caller(rights=rights), Caller("laptop", 3, rights)
+    other = Caller("desk", 4, Rights(8, "Bob", frozenset({Scope.INFERENCE})))
+    with (
+        desk.hub.listen(Listener(caller=ada)) as by_session,
+        desk.hub.listen(Listener(caller=her_key)) as by_key,
+        desk.hub.listen(Listener(caller=other)) as stranger,
+    ):
+        for key, person in ((0, 0), (3, 7), (0, 7), (4, 9)):
+            desk.serve(key=key, person=person)
+        desk.accounting.flush()
+        desk.accounting.close()
+        heard = [ids_in(await one.take()) for one in (by_session, by_key, stranger)]
+    assert heard == [[1, 2], [1, 2], [3]]
 
 
 def ids_in(data: bytes) -> list[int]:
