@@ -19,7 +19,8 @@ from proxy_app import sessions
 from proxy_app.error_shapes import error_body
 from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
 from proxy_app.key_guard import CALLER
-from proxy_app.keys import LOCAL, Caller, read_ring
+from proxy_app.key_rows import read_ring
+from proxy_app.keys import LOCAL, Caller
 from proxy_app.serving import SERVING
 
 _PAGES = ("/ui", "/admin")

@@ -10,12 +10,16 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from models_app import people
 from models_app.models import ApiKey, ServerSettings
+from models_app.rights import EVERYTHING, SCOPES_OF, Scope
 
 BEGINNING = "sk-"
 """What clients expect keys to begin with; some check."""
@@ -44,13 +48,56 @@ def digest_of(key: str) -> str:
     return mac.hexdigest()
 
 
-def create(name: str, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """A new key: its row, and the key itself, which nobody can read again."""
+def create(
+    name: str, expires_at: datetime | None = None, *, person: User | None = None, **choices: Any
+) -> tuple[ApiKey, str]:
+    """A new key: its row, and the key itself, which nobody can read again.
+
+    `choices` are its scopes and limits, by the names of the columns. Raises KeyRejected for what
+    its person may not grant.
+    """
+    row = ApiKey(name=name, expires_at=expires_at, person=person, **choices)
+    return row, make(row)
+
+
+def make(row: ApiKey) -> str:
+    """Save a new row, and give its key. Raises KeyRejected."""
+    check_grant(row)
     key = BEGINNING + secrets.token_urlsafe(KEY_BYTES)
-    row = ApiKey.objects.create(
-        name=name, prefix=key[:SHOWN], digest=digest_of(key), expires_at=expires_at
-    )
-    return row, key
+    row.prefix, row.digest = key[:SHOWN], digest_of(key)
+    row.save()
+    return key
+
+
+def change(row: ApiKey, **choices: Any) -> None:
+    """Change a key's name, expiry, scopes or limits. Raises KeyRejected."""
+    for name, value in choices.items():
+        setattr(row, name, value)
+    check_grant(row)
+    row.save(update_fields=list(choices))
+
+
+def check_grant(row: ApiKey) -> None:
+    """Raises KeyRejected for scopes that do not exist or that its person does not have."""
+    if not row.scopes or set(row.scopes) - EVERYTHING:
+        raise KeyRejected(f"A key has one or more of the scopes {', '.join(Scope)}.")
+    if row.person is None:
+        return
+    role = people.role_of(row.person)
+    lacking = sorted(set(row.scopes) - SCOPES_OF[role])
+    if lacking:
+        raise KeyRejected(
+            f"{row.person.get_username()} is {role.with_article} and cannot grant "
+            f"{' and '.join(lacking)} to a key."
+        )
+
+
+def state_of(row: ApiKey) -> str:
+    """valid, expired or revoked."""
+    if row.revoked_at is not None:
+        return "revoked"
+    expired = row.expires_at is not None and row.expires_at <= timezone.now()
+    return "expired" if expired else "valid"
 
 
 def set_shared(key: str) -> None:
@@ -63,7 +110,13 @@ def set_shared(key: str) -> None:
         ApiKey.objects.filter(shared=True).exclude(digest=digest).delete()
         # A person may have chosen a short one: of that nothing is shown.
         ApiKey.objects.update_or_create(
-            digest=digest, defaults={"name": SHARED_NAME, "shared": True, "revoked_at": None}
+            digest=digest,
+            defaults={
+                "name": SHARED_NAME,
+                "shared": True,
+                "revoked_at": None,
+                "scopes": sorted(EVERYTHING),
+            },
         )
 
 

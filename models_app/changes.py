@@ -1,4 +1,4 @@
-"""Counts every change of the configuration inside the database, however it is made.
+"""Counts every change of the configuration, and of who gets in, however it is made.
 
 `QuerySet.update`, bulk deletes and SQL by hand fire no signal of Django's, so triggers do the
 counting. They are taken away before each migration, as neither database lets a column go that a
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from django.apps import apps as current_apps
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,7 +20,7 @@ from django.db.models import Model
 from models_app.models import ChangeClock
 
 NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
-    "ApiKey": frozenset({"created_at", "last_used_at", "name", "prefix"}),
+    "ApiKey": frozenset({"created_at", "last_used_at", "prefix"}),
     "EngineBuild": frozenset({"probed_at"}),
     "GgufFile": frozenset(
         {"first_seen_at", "introduced", "last_seen_at", "mtime_ns", "problem", "relative_path"}
@@ -33,6 +34,9 @@ NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
     "ServerSettings": frozenset(),
 }
 """The tables that are watched, each with the columns that may change without effect."""
+
+_OF_ACCOUNTS: Final = frozenset({"date_joined", "email", "first_name", "last_login", "last_name"})
+"""Columns of Django's accounts that say nothing of who gets in."""
 
 _CLOCK: Final = "models_app_changeclock"
 _FUNCTION: Final = "models_app_count_change"
@@ -70,8 +74,8 @@ def before_migrate(using: str, **kwargs: Any) -> None:
     """Take the triggers away so that migrations may change any column."""
     connection = connections[using]
     with connection.cursor() as cursor:
-        for name in NOT_CONFIGURATION:
-            table = f"models_app_{name.lower()}"
+        tables = [f"models_app_{name.lower()}" for name in NOT_CONFIGURATION]
+        for table in (*tables, User._meta.db_table):
             for trigger in _trigger_names(table):
                 cursor.execute(_drop(connection, trigger, table))
 
@@ -87,6 +91,8 @@ def after_migrate(using: str, apps: Any = current_apps, **kwargs: Any) -> None:
         for name in NOT_CONFIGURATION
         if name.lower() in apps.all_models["models_app"]
     ]
+    if "auth" in apps.all_models and "user" in apps.all_models["auth"]:
+        models.append(apps.get_model("auth", "User"))
     if "changeclock" not in apps.all_models["models_app"]:
         return  # migrated back to before there was a registry
     with connection.cursor() as cursor:
@@ -103,10 +109,11 @@ def _statements(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) 
     create = _postgresql if connection.vendor == "postgresql" else _sqlite
     for model in models:
         table = model._meta.db_table
+        without_effect = NOT_CONFIGURATION.get(model._meta.object_name or "", _OF_ACCOUNTS)
         columns = [
             field.column
             for field in model._meta.concrete_fields
-            if field.column and field.name not in NOT_CONFIGURATION[model._meta.object_name or ""]
+            if field.column and field.name not in without_effect
         ]
         for trigger, event in zip(_trigger_names(table), _EVENTS, strict=True):
             statements.append(_drop(connection, trigger, table))

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import DatabaseError
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, transaction
 
 from models_app import rights
 from models_app.rights import LOCAL_NAME, Rights, Role
+
+
+class PersonRejected(ValueError):
+    """An account cannot be made or changed like that; the message says why."""
 
 
 def role_of(user: User) -> Role:
@@ -51,3 +57,88 @@ def local_administrator() -> User | AnonymousUser:
         # A full disk must not take away the pages that would tell of it.
         return AnonymousUser()
     return made
+
+
+def create(name: str, password: str, role: Role) -> User:
+    """A new account. Raises PersonRejected."""
+    name = name.strip()
+    _check_name(name)
+    user = User(username=name)
+    _put_role(user, role)
+    _put_password(user, password)
+    user.save()
+    return user
+
+
+def set_role(user: User, role: Role) -> None:
+    """Change what somebody is. Raises PersonRejected for the last administrator."""
+    with transaction.atomic():
+        if role is not Role.ADMINISTRATOR:
+            keep_one_administrator(user)
+        _put_role(user, role)
+        user.save(update_fields=["is_superuser", "is_staff"])
+
+
+def set_active(user: User, on: bool) -> None:
+    """Let somebody in or keep them out, keys included. Raises PersonRejected for the last one."""
+    with transaction.atomic():
+        if not on:
+            keep_one_administrator(user)
+        user.is_active = on
+        user.save(update_fields=["is_active"])
+
+
+def set_password(user: User, password: str) -> None:
+    """Raises PersonRejected when it is too easy to guess."""
+    _put_password(user, password)
+    user.save(update_fields=["password"])
+
+
+def remove(user: User) -> None:
+    """Remove an account and its keys. Raises PersonRejected for the last administrator."""
+    with transaction.atomic():
+        keep_one_administrator(user)
+        user.delete()
+
+
+def listed() -> list[User]:
+    """Everybody who has an account, by name; not whoever merely sits at this machine."""
+    return list(User.objects.exclude(username=LOCAL_NAME).order_by("username"))
+
+
+def keep_one_administrator(user: User) -> None:
+    """Raises PersonRejected when nobody but this person is one.
+
+    Without an administrator, whoever sits at this machine would be one again.
+    """
+    if not user.is_superuser or not user.is_active:
+        return
+    others = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+    if not others.exclude(pk=user.pk).exclude(username=LOCAL_NAME).exists():
+        raise PersonRejected(
+            f"{user.get_username()} is the only administrator. Make another one first."
+        )
+
+
+def _check_name(name: str) -> None:
+    if name == LOCAL_NAME:
+        raise PersonRejected(f"The name '{LOCAL_NAME}' is taken by whoever sits at this machine.")
+    try:
+        User._meta.get_field("username").clean(name, None)
+    except ValidationError as error:
+        raise PersonRejected(" ".join(error.messages)) from None
+    if User.objects.filter(username__iexact=name).exists():
+        raise PersonRejected(f"There is somebody called {name} already. Choose another name.")
+
+
+def _put_role(user: User, role: Role) -> None:
+    user.is_superuser = role is Role.ADMINISTRATOR
+    user.is_staff = role is not Role.USER
+
+
+def _put_password(user: User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise PersonRejected(" ".join(error.messages)) from None
+    user.set_password(password)

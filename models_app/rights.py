@@ -25,6 +25,10 @@ class Role(StrEnum):
     CURATOR = "curator"
     USER = "user"
 
+    @property
+    def with_article(self) -> str:
+        return f"{'an' if self is Role.ADMINISTRATOR else 'a'} {self}"
+
 
 EVERYTHING: Final = frozenset(Scope)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from proxy_app.audience import is_own
@@ -46,6 +47,8 @@ class Accounting:
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
+        self.charge: Callable[[list[Line]], None] = lambda lines: None
+        """Counts what requests used against the limits of their keys."""
         self.count = 0
         """Requests that ended since the server started."""
         self.records = Records(self._on_end)
@@ -66,6 +69,7 @@ class Accounting:
         ended, self._ended = self._ended, []
         lines = [line_of(record) for record in ended]
         self._newest.extend(lines)
+        self.charge(lines)
         if self.kept:
             self._write(lines)
         if self._hub.is_heard:

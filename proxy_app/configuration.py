@@ -21,7 +21,8 @@ from models_app.document import ConfigDocument
 from models_app.hardware.before_engines import with_free_of
 from models_app.models import EngineBuild, ServerSettings, VirtualModel
 from proxy_app.engine_rules import EngineRules
-from proxy_app.keys import KeyRing, read_ring
+from proxy_app.key_rows import read_ring
+from proxy_app.keys import KeyRing
 from proxy_app.lineup import Lineup, QueueRules, line_up
 from proxy_app.rules import GatewayRules
 

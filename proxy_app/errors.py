@@ -282,6 +282,45 @@ class QueueFull(GatewayError):
         self.model = model
 
 
+class LimitReached(GatewayError):
+    """The key has used up what it may; the client should come back later."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+
+    def __init__(
+        self, what: str, limit: int, retry_after: float, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        """`what` completes "a limit of 5 …"; `headers` tell how it stands."""
+        super().__init__(
+            f"This key's limit of {limit} {what} is reached. Try again in "
+            f"{math.ceil(retry_after)} s, or ask an administrator for a higher limit.",
+            retry_after=retry_after,
+        )
+        self._standing = headers
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers, *self._standing]
+
+
+class ModelNotAllowed(GatewayError):
+    """The key is limited to other models."""
+
+    status = 403
+    code = "model_not_allowed"
+    type = "invalid_request_error"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"This key may not use the model '{model}'. GET /v1/models lists those it may use; an "
+            "administrator can allow it others.",
+            param="model",
+        )
+        self.model = model
+
+
 class UpstreamGone(GatewayError):
     """The engine closed the connection, or could not be reached at all."""
 

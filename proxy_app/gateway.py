@@ -48,10 +48,13 @@ from proxy_app.incoming import (
 )
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
+from proxy_app.limit_book import LimitBook, send_with_limits, within
+from proxy_app.limits import Account
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
 from proxy_app.multipart import FieldFinder, boundary_of
 from proxy_app.naming import resolve, split_upstream
+from proxy_app.reach import allowed_items, check_allowed, place_in_queue, visible
 from proxy_app.recording import Recording
 from proxy_app.runner import Runner
 from proxy_app.spool import Spool, spliced
@@ -76,9 +79,12 @@ class Gateway:
         uploads: Path,
         accounting: Accounting,
         look_again: Callable[[], Awaitable[None]] = _in_vain,
+        book: LimitBook | None = None,
     ) -> None:
         """`uploads` is the folder where large bodies wait for their engine. `look_again` reads a
-        configuration that may have changed a moment ago."""
+        configuration that may have changed a moment ago. `book` knows what keys with limits have
+        used."""
+        self._book = book or LimitBook()
         self._runner = runner
         self._accounting = accounting
         self._look_again = look_again
@@ -222,12 +228,32 @@ class Gateway:
         self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Every request that an engine answers comes through here."""
-        model, path, share = served.entry.model_id, scope["path"], caller_of(scope).share
+        caller = caller_of(scope)
+        check_allowed(caller, self._runner.lineup, served.entry.model_id, errand.asked_for)
+        account = self._book.account_of(caller)
+        if account is None:
+            await self._answer(served, errand, scope, receive, send)
+            return
+        with within(account):
+            send = partial(send_with_limits, send, account)
+            await self._answer(served, errand, scope, receive, send, account)
+
+    async def _answer(
+        self,
+        served: Served,
+        errand: Errand,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        account: Account | None = None,
+    ) -> None:
+        model, path, caller = served.entry.model_id, scope["path"], caller_of(scope)
+        share, priority = place_in_queue(caller, account)
         watch = ClientWatch(receive, scope.get(LINK))
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)
         with recording as record:
             try:
-                with watch, await self._runner.acquire(model, share) as lease:
+                with watch, await self._runner.acquire(model, share, priority) as lease:
                     recording.granted(self._runner, lease)
                     try:
                         await forward(lease.engine, errand, path, send, record)
@@ -259,20 +285,26 @@ class Gateway:
     # ---- Small answers -------------------------------------------------------------------
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_json(send, listing.models(self._runner.lineup, self._started))
+        lineup = visible(caller_of(scope), self._runner.lineup)
+        await answer_json(send, listing.models(lineup, self._started))
 
     async def _model(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(scope["method"], scope["path"], "GET")
         name = checked_name(scope["path"].removeprefix("/v1/models/").rstrip("/"))
-        found = await self._found(lambda: listing.find(self._runner.lineup, name, self._started))
+        caller = caller_of(scope)
+        found = await self._found(
+            lambda: listing.find(visible(caller, self._runner.lineup), name, self._started)
+        )
         await answer_json(send, found)
 
     async def _running(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_json(send, listing.running(self._runner))
+        found = listing.running(self._runner)
+        await answer_json(send, allowed_items(caller_of(scope), self._runner.lineup, found))
 
     async def _info(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_json(send, listing.info(self._runner))
+        found = listing.info(self._runner)
+        await answer_json(send, allowed_items(caller_of(scope), self._runner.lineup, found))
 
     async def _unload(self, scope: Scope, receive: Receive, send: Send) -> None:
         refuse_to_change(scope, self._friends, "This one unloads models: POST /api/models/unload.")

@@ -16,7 +16,8 @@ from proxy_app import paths
 from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
-from proxy_app.keys import Caller, Keys, read_ring
+from proxy_app.key_rows import read_ring
+from proxy_app.keys import Caller, Keys
 from proxy_app.sessions import Sessions, session_key
 
 _OPEN = frozenset(("/", "/health", "/health/", "/favicon.ico", "/apple-touch-icon.png"))

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
-from models_app import api_keys, people, rights
-from models_app.models import ApiKey, ServerSettings
+from models_app import api_keys, rights
+from models_app.models import ApiKey
 from models_app.rights import NOBODY, Rights
 from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
+from proxy_app.limits import Limits, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Caller:
     key_id: int | None = None
     """The key's row; None without a key."""
     rights: Rights = NOBODY
+    limits: Limits | None = None
+    """None: as much as it likes."""
+    spent: tuple[Spent, ...] = ()
+    """Tokens of this day and this month, as they were when the key was read."""
 
     @property
     def share(self) -> str:
@@ -167,25 +171,6 @@ def without_key(query: bytes) -> bytes:
         pair
         for pair in query.split(b"&")
         if unquote_to_bytes(pair.partition(b"=")[0]) not in (b"api_key", b"apikey")
-    )
-
-
-def read_ring() -> KeyRing:
-    """The ring as the database has it."""
-    rows = ApiKey.objects.filter(
-        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None
-    )
-    return KeyRing.of(
-        ServerSettings.current().require_api_key,
-        (
-            Key(
-                bytes.fromhex(row.digest),
-                Caller(row.name, row.pk, Rights(0, row.name, rights.EVERYTHING)),
-                row.expires_at.timestamp() if row.expires_at else None,
-            )
-            for row in rows
-        ),
-        people.administrator_exists(),
     )
 
 

@@ -95,6 +95,8 @@ class Lineup:
     virtual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names that stand for the first loaded one of some models, else for the first."""
     rules: GatewayRules = field(default_factory=GatewayRules)
+    group_of: Mapping[str, str] = field(default_factory=dict)
+    """The named group of each model that is in one."""
 
     def pinned(self) -> set[str]:
         return {model for model, limits in self.policy.models.items() if limits.pinned}
@@ -153,6 +155,9 @@ def line_up(
         devices=rules.devices,
         rules=gateway,
         virtual=_virtual(virtual or {}, names),
+        group_of={
+            member: name for name, group in document.groups.items() for member in group.members
+        },
     )
 
 

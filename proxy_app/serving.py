@@ -30,6 +30,7 @@ from proxy_app import (
     logs,
     queues,
     ui_events,
+    usage,
     worker,
 )
 from proxy_app.accounting import Accounting
@@ -49,6 +50,7 @@ from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.journal import Journal
 from proxy_app.keys import Keys, note_use
 from proxy_app.ledger import Ledger
+from proxy_app.limit_book import LimitBook
 from proxy_app.lineup import Lineup, Served
 from proxy_app.log_files import log_path
 from proxy_app.pages_process.desk import PagesProcess
@@ -112,6 +114,7 @@ class Serving:
         self.hub = EventHub()
         self.hub.tap, self.hub.is_tapped = ui_events.Relay(), ui_events.is_watched
         self.keys = Keys()
+        self.book = LimitBook()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
         self.telling = Telling(
             self.hub,
@@ -141,12 +144,17 @@ class Serving:
             self.telling.queue_changed,
         )
         self._accounting = Accounting(Journal(journal_folder()), self.hub)
+        self._accounting.charge = self.book.charge
         self._accounting.remember(await self._in_database(earlier.newest_metrics))
-        self.gateway = Gateway(self._runner, home / "uploads", self._accounting, self.look_again)
+        self.gateway = Gateway(
+            self._runner, home / "uploads", self._accounting, self.look_again, self.book
+        )
         self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)
         look = partial(configuration.look_at_machine, engines_run=engines_run)
         await self._in_database(look)
+        # Quotas begin with what was used before, also in the last second of an earlier run.
+        await self._in_database(_take_over_usage)
         await self._reload()
         self._runner.remember_loads(await self._in_database(needs.load_seconds))
         adopted, ended = await adopt_survivors(ledger, self._guards, self._runner)
@@ -446,6 +454,13 @@ class Serving:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(_report_end)
         self._tasks.append(task)
+
+
+def _take_over_usage() -> None:
+    try:
+        usage.drain(journal_folder())
+    except (DatabaseError, OSError) as error:
+        logger.warning("The newest usage could not be taken over yet: %s", error)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

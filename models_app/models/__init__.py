@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from models_app.models.api_keys import ApiKey
+from models_app.models.audit import AuditEntry
 from models_app.models.engine_build import EngineBuild
 from models_app.models.engine_install import EngineInstall
 from models_app.models.files import GgufFile
@@ -22,6 +23,7 @@ from models_app.models.virtual import VirtualModel
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "ChangeClock",
     "ChangeNote",
     "ConfigFile",

@@ -1,13 +1,32 @@
 from __future__ import annotations
 
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+
+from models_app.rights import Scope
+
+MOST_SHARES = 16
+
+
+def least_scopes() -> list[str]:
+    """What a key may be used for unless something else is said."""
+    return [str(Scope.INFERENCE)]
 
 
 class ApiKey(models.Model):
     """A key that lets a client in. Only its digest is kept: a key is shown once, when made."""
 
     name = models.CharField(max_length=255, help_text="Whose key it is, or what for.")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        help_text="Whose it is. It never grants more than this person has.",
+    )
     prefix = models.CharField(
         max_length=16, editable=False, help_text="How the key begins, to tell it from others."
     )
@@ -23,6 +42,41 @@ class ApiKey(models.Model):
         "expires", null=True, blank=True, help_text="Empty: it does not."
     )
     revoked_at = models.DateTimeField("revoked", null=True, blank=True, editable=False)
+
+    scopes = models.JSONField(default=least_scopes, help_text="What it may be used for.")
+    allowed_models = models.JSONField(
+        default=list, blank=True, help_text="Ids of the only models it may use. Empty: all."
+    )
+    allowed_groups = models.JSONField(
+        default=list, blank=True, help_text="Groups whose models it may use as well."
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    tokens_per_day = models.PositiveBigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Days are those of UTC."
+    )
+    tokens_per_month = models.PositiveBigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    parallel_requests = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="At the same time."
+    )
+    priority = models.IntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(-1000), MaxValueValidator(1000)],
+        help_text="Higher goes first. Empty: the model's own.",
+    )
+    queue_share = models.PositiveSmallIntegerField(
+        "share of the queue",
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_SHARES)],
+        help_text="As how many callers it counts when those who wait take turns.",
+    )
 
     class Meta:
         ordering = ("-created_at", "-pk")

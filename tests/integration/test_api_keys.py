@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from models_app import api_keys, changes
 from models_app.models import ApiKey, ServerSettings
-from proxy_app.keys import KeyRing, note_use, read_ring
+from proxy_app.key_rows import read_ring
+from proxy_app.keys import KeyRing, note_use
 
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,209 @@
+"""How much one key may ask for (pure): buckets that fill again, and quotas of a day or month.
+
+Tokens are known when a request has ended, so a bucket of tokens may fall below nothing; the next
+request waits until it is above again. Times are seconds; a limit of 0 is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+MINUTE: Final = 60.0
+WHEN_ONE_ENDS: Final = 1.0
+"""Seconds after which to come back when too many requests are under way: nobody knows better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a key is limited to."""
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
+    parallel: int = 0
+    share: int = 1
+    """As how many callers it counts when turns are taken."""
+    priority: int | None = None
+    """None: that of the model."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        return bool(self.tokens_per_minute or self.tokens_per_day or self.tokens_per_month)
+
+    @property
+    def has_quota(self) -> bool:
+        return bool(self.tokens_per_day or self.tokens_per_month)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What is left of a minute's allowance, as of `at`. It begins full."""
+
+    left: float = float("inf")
+    at: float = 0.0
+
+
+def fill(bucket: Bucket, limit: int, now: float) -> float:
+    """Bring it up to `now`; what is left. It fills evenly, to `limit` within a minute."""
+    passed = max(0.0, now - bucket.at)
+    bucket.left = min(float(limit), bucket.left + passed * limit / MINUTE)
+    bucket.at = now
+    return bucket.left
+
+
+def seconds_until(left: float, wanted: float, limit: int) -> float:
+    """How long a bucket takes from `left` to `wanted`."""
+    return max(0.0, wanted - left) * MINUTE / limit
+
+
+@dataclass(slots=True)
+class Spent:
+    """Tokens used in a period that begins again by the calendar (UTC)."""
+
+    tokens: int = 0
+    until: float = 0.0
+    """When the period ends, in seconds since 1970."""
+
+
+def day_end(now: float) -> float:
+    """When the day of `now` ends (UTC)."""
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp()
+
+
+def month_end(now: float) -> float:
+    """When the month of `now` ends (UTC)."""
+    first = datetime.fromtimestamp(now, UTC).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    return (first + timedelta(days=32)).replace(day=1).timestamp()
+
+
+@dataclass(slots=True)
+class Account:
+    """What one key has used. Owned by the event loop."""
+
+    limits: Limits
+    requests: Bucket = field(default_factory=Bucket)
+    tokens: Bucket = field(default_factory=Bucket)
+    day: Spent = field(default_factory=Spent)
+    month: Spent = field(default_factory=Spent)
+    running: int = 0
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Which limit is reached, and after how many seconds to come back."""
+
+    what: str
+    limit: int
+    retry_after: float
+
+
+def admit(account: Account, now: float, today: float) -> Refusal | None:
+    """Let a request begin, or say why not. A refused one uses nothing up.
+
+    `now` is on a clock that only goes forward, `today` in seconds since 1970.
+    """
+    limits = account.limits
+    if limits.parallel and account.running >= limits.parallel:
+        return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
+    if limits.has_quota:
+        begin_periods(account, today)
+        for name, limit, spent in (
+            ("tokens a month", limits.tokens_per_month, account.month),
+            ("tokens a day", limits.tokens_per_day, account.day),
+        ):
+            if limit and spent.tokens >= limit:
+                return Refusal(name, limit, spent.until - today)
+    limit = limits.tokens_per_minute
+    if limit and (left := fill(account.tokens, limit, now)) < 1:
+        return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
+    limit = limits.requests_per_minute
+    if limit:
+        left = fill(account.requests, limit, now)
+        if left < 1:
+            return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
+        account.requests.left = left - 1
+    account.running += 1
+    return None
+
+
+def end(account: Account) -> None:
+    """A request that was let in has ended."""
+    account.running -= 1
+
+
+def charge(account: Account, tokens: int, now: float, today: float) -> None:
+    """Tokens that a request used."""
+    if account.limits.tokens_per_minute:
+        fill(account.tokens, account.limits.tokens_per_minute, now)
+        account.tokens.left -= tokens
+    if account.limits.has_quota:
+        begin_periods(account, today)
+        account.day.tokens += tokens
+        account.month.tokens += tokens
+
+
+def begin_periods(account: Account, today: float) -> None:
+    """Begin a new day or month if the last one is over."""
+    if today >= account.day.until:
+        account.day = Spent(0, day_end(today))
+        if today >= account.month.until:
+            account.month = Spent(0, month_end(today))
+
+
+def next_lane(account: Account) -> int:
+    """Which of the callers that it counts as the next request belongs to."""
+    account.turn = (account.turn + 1) % account.limits.share
+    return account.turn
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A limit, what is left of it, and in how many seconds it is whole again."""
+
+    limit: int
+    left: int
+    reset: float
+
+
+def requests_standing(account: Account, now: float) -> Standing | None:
+    """How it stands with requests; None when they are not limited."""
+    limit = account.limits.requests_per_minute
+    if not limit:
+        return None
+    left = fill(account.requests, limit, now)
+    return Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit))
+
+
+def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
+    """How it stands with tokens, by the limit of which the least is left."""
+    limits, found = account.limits, []
+    if limit := limits.tokens_per_minute:
+        left = fill(account.tokens, limit, now)
+        found.append(Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit)))
+    if limits.has_quota:
+        begin_periods(account, today)
+        for limit, spent in (
+            (limits.tokens_per_day, account.day),
+            (limits.tokens_per_month, account.month),
+        ):
+            if limit:
+                found.append(Standing(limit, max(0, limit - spent.tokens), spent.until - today))
+    return min(found, key=lambda one: one.left, default=None)
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes it: 250ms, 7s, 6m0s, 1h0m0s."""
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))}ms"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,123 @@
+"""Buckets and quotas, by plain calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy_app import limits
+from proxy_app.limits import Account, Limits, Spent
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
+MIDNIGHT = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
+
+
+def account(**chosen: int) -> Account:
+    return Account(Limits(**chosen))
+
+
+def refused(one: Account, now: float = 0, today: float = NOON) -> limits.Refusal:
+    refusal = limits.admit(one, now, today)
+    assert refusal is not None
+    return refusal
+
+
+def test_it_lets_a_minutes_requests_in_at_once_and_then_one_by_one() -> None:
+    one = account(requests_per_minute=3)
+    assert [limits.admit(one, 0, NOON) for _ in range(3)] == [None] * 3
+    assert refused(one) == limits.Refusal("requests a minute", 3, 20)
+    assert refused(one, 19.9).retry_after == pytest.approx(0.1)
+    assert limits.admit(one, 20.001, NOON) is None
+    assert refused(one, 20.001).retry_after == pytest.approx(19.999)
+
+
+def test_a_refused_request_uses_nothing_up() -> None:
+    one = account(requests_per_minute=1, parallel=1)
+    assert limits.admit(one, 0, NOON) is None
+    assert refused(one, 60).what == "requests at a time"
+    limits.end(one)
+    assert limits.admit(one, 60, NOON) is None
+
+
+def test_tokens_are_owed_until_the_bucket_is_above_nothing_again() -> None:
+    one = account(tokens_per_minute=600)
+    assert limits.admit(one, 0, NOON) is None
+    limits.charge(one, 650, 0, NOON)
+    assert refused(one).retry_after == pytest.approx(5.1)
+    assert limits.admit(one, 5.11, NOON) is None
+
+
+@pytest.mark.parametrize("limit", ["tokens_per_day", "tokens_per_month"])
+def test_a_quota_is_whole_again_when_its_period_begins(limit: str) -> None:
+    one = account(**{limit: 100})
+    assert limits.admit(one, 0, NOON) is None
+    limits.charge(one, 100, 0, NOON)
+    assert refused(one).retry_after == MIDNIGHT - NOON
+    assert limits.admit(one, 0, MIDNIGHT) is None
+
+
+def test_a_months_quota_outlasts_the_day() -> None:
+    one = account(tokens_per_month=100)
+    start = datetime(2026, 2, 3, 12, tzinfo=UTC).timestamp()
+    limits.begin_periods(one, start)
+    limits.charge(one, 100, 0, start)
+    assert refused(one, today=start + 86400).what == "tokens a month"
+    assert limits.month_end(start) == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+
+
+def test_it_tells_of_the_limit_of_which_the_least_is_left() -> None:
+    one = account(tokens_per_minute=1000, tokens_per_day=1200)
+    limits.begin_periods(one, NOON)
+    one.day = Spent(900, one.day.until)
+    standing = limits.tokens_standing(one, 0, NOON)
+    assert standing is not None
+    assert (standing.limit, standing.left) == (1200, 300)
+
+
+def test_a_larger_share_counts_as_several_callers_in_turn() -> None:
+    one = account(share=3)
+    assert [limits.next_lane(one) for _ in range(4)] == [1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0ms"), (0.25, "250ms"), (7, "7s"), (360, "6m0s"), (3661, "1h1m1s")],
+)
+def test_durations_read_as_openais_do(seconds: float, text: str) -> None:
+    assert limits.duration(seconds) == text
+
+
+@given(
+    limit=st.integers(1, 1000),
+    steps=st.lists(st.tuples(st.floats(0, 90), st.integers(1, 40)), max_size=60),
+)
+def test_no_span_of_time_sees_more_than_a_full_bucket_and_what_flowed_in(
+    limit: int, steps: list[tuple[float, int]]
+) -> None:
+    one, now, let_in = account(requests_per_minute=limit), 0.0, 0
+    for pause, tries in steps:
+        now += pause
+        for _ in range(tries):
+            let_in += limits.admit(one, now, NOON) is None
+        assert let_in <= limit + now * limit / limits.MINUTE + 1e-6
+
+
+@given(
+    limit=st.integers(1, 10_000),
+    charges=st.lists(st.tuples(st.floats(0, 30), st.integers(0, 5000)), max_size=40),
+)
+def test_waiting_as_long_as_told_is_always_enough(
+    limit: int, charges: list[tuple[float, int]]
+) -> None:
+    one, now = account(tokens_per_minute=limit), 0.0
+    for pause, tokens in charges:
+        now += pause
+        refusal = limits.admit(one, now, NOON)
+        if refusal is not None:
+            now += refusal.retry_after + 1e-6
+            assert limits.admit(one, now, NOON) is None
+        limits.end(one)
+        limits.charge(one, tokens, now, NOON)
