@@ -1,4 +1,4 @@
-"""Tells revisions of the configuration which page or REST call changed it, and who used it."""
+"""Tells revisions and the audit log which page or REST call changed what, and who used it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Final
 from django.http import HttpRequest, HttpResponseBase
 
 from claracore_site.rights import rights_of
+from models_app import audit
+from models_app.access import needed_by
 from models_app.causes import told
+from models_app.rights import Scope
+from proxy_app.keys import Caller
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 
@@ -25,8 +29,41 @@ class ChangeAuthorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.method in _SAFE:
             return self._get_response(request)
-        with told(_cause(request), rights_of(request).name):
-            return self._get_response(request)
+        cause = _cause(request)
+        before = audit.state() if rights_of(request).scopes else {}
+        with told(cause, rights_of(request).name):
+            response = self._get_response(request)
+        if response.status_code < 400 and rights_of(request).scopes:
+            _write_down(request, cause, before)
+        return response
+
+
+def _write_down(request: HttpRequest, cause: str, before: audit.State) -> None:
+    """What was changed; also an act that changed no choice, if it took a right to do it."""
+    caller: Caller = request.caller  # type: ignore[attr-defined]
+    key_id, address = caller.key_id or 0, request.META.get("REMOTE_ADDR") or ""
+    changes = audit.changed(before, audit.state())
+    for kind, was, now in changes:
+        audit.note(
+            kind, cause, caller.rights, key_id=key_id, address=address, before=was, after=now
+        )
+    match = request.resolver_match
+    if changes or match is None or "dry_run" in request.GET:
+        return
+    if needed_by(match.func, request.method or "") in (Scope.MANAGE, Scope.ADMIN):
+        audit.note(_kind(request), cause, caller.rights, key_id=key_id, address=address)
+
+
+def _kind(request: HttpRequest) -> str:
+    """What an act without a lasting choice is about: downloads, server, models."""
+    parts = [part for part in request.path.strip("/").split("/") if part not in ("api", "ui")]
+    if "downloads" in parts or "download" in parts:
+        return "downloads"
+    if parts[:1] in (["binary"], ["engines"]):
+        return "engines"
+    if parts[:1] == ["admin"]:
+        return parts[2] if len(parts) > 2 else "admin"
+    return parts[0] if parts else "server"
 
 
 def _cause(request: HttpRequest) -> str:

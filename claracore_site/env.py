@@ -222,6 +222,24 @@ def secret(name: str, *, also: str = "") -> str:
     return value
 
 
+def password(name: str) -> str:
+    """A password, or what stands in the file that `<name>_FILE` names; empty when neither is set.
+
+    It is taken out of the environment, where programs that are started would see it.
+    """
+    value, file = text(name), text(f"{name}_FILE")
+    for variable in (name, f"{name}_FILE"):
+        os.environ.pop(PREFIX + variable, None)
+    if not file:
+        return value
+    if value:
+        raise ImproperlyConfigured(f"Set {PREFIX}{name} or {PREFIX}{name}_FILE, not both.")
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{PREFIX}{name}_FILE cannot be read: {error}") from None
+
+
 def _shared(name: str, also: str) -> tuple[str, str]:
     """A value, and the full name of the variable that gave it."""
     value = text(name)

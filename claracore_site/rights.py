@@ -25,7 +25,7 @@ from proxy_app.serving import SERVING
 
 _PAGES = ("/ui", "/admin")
 _BY_QUERY = ("/api/events", "/api/logs")
-_LOGIN = "admin:login"
+_LOGIN = "ui-sign-in"
 
 
 class RightsMiddleware:

@@ -16,6 +16,7 @@ CLARACORE_HOME = env.folder("HOME", BASE_DIR / "var")
 CLARACORE_HOST = env.text("HOST", "127.0.0.1")
 CLARACORE_PORT = env.integer("PORT", 5800, lowest=1, highest=65535)
 CLARACORE_INSECURE = env.boolean("INSECURE", False)
+CLARACORE_ADMIN_PASSWORD = env.password("ADMIN_PASSWORD")
 CLARACORE_CLIENT_KEY = env.text("CLIENT_KEY")
 CLARACORE_LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
 CLARACORE_LLAMA_SERVER = env.text("LLAMA_SERVER")
@@ -112,6 +113,18 @@ TEMPLATES = [
         },
     },
 ]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "ui-sign-in"
+LOGIN_REDIRECT_URL = "ui-home"
 
 # ---- Database --------------------------------------------------------------------------------
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

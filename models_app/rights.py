@@ -58,6 +58,8 @@ class Rights:
     """Ids of models that a key is limited to; with no groups either: it is not."""
     groups: frozenset[str] = frozenset()
     """Groups of models that a key is limited to."""
+    key_id: int = 0
+    """The key that was sent; 0 without one."""
 
     def may(self, scope: Scope) -> bool:
         """Whether that scope was granted."""

@@ -193,6 +193,21 @@ class KeyRequired(GatewayError):
         return [(b"www-authenticate", b"Bearer")]
 
 
+class TooManyGuesses(GatewayError):
+    """Wrong keys came from this address again and again."""
+
+    status = 429
+    code = "too_many_wrong_keys"
+    type = "rate_limit_error"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            f"Too many wrong API keys came from this address. Try again in "
+            f"{math.ceil(retry_after)} s with a valid one.",
+            retry_after=retry_after,
+        )
+
+
 class NotAllowed(GatewayError):
     """Whoever asks is known, and lacks the right that this needs."""
 

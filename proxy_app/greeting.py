@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,22 @@ def opening(host: str, port: int) -> str:
     if not ModelFolder.objects.exists() and not ServedModel.objects.exists():
         lines += ["", *_NOTHING_YET]
     return "\n".join(lines)
+
+
+INSECURE = (
+    "INSECURE: everybody who reaches this port may do everything here, and so run programs on "
+    "this machine, without account or key. Leave out --insecure to end that."
+)
+
+
+def first_administrator(host: str, port: int, token: str) -> str:
+    """Where the first account is made; until then nobody is let in."""
+    wildcard = host in ("0.0.0.0", "::")
+    place = socket.gethostname() if wildcard else f"[{host}]" if ":" in host else host
+    return (
+        "Nobody has an account yet, so nobody is let in. Make the first administrator here, once "
+        f"and within an hour:\n  http://{place}:{port}/ui/welcome/{token}/"
+    )
 
 
 _NOTHING_YET = (

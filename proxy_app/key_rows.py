@@ -21,6 +21,7 @@ _COLUMNS: Final = (
     "pk",
     "name",
     "digest",
+    "shared",
     "expires_at",
     "person_id",
     "person__is_superuser",
@@ -78,7 +79,12 @@ def _keys(rows: list[dict[str, Any]], spent: dict[int, tuple[Spent, ...]]) -> It
             None if limits is _UNLIMITED else limits,
             spent.get(row["pk"], ()),
         )
-        yield Key(bytes.fromhex(row["digest"]), caller, expires.timestamp() if expires else None)
+        yield Key(
+            bytes.fromhex(row["digest"]),
+            caller,
+            expires.timestamp() if expires else None,
+            row["shared"],
+        )
 
 
 def _rights(row: dict[str, Any]) -> Rights:
@@ -93,6 +99,7 @@ def _rights(row: dict[str, Any]) -> Rights:
         granted,
         frozenset(row["allowed_models"]),
         frozenset(row["allowed_groups"]),
+        row["pk"],
     )
 
 

@@ -10,14 +10,18 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.utils import timezone
 
 from models_app import api_keys, rights
+from models_app.guessing import Guesses
 from models_app.models import ApiKey
 from models_app.rights import NOBODY, Rights
+from models_app.rights import Scope as Right
+from proxy_app.errors import TooManyGuesses
 from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
 from proxy_app.limits import Limits, Spent
@@ -51,6 +55,10 @@ STRANGER = Caller()
 LOCAL = Caller(rights=rights.LOCAL)
 """Whoever sits at this machine, while nobody has an account."""
 
+FREE_GUESSES: Final = 20
+"""Wrong keys that an address may send before it has to wait: clients that were set up wrongly
+repeat themselves, too."""
+
 _FORWARDING = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"))
 
 
@@ -61,6 +69,8 @@ class Key:
     digest: bytes
     caller: Caller
     expires_at: float | None = None
+    guessable: bool = False
+    """Whether a person chose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,10 @@ class Keys:
     def __init__(self) -> None:
         self.ring: KeyRing | None = None
         """None until something keeps it fresh; then whoever asks reads the database."""
+        self.open_at_home = True
+        """Whether sitting at this machine may be enough. Not where others reach the port: some
+        proxies say nothing of themselves."""
+        self.guesses = Guesses(FREE_GUESSES)
         self._used: set[int] = set()
         self._mac = api_keys.digester()
 
@@ -99,12 +113,28 @@ class Keys:
         A key that is unknown is no harm by itself: many clients send some text.
         """
         presented = presented_key(scope, from_query=from_query)
-        key = self._find(presented, ring.keys) if presented else None
-        if key is not None:
-            return key.caller
-        if settings.CLARACORE_INSECURE or (ring.single_user and is_local(scope)):
+        if presented:
+            key = self._find(presented, ring.keys)
+            if key is not None and (not key.guessable or self._may_guess(scope)):
+                return key.caller
+        if settings.CLARACORE_INSECURE:
             return LOCAL
+        if ring.single_user and self.open_at_home and is_local(scope):
+            return LOCAL
+        if presented:
+            self._note_guess(scope)
         return STRANGER
+
+    def _may_guess(self, scope: Scope) -> bool:
+        wait = self.guesses.wait(_address(scope), time.monotonic())
+        if wait:
+            raise TooManyGuesses(wait)
+        return True
+
+    def _note_guess(self, scope: Scope) -> None:
+        """Keys made here cannot be guessed; one that a person chose might be."""
+        self._may_guess(scope)
+        self.guesses.missed(_address(scope), time.monotonic())
 
     def _find(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
         if not keys:
@@ -123,10 +153,25 @@ class Keys:
             self._used.add(key.caller.key_id)
         return key
 
+    def may_be_shared(self) -> bool:
+        """Whether some key could prove that somebody runs this server."""
+        keys = self.ring.keys.values() if self.ring is not None else ()
+        return any(key.caller.rights.may(Right.ADMIN) for key in keys)
+
+    def grants_admin(self, text: str) -> bool:
+        """Whether this is an administrator's key."""
+        key = self._find(text.encode(), self.ring.keys) if self.ring is not None else None
+        return key is not None and key.caller.rights.may(Right.ADMIN)
+
     def take_used(self) -> set[int]:
         """The keys used since the last call."""
         used, self._used = self._used, set()
         return used
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def is_local(scope: Scope) -> bool:

@@ -6,7 +6,7 @@ from django_eventstream.views import events
 
 from models_app.access import needs
 from models_app.rights import Scope
-from ui_app.pages import components, models
+from ui_app.pages import components, models, sign_in
 
 home = needs(Scope.INFERENCE)(RedirectView.as_view(pattern_name="ui-models"))
 
@@ -14,6 +14,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "", needs(Scope.INFERENCE)(RedirectView.as_view(pattern_name="ui-models")), name="ui-home"
     ),
+    path("sign-in/", sign_in.sign_in, name="ui-sign-in"),
+    path("sign-out/", sign_in.sign_out, name="ui-sign-out"),
+    path("password/", sign_in.password, name="ui-password"),
+    path("welcome/", sign_in.welcome, name="ui-welcome"),
+    path("welcome/<str:token>/", sign_in.welcome, name="ui-welcome-invited"),
     path("models/", models.models, name="ui-models"),
     path("models/act/", models.act, name="ui-act"),
     path("scan/", models.scan, name="ui-scan"),

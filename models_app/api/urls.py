@@ -8,6 +8,9 @@ from models_app.api import (
     config_models,
     folders,
     generation,
+    keys,
+    me,
+    people,
     plans,
     scanning,
     settings,
@@ -16,6 +19,11 @@ from models_app.api import (
 
 # Ids may hold slashes, so they are matched as paths. A trailing slash is taken off before.
 urlpatterns: list[URLPattern] = [
+    path("me", me.me),
+    path("keys", keys.Keys.as_view()),
+    path("keys/<int:pk>", keys.OneKey.as_view()),
+    path("people", people.People.as_view()),
+    path("people/<int:pk>", people.OnePerson.as_view()),
     path("system/specs", system.specs),
     path("system/detection", system.detect),
     path("models/<path:name>/plan", plans.plan),

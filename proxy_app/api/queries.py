@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
@@ -13,10 +14,14 @@ from rest_framework.request import Request
 
 from models_app.api.errors import ApiError
 from models_app.models import ApiKey
+from models_app.rights import Rights, Scope
 
 MODEL = OpenApiParameter("model", OpenApiTypes.STR, description="A model's id.")
 KEY = OpenApiParameter(
     "key", OpenApiTypes.STR, description="An API key's name or number; `none`: without a key."
+)
+PERSON = OpenApiParameter(
+    "person", OpenApiTypes.STR, description="A person's name or number; `none`: of nobody."
 )
 SINCE = OpenApiParameter(
     "since", OpenApiTypes.STR, description="ISO 8601 (UTC unless it says otherwise), or seconds."
@@ -57,17 +62,48 @@ def number(request: Request, name: str, default: int, least: int, most: int) -> 
 
 
 def filters(request: Request, time: str) -> Q:
-    """Model, key, since and until; `time` is the column of the latter."""
-    chosen = Q()
+    """Model, key, person, since and until; `time` is the column of the latter.
+
+    Only what whoever asks may see.
+    """
+    chosen = own(request)
     if model := request.query_params.get("model", ""):
         chosen &= Q(model=model)
     if key := request.query_params.get("key", ""):
         chosen &= Q(key_id=_key(key))
+    if person := request.query_params.get("person", ""):
+        chosen &= Q(person_id=_person(person))
     if (since := moment(request, "since")) is not None:
         chosen &= Q(**{f"{time}__gte": since})
     if (until := moment(request, "until")) is not None:
         chosen &= Q(**{f"{time}__lt": until})
     return chosen
+
+
+def own(request: Request) -> Q:
+    """What of the requests somebody may see: all who manages models, everybody else their own."""
+    rights: Rights = request.rights  # type: ignore[attr-defined]
+    if rights.may(Scope.MANAGE):
+        return Q()
+    if rights.person_id:
+        return Q(person_id=rights.person_id)
+    return Q(key_id=rights.key_id, key_id__gt=0)
+
+
+def _person(text: str) -> int:
+    if text == "none":
+        return 0
+    named = User.objects.filter(username=text).first()
+    if named is not None:
+        return named.pk
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    raise wrong("person", f"names nobody: {text[:40]!r}.")
+
+
+def person_names(ids: set[int]) -> dict[int, str]:
+    """The names of people who have an account."""
+    return dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
 
 
 def _key(text: str) -> int:

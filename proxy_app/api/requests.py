@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from models_app.access import needs
 from models_app.api.schema import answer, described
-from models_app.rights import Scope
+from models_app.rights import Rights, Scope
 from proxy_app import freshness
 from proxy_app.api.models import RunnerView
 from proxy_app.api.queries import (
@@ -23,6 +23,7 @@ from proxy_app.api.queries import (
     LIMIT,
     LONGEST_PAGE,
     MODEL,
+    PERSON,
     SINCE,
     UNTIL,
     filters,
@@ -61,7 +62,7 @@ class Requests(RunnerView):
             next=serializers.CharField(allow_null=True, help_text="`cursor` for what follows."),
         ),
         errors=(400,),
-        query=[MODEL, KEY, _STATUS, _PATH, SINCE, UNTIL, LIMIT, _CURSOR],
+        query=[MODEL, KEY, PERSON, _STATUS, _PATH, SINCE, UNTIL, LIMIT, _CURSOR],
     )
     def get(self, request: Request) -> Response:
         chosen = filters(request, "at") & _by_status(request) & _after(request)
@@ -94,7 +95,8 @@ class LiveRequests(RunnerView):
     def get(self, request: Request) -> Response:
         async def look(runner: Runner) -> list[dict[str, Any]]:
             now = time.monotonic()
-            return [_live(record, now) for record in SERVING.accounting.records.live.values()]
+            live = SERVING.accounting.records.live.values()
+            return [_live(record, now) for record in live if _is_own(request, record)]
 
         return Response({"requests": SERVING.call(look)})
 
@@ -116,7 +118,7 @@ class LiveRequestView(RunnerView):
         errors=(404, 503),
     )
     def delete(self, request: Request, number: str) -> Response:
-        return _cancel(int(number))
+        return _cancel(request, int(number))
 
 
 @needs(Scope.INFERENCE)
@@ -133,10 +135,20 @@ class CancelRequest(RunnerView):
         errors=(404, 503),
     )
     def post(self, request: Request, number: str) -> Response:
-        return _cancel(int(number))
+        return _cancel(request, int(number))
 
 
-def _cancel(number: int) -> Response:
+def _is_own(request: Request, record: Record) -> bool:
+    """Whether whoever asks may see and end it: all who manages models, others their own."""
+    rights: Rights = request.rights  # type: ignore[attr-defined]
+    if rights.may(Scope.MANAGE):
+        return True
+    if rights.person_id:
+        return record.person_id == rights.person_id
+    return record.key_id > 0 and record.key_id == rights.key_id
+
+
+def _cancel(request: Request, number: int) -> Response:
     async def cancel(runner: Runner) -> None:
         record = SERVING.accounting.records.live.get(number)
         if record is None or not record.take_back():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
+from proxy_app.api.audit import Audit
 from proxy_app.api.logs import DownloadLog, Logs
 from proxy_app.api.models import LoadModel, Models, Queue, UnloadAll, UnloadModel
 from proxy_app.api.requests import CancelRequest, LiveRequests, LiveRequestView, Requests
@@ -14,6 +15,7 @@ urlpatterns = [
     re_path(r"^server/restart/hard/?$", HardRestart.as_view()),
     re_path(r"^queue/?$", Queue.as_view()),
     re_path(r"^metrics/?$", Metrics.as_view()),
+    re_path(r"^audit/?$", Audit.as_view()),
     re_path(r"^usage/?$", Usage.as_view()),
     re_path(r"^requests/?$", Requests.as_view()),
     re_path(r"^requests/live/?$", LiveRequests.as_view()),

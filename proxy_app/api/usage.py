@@ -20,7 +20,19 @@ from models_app.api.schema import described
 from models_app.rights import Scope
 from proxy_app import freshness
 from proxy_app.api.models import RunnerView
-from proxy_app.api.queries import KEY, MODEL, SINCE, UNTIL, filters, iso, key_names, moment, wrong
+from proxy_app.api.queries import (
+    KEY,
+    MODEL,
+    PERSON,
+    SINCE,
+    UNTIL,
+    filters,
+    iso,
+    key_names,
+    moment,
+    person_names,
+    wrong,
+)
 from proxy_app.api.usage_shapes import ModelMetrics, UsageAnswer
 from proxy_app.models import UsageDay, UsageHour, UsageRow
 from proxy_app.process import EngineState
@@ -41,13 +53,17 @@ _SUMS: Final = {
     "engineSeconds": "engine_seconds",
     "gpuSeconds": "gpu_seconds",
 }
-_PERIODS: Final = {
-    "hour": (UsageHour, timedelta(hours=48)),
-    "day": (UsageDay, timedelta(days=30)),
+_EACH: Final = ("start", "model", "key_id", "person_id")
+_WAYS: Final = {
+    "hour": (UsageHour, timedelta(hours=48), _EACH),
+    "day": (UsageDay, timedelta(days=30), _EACH),
+    "model": (UsageDay, timedelta(days=30), ("model",)),
+    "key": (UsageDay, timedelta(days=30), ("key_id",)),
+    "person": (UsageDay, timedelta(days=30), ("person_id",)),
 }
-"""The sums, and how far back they are told when nothing is said."""
+"""The sums, how far back they are told when nothing is said, and what has a row of its own."""
 
-_BY = OpenApiParameter("by", OpenApiTypes.STR, enum=list(_PERIODS), description="Default: day.")
+_BY = OpenApiParameter("by", OpenApiTypes.STR, enum=list(_WAYS), description="Default: day.")
 _FORMAT = OpenApiParameter(
     "format", OpenApiTypes.STR, enum=["json", "csv"], description="csv: rows for a spreadsheet."
 )
@@ -56,31 +72,37 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @needs(Scope.INFERENCE)
 class Usage(RunnerView):
-    """GET /api/usage: sums per model and key, by hour or day."""
+    """GET /api/usage: sums per model, key and person, by hour or day, or by one of these alone."""
 
     @described(
         "usage",
-        "Requests, tokens and times summed per model and key, by hour or day (UTC)",
+        "Requests, tokens and times summed by hour, day (UTC), model, key or person",
         tag="monitoring",
         answers=UsageAnswer(),
         errors=(400,),
-        query=[_BY, MODEL, KEY, SINCE, UNTIL, _FORMAT],
+        query=[_BY, MODEL, KEY, PERSON, SINCE, UNTIL, _FORMAT],
     )
     def get(self, request: Request) -> HttpResponseBase:
         by = request.query_params.get("by", "day")
         form = request.query_params.get("format", "json")
-        if by not in _PERIODS:
-            raise wrong("by", f"must be hour or day, not {by[:40]!r}.")
+        if by not in _WAYS:
+            raise wrong("by", f"must be one of {', '.join(_WAYS)}, not {by[:40]!r}.")
         if form not in ("json", "csv"):
             raise wrong("format", f"must be json or csv, not {form[:40]!r}.")
-        table, reach = _PERIODS[by]
+        table, reach, columns = _WAYS[by]
         since = moment(request, "since") or timezone.now() - reach
         chosen = filters(request, "start") & Q(start__gte=since)
         freshness.catch_up()
         sums = table.objects.filter(chosen)  # type: ignore[attr-defined]
-        rows = list(sums.values("start", "model", "key_id", *_SUMS.values())[: MOST_ROWS + 1])
-        names = key_names({row["key_id"] for row in rows})
-        told = [_row(row, names) for row in rows[:MOST_ROWS]]
+        added = {f"sum_{column}": Sum(column) for column in _SUMS.values()}
+        # In SQL's words: one row for each, the newest or the busiest first.
+        order = ("-start", "model") if "start" in columns else ("-sum_requests",)
+        rows = list(
+            sums.order_by().values(*columns).annotate(**added).order_by(*order)[: MOST_ROWS + 1]
+        )
+        keys = key_names({row["key_id"] for row in rows if "key_id" in row})
+        persons = person_names({row["person_id"] for row in rows if "person_id" in row})
+        told = [_row(row, keys, persons) for row in rows[:MOST_ROWS]]
         if form == "csv":
             return _csv(told, by)
         totals = sums.aggregate(**{name: Sum(column) for name, column in _SUMS.items()})
@@ -159,13 +181,16 @@ def _speed(model: str) -> float:
     return round(tokens / seconds, 2) if seconds else 0.0
 
 
-def _row(row: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+def _row(row: dict[str, Any], keys: dict[int, str], persons: dict[int, str]) -> dict[str, Any]:
+    key, person = row.get("key_id") or None, row.get("person_id") or None
     return {
-        "start": iso(row["start"]),
-        "model": row["model"],
-        "key": row["key_id"] or None,
-        "keyName": names.get(row["key_id"], ""),
-        **{name: row[column] for name, column in _SUMS.items()},
+        "start": iso(row["start"]) if "start" in row else None,
+        "model": row.get("model"),
+        "key": key,
+        "keyName": keys.get(key or 0, ""),
+        "person": person,
+        "personName": persons.get(person or 0, ""),
+        **{name: row[f"sum_{column}"] for name, column in _SUMS.items()},
     }
 
 
@@ -173,7 +198,7 @@ def _csv(rows: list[dict[str, Any]], by: str) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="usage-by-{by}.csv"'
     writer = csv.writer(response)
-    columns = ("start", "model", "key", "keyName", *_SUMS)
+    columns = ("start", "model", "key", "keyName", "person", "personName", *_SUMS)
     writer.writerow(columns)
     for row in rows:
         writer.writerow(_cell(row[column]) for column in columns)

@@ -78,18 +78,20 @@ class _Sums(serializers.Serializer[Any]):
 
 
 class UsageSumRow(_Sums):
-    """One model and key in one hour or day."""
+    """One model, key and person in one hour or day; what is not told apart is null."""
 
-    start = serializers.DateTimeField()
-    model = serializers.CharField()
+    start = serializers.DateTimeField(allow_null=True)
+    model = serializers.CharField(allow_null=True)
     key = serializers.IntegerField(allow_null=True)
     keyName = serializers.CharField()
+    person = serializers.IntegerField(allow_null=True)
+    personName = serializers.CharField()
 
 
 class UsageAnswer(serializers.Serializer[Any]):
     """Sums, the newest first."""
 
-    by = serializers.ChoiceField(("hour", "day"))
+    by = serializers.ChoiceField(("hour", "day", "model", "key", "person"))
     since = serializers.DateTimeField()
     rows = UsageSumRow(many=True)
     total = _Sums()

@@ -21,13 +21,26 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from models_app import causes, config_yaml, engine_build, folders, importing, scan_runs
+from models_app import (
+    causes,
+    config_yaml,
+    engine_build,
+    folders,
+    importing,
+    people,
+    scan_runs,
+)
+from models_app.rights import Role
 from proxy_app import greeting, handover
+from proxy_app.first_administrator import INVITATION
 from proxy_app.handover import Handover
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
 from proxy_app.predecessor import Predecessor
 from proxy_app.succession import Succession
+
+FIRST_NAME = "admin"
+"""What the administrator is called whose password the environment gives."""
 
 OPEN_FILES = 65_536
 """As many as that may be open, where the system lets us."""
@@ -94,7 +107,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.CLARACORE_INSECURE = options["insecure"] or settings.CLARACORE_INSECURE
-        _check_host(options["host"])
         _check_engine()
         before = handover.take()
         try:
@@ -116,6 +128,7 @@ class Command(BaseCommand):
             scan_runs.request()
         if before is None:
             self._say(greeting.opening(options["host"], options["port"]))
+        self._settle_access(options["host"], options["port"])
         greeting.announce_scan_when_done(self._say)
         if predecessor is None:
             _prepare_interpreter()
@@ -148,6 +161,23 @@ class Command(BaseCommand):
         self._say("Starting anew.")
         return predecessor
 
+    def _settle_access(self, host: str, port: int) -> None:
+        """Have an administrator where others reach the port, or say how to make one."""
+        if settings.CLARACORE_ADMIN_PASSWORD and not people.administrator_exists():
+            try:
+                people.create(FIRST_NAME, settings.CLARACORE_ADMIN_PASSWORD, Role.ADMINISTRATOR)
+            except people.PersonRejected as error:
+                raise CommandError(f"CLARACORE_ADMIN_PASSWORD was not taken: {error}") from None
+            self._say(f"The administrator '{FIRST_NAME}' has the given password.")
+        if settings.CLARACORE_INSECURE:
+            self._say(greeting.INSECURE)
+        elif not is_loopback_name(host):
+            from proxy_app.serving import SERVING
+
+            SERVING.keys.open_at_home = False
+            if not people.administrator_exists():
+                self._say(greeting.first_administrator(host, port, INVITATION.make()))
+
     def _import(self, file: Path) -> None:
         try:
             parsed = config_yaml.parse(file.read_text(encoding="utf-8"))
@@ -171,14 +201,6 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
-
-
-def _check_host(host: str) -> None:
-    if not is_loopback_name(host) and not settings.CLARACORE_INSECURE:
-        raise CommandError(
-            f"Not listening on {host}: until accounts exist, everybody who can reach the port "
-            "could run programs on this machine. Use --host 127.0.0.1."
-        )
 
 
 def _check_engine() -> None:
