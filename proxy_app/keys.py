@@ -126,15 +126,15 @@ class Keys:
         return STRANGER
 
     def _may_guess(self, scope: Scope) -> bool:
-        wait = self.guesses.wait(_address(scope), time.monotonic())
-        if wait:
+        address = _address(scope)
+        if address and (wait := self.guesses.wait(address, time.monotonic())):
             raise TooManyGuesses(wait)
         return True
 
     def _note_guess(self, scope: Scope) -> None:
         """Keys made here cannot be guessed; one that a person chose might be."""
-        self._may_guess(scope)
-        self.guesses.missed(_address(scope), time.monotonic())
+        if self._may_guess(scope) and (address := _address(scope)):
+            self.guesses.missed(address, time.monotonic())
 
     def _find(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
         if not keys:
