@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+pytestmark = pytest.mark.django_db
+
 NO_JSON = ("/api/events", "/api/logs/{name}/download")
 """Routes that answer with text."""
 
