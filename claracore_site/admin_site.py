@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
+
+from models_app.access import rights_of
+from models_app.rights import Scope
 
 SECTIONS: Final = {
     "Serving": ("ServedModel", "VirtualModel", "ModelGroup", "ServerSettings"),
@@ -15,7 +21,7 @@ SECTIONS: Final = {
     "Configuration": ("Revision",),
     "This machine": ("MachineReport", "EngineInstall", "EngineBuild", "LoadRecord"),
     "Usage": ("UsageRow", "UsageHour", "UsageDay"),
-    "Access": ("User", "ApiKey"),
+    "Access": ("User", "ApiKey", "AuditEntry"),
 }
 """Headings, each with its tables in order. What is named nowhere stays under its app."""
 
@@ -25,6 +31,20 @@ class ClaraCoreAdmin(AdminSite):
     site_title = "ClaraCore"
     index_title = "Admin"
     site_url = "/ui/"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Everybody who has signed in; what they see there follows from their role."""
+        return request.user.is_active and rights_of(request).may(Scope.INFERENCE)
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """There is one page to sign in on, for the admin as well."""
+        if request.method == "GET" and self.has_permission(request):
+            return redirect("admin:index")
+        wanted = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        return redirect(f"{reverse('ui-sign-in')}?{urlencode({'next': wanted})}")
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return redirect("ui-password")
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """What the index and the side list: sections instead of apps."""

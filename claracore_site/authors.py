@@ -7,9 +7,8 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
 
-from claracore_site.rights import rights_of
 from models_app import audit
-from models_app.access import needed_by
+from models_app.access import needed_by, rights_of
 from models_app.causes import told
 from models_app.rights import Scope
 from proxy_app.keys import Caller

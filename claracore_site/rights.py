@@ -13,8 +13,8 @@ from django.utils.functional import SimpleLazyObject
 
 from claracore_site.api_paths import is_api
 from models_app import people
-from models_app.access import Open, needed_by
-from models_app.rights import NOBODY, Rights, Scope
+from models_app.access import Open, needed_by, rights_of
+from models_app.rights import Scope
 from proxy_app import sessions
 from proxy_app.error_shapes import error_body
 from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
@@ -61,12 +61,6 @@ class RightsMiddleware:
         if rights.may(right):
             return None
         return _refused(request, NotAllowed(right) if rights.scopes else KeyRequired())
-
-
-def rights_of(request: HttpRequest) -> Rights:
-    """What this request may be used for."""
-    rights: Rights = getattr(request, "rights", NOBODY)
-    return rights
 
 
 def for_templates(request: HttpRequest) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from models_app.rights import Scope
+from django.http import HttpRequest
+
+from models_app.rights import NOBODY, Rights, Scope
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -48,6 +50,12 @@ def needed_by(view: Callable[..., Any], method: str) -> Scope | Open:
         # It will answer that it does not know the method.
         return Scope.INFERENCE
     return _checked(getattr(handler, _ATTRIBUTE, None) or getattr(made_of, _ATTRIBUTE, Scope.ADMIN))
+
+
+def rights_of(request: HttpRequest) -> Rights:
+    """What a request may be used for, as the middleware found out."""
+    rights: Rights = getattr(request, "rights", NOBODY)
+    return rights
 
 
 def _checked(right: Any) -> Scope | Open:

@@ -62,9 +62,9 @@ def local_administrator() -> User | AnonymousUser:
 def create(name: str, password: str, role: Role) -> User:
     """A new account. Raises PersonRejected."""
     name = name.strip()
-    _check_name(name)
+    check_name(name)
     user = User(username=name)
-    _put_role(user, role)
+    put_role(user, role)
     _put_password(user, password)
     user.save()
     return user
@@ -75,7 +75,7 @@ def set_role(user: User, role: Role) -> None:
     with transaction.atomic():
         if role is not Role.ADMINISTRATOR:
             keep_one_administrator(user)
-        _put_role(user, role)
+        put_role(user, role)
         user.save(update_fields=["is_superuser", "is_staff"])
 
 
@@ -120,7 +120,8 @@ def keep_one_administrator(user: User) -> None:
         )
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises PersonRejected for a name that a new account cannot have."""
     if name == LOCAL_NAME:
         raise PersonRejected(f"The name '{LOCAL_NAME}' is taken by whoever sits at this machine.")
     try:
@@ -131,14 +132,20 @@ def _check_name(name: str) -> None:
         raise PersonRejected(f"There is somebody called {name} already. Choose another name.")
 
 
-def _put_role(user: User, role: Role) -> None:
+def put_role(user: User, role: Role) -> None:
+    """Make somebody what `role` says; to be saved."""
     user.is_superuser = role is Role.ADMINISTRATOR
     user.is_staff = role is not Role.USER
 
 
-def _put_password(user: User, password: str) -> None:
+def check_password(user: User, password: str) -> None:
+    """Raises PersonRejected for one that is too easy to guess."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise PersonRejected(" ".join(error.messages)) from None
+
+
+def _put_password(user: User, password: str) -> None:
+    check_password(user, password)
     user.set_password(password)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+from typing import Any, Final, TypeVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.contrib.auth.models import User
+from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
 
+from models_app.access import rights_of
 from models_app.admin.base import ReadOnlyAdmin
+from models_app.models import ApiKey
+from models_app.rights import Scope
+from proxy_app.api.sheets import cell
 from proxy_app.models import UsageDay, UsageHour, UsageRow
 from proxy_app.models.usage import UsageSum
+
+M = TypeVar("M", bound=Model)
+
+_MOST_OFFERED: Final = 200
+"""Names in a filter; more are found by searching."""
+
+_SUMS: Final = (
+    "requests",
+    "errors",
+    "tokens_in",
+    "tokens_cached",
+    "tokens_out",
+    "engine_seconds",
+    "gpu_seconds",
+)
 
 
 class Ended(admin.SimpleListFilter):
@@ -34,12 +55,69 @@ class Ended(admin.SimpleListFilter):
         return queryset
 
 
-class UsageRowAdmin(ReadOnlyAdmin[UsageRow]):
+class Named(admin.SimpleListFilter):
+    """Rows of one key or person, by name."""
+
+    column = ""
+
+    def names(self) -> dict[int, str]:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        named = self.names()
+        used = model_admin.get_queryset(request).order_by().values_list(self.column, flat=True)
+        return [
+            (str(number), named.get(number, f"gone ({number})") if number else "nobody")
+            for number in sorted(set(used.distinct()[:_MOST_OFFERED]))
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(**{self.column: value}) if value and value.isdigit() else queryset
+
+
+class OfKey(Named):
+    title, parameter_name, column = "API key", "key", "key_id"
+
+    def names(self) -> dict[int, str]:
+        return dict(ApiKey.objects.values_list("pk", "name"))
+
+
+class OfPerson(Named):
+    title, parameter_name, column = "person", "person", "person_id"
+
+    def names(self) -> dict[int, str]:
+        return dict(User.objects.values_list("pk", "username"))
+
+
+class OwnUsageAdmin(ReadOnlyAdmin[M]):
+    """Names instead of numbers, and for those who manage nothing only what is their own."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        rights = rights_of(request)
+        if not rights.may(Scope.MANAGE):
+            rows = rows.filter(person_id=rights.person_id)
+        keys = ApiKey.objects.filter(pk=OuterRef("key_id")).order_by().values("name")
+        people = User.objects.filter(pk=OuterRef("person_id")).order_by().values("username")
+        return rows.annotate(key_name=Subquery(keys[:1]), person_name=Subquery(people[:1]))
+
+    @admin.display(description="API key", ordering="key_id")
+    def key(self, row: Any) -> str:
+        return row.key_name or (f"gone ({row.key_id})" if row.key_id else "")
+
+    @admin.display(description="person", ordering="person_id")
+    def person(self, row: Any) -> str:
+        return row.person_name or (f"gone ({row.person_id})" if row.person_id else "")
+
+
+class UsageRowAdmin(OwnUsageAdmin[UsageRow]):
     list_display = (
         "at",
         "model",
         "path",
-        "key_id",
+        "key",
+        "person",
         "status",
         "error",
         "tokens_in",
@@ -48,7 +126,7 @@ class UsageRowAdmin(ReadOnlyAdmin[UsageRow]):
         "total",
         "speed",
     )
-    list_filter = (Ended, "at", "streamed", "status")
+    list_filter = (Ended, OfKey, OfPerson, "at", "streamed", "status")
     date_hierarchy = "at"
     search_fields = ("model", "path", "error")
     search_help_text = "Part of the model's id, of the path or of the error"
@@ -67,11 +145,12 @@ class UsageRowAdmin(ReadOnlyAdmin[UsageRow]):
         return "" if row.tokens_per_second is None else f"{row.tokens_per_second:.1f}"
 
 
-class UsageSumAdmin(ReadOnlyAdmin[UsageSum]):
+class UsageSumAdmin(OwnUsageAdmin[UsageSum]):
     list_display = (
         "start",
         "model",
-        "key_id",
+        "key",
+        "person",
         "requests",
         "errors",
         "tokens_in",
@@ -80,10 +159,26 @@ class UsageSumAdmin(ReadOnlyAdmin[UsageSum]):
         "engine_time",
         "gpu_time",
     )
-    list_filter = ("start",)
+    list_filter = (OfKey, OfPerson, "start")
+    actions = ("as_sheet",)
     date_hierarchy = "start"
     search_fields = ("model",)
     search_help_text = "Part of the model's id"
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    @admin.action(description="Save as CSV", permissions=["view"])
+    def as_sheet(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        response = HttpResponse(content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = 'attachment; filename="usage.csv"'
+        writer = csv.writer(response)
+        writer.writerow(("start", "model", "key", "person", *_SUMS))
+        for row in queryset.iterator():
+            names = (row.model, self.key(row), self.person(row))
+            sums = (getattr(row, name) for name in _SUMS)
+            writer.writerow((row.start.isoformat(), *map(cell, names), *sums))
+        return response
 
     @admin.display(description="engine", ordering="engine_seconds")
     def engine_time(self, row: UsageSum) -> str:

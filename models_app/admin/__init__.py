@@ -8,12 +8,14 @@ from django.contrib.auth.models import Group
 
 from models_app.admin import (
     api_keys,
+    audit,
     engines,
     files,
     folders,
     groups,
     loads,
     machine,
+    people,
     revisions,
     scans,
     served,
@@ -23,12 +25,14 @@ from models_app.admin import (
 
 __all__ = [
     "api_keys",
+    "audit",
     "engines",
     "files",
     "folders",
     "groups",
     "loads",
     "machine",
+    "people",
     "revisions",
     "scans",
     "served",

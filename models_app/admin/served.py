@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from models_app import choices
+from models_app.access import rights_of
 from models_app.admin import display, duplicates, live, served_actions
 from models_app.admin.base import RegistryAdmin
 from models_app.admin.reasons import why_not_served
@@ -28,6 +29,7 @@ from models_app.admin.served_plans import PARTS, Planner
 from models_app.admin.told import told
 from models_app.admin.typed import TabularInline
 from models_app.models import GgufFile, LoadRecord, ModelAlias, ServedModel
+from models_app.rights import Scope
 
 NEWEST_LOADS = 5
 
@@ -41,6 +43,17 @@ class AliasInline(TabularInline[ModelAlias, ServedModel]):
     extra = 0
     verbose_name = "id"
     verbose_name_plural = "further ids it answers to"
+
+
+_RUNS_PROGRAMS: Final = (
+    "cmd",
+    "cmd_stop",
+    "env",
+    "extra_arguments",
+    "macros",
+    "proxy",
+    "check_endpoint",
+)
 
 
 class ServedModelAdmin(RegistryAdmin[ServedModel]):
@@ -167,6 +180,12 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         ),
         ("Notes", {"classes": ("collapse",), "fields": ("metadata", "created_at")}),
     )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ServedModel | None = None) -> Any:
+        """What an engine is started with can run any program: that takes an administrator."""
+        if rights_of(request).may(Scope.ADMIN):
+            return self.readonly_fields
+        return (*self.readonly_fields, *_RUNS_PROGRAMS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServedModel]:
         later_parts = (

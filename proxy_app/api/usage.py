@@ -33,6 +33,7 @@ from proxy_app.api.queries import (
     person_names,
     wrong,
 )
+from proxy_app.api.sheets import cell
 from proxy_app.api.usage_shapes import ModelMetrics, UsageAnswer
 from proxy_app.models import UsageDay, UsageHour, UsageRow
 from proxy_app.process import EngineState
@@ -67,7 +68,6 @@ _BY = OpenApiParameter("by", OpenApiTypes.STR, enum=list(_WAYS), description="De
 _FORMAT = OpenApiParameter(
     "format", OpenApiTypes.STR, enum=["json", "csv"], description="csv: rows for a spreadsheet."
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @needs(Scope.INFERENCE)
@@ -201,12 +201,5 @@ def _csv(rows: list[dict[str, Any]], by: str) -> HttpResponse:
     columns = ("start", "model", "key", "keyName", "person", "personName", *_SUMS)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(_cell(row[column]) for column in columns)
+        writer.writerow(cell(row[column]) for column in columns)
     return response
-
-
-def _cell(value: Any) -> Any:
-    """Names are people's; a spreadsheet must not take one for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return "" if value is None else value

@@ -26,7 +26,6 @@ from proxy_app.first_administrator import INVITATION
 from proxy_app.serving import SERVING
 
 GUESSES: Final = Guesses(free=5)
-_BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
 _FORMS: Final = ("GET", "HEAD", "POST")
 
 
@@ -109,7 +108,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         wait = _wait(request, form.cleaned_data["name"])
         user = None if wait else _authenticated(request, form.cleaned_data)
         if user is not None:
-            login(request, user, _BACKEND)
+            login(request, user)
             return redirect(_next(request))
         form.add_error(None, _refusal(wait))
     status = 200 if request.method != "POST" else 422
@@ -203,7 +202,7 @@ def welcome(request: HttpRequest, token: str = "") -> HttpResponse:
         INVITATION.use()
         who = people.rights_of(user)
         audit.note("people", "made the first account", who, address=_address(request))
-        login(request, user, _BACKEND)
+        login(request, user)
         return redirect("ui-home")
     status = 200 if request.method != "POST" else 422
     return render(request, "ui/welcome.html", {"form": form}, status=status)

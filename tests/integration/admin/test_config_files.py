@@ -87,7 +87,7 @@ def test_what_is_downloaded_changes_nothing_when_it_is_taken_in_again(
 
 
 def test_a_downloaded_configuration_holds_secrets_so_not_everybody_gets_it(client: Client) -> None:
-    user = User.objects.create(username="guest", is_staff=True)
+    user = User.objects.create(username="guest")
     user.user_permissions.add(Permission.objects.get(codename="view_revision"))
     client.force_login(user)
 

@@ -32,6 +32,7 @@ Act = Callable[[Client], object]
 
 NO_CONFIGURATION = {
     "ApiKey": "keys are no part of the configuration, and a revision must not bring one back",
+    "AuditEntry": "written by the server",
     "EngineBuild": "found by the server",
     "EngineInstall": "asks for a build, which the server uses once it has tried it",
     "LoadRecord": "measured by the server",

@@ -135,7 +135,7 @@ def test_the_folders_of_chosen_models_are_scanned(admin_client: Client, fox: Ser
 
 
 def test_who_may_only_look_is_offered_no_act(client: Client, fox: ServedModel) -> None:
-    user = User.objects.create(username="guest", is_staff=True)
+    user = User.objects.create(username="guest")
     user.user_permissions.add(Permission.objects.get(codename="view_servedmodel"))
     client.force_login(user)
 

@@ -72,7 +72,7 @@ def test_an_edit_that_waits_is_applied_or_dismissed(
 
 
 def test_who_may_only_look_cannot_go_back(client: Client, changed: Revision) -> None:
-    user = User.objects.create(username="guest", is_staff=True)
+    user = User.objects.create(username="guest")
     user.user_permissions.add(Permission.objects.get(codename="view_revision"))
     client.force_login(user)
 
