@@ -18,7 +18,7 @@ def grant_all(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0017_engine_installs'),
+        ('models_app', '0018_sealed_secrets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

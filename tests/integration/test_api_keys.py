@@ -75,7 +75,7 @@ def test_what_changes_who_gets_in_counts_as_a_change_and_use_does_not() -> None:
 
 
 def test_the_admin_makes_a_key_and_shows_it_once(admin_client: Client) -> None:
-    form = {"name": "laptop", "expires_at_0": "", "expires_at_1": "", "_save": "Save"}
+    form = {"name": "laptop", "scopes": ["inference"], "queue_share": "1", "_save": "Save"}
     reply = admin_client.post("/admin/models_app/apikey/add/", form, follow=True)
     page = reply.content.decode()
     key = page.partition("<code>")[2].partition("</code>")[0]
