@@ -176,7 +176,7 @@ def _same_disk(one: Path, other: Path) -> bool:
 
 def as_tar(build: Path, path: Path, tag: str) -> Path:
     """As llama.cpp publishes it for Linux: one folder at the top, links as links."""
-    with tarfile.open(path, "w:gz", compresslevel=1) as out:
+    with tarfile.open(path, "w:gz", compresslevel=0) as out:
         for file in sorted(build.iterdir()):
             out.add(file, f"llama-{tag}/{file.name}")
     return path
@@ -184,7 +184,7 @@ def as_tar(build: Path, path: Path, tag: str) -> Path:
 
 def as_zip(build: Path, path: Path) -> Path:
     """As llama.cpp published it before: below build/bin, every file in full."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as out:
         for file in sorted(build.iterdir()):
             out.write(file, f"build/bin/{file.name}")
     return path

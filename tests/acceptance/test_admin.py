@@ -83,9 +83,9 @@ def watched(browser: Browser, server: RunningServer, **options: object) -> Itera
     context.close()
 
 
-def every_page(seen: Watched) -> list[str]:
-    """All pages of the admin that can be reached by links, one of each kind."""
-    waiting, done, kinds = ["/admin/"], [], set()
+def every_page(seen: Watched) -> dict[str, bool]:
+    """All pages of the admin that can be reached by links, one of each kind: is it too wide?"""
+    waiting, done, kinds = ["/admin/"], {}, set()
     while waiting:
         path = waiting.pop()
         kind = re.sub(r"/\d+/", "/N/", path)
@@ -93,14 +93,13 @@ def every_page(seen: Watched) -> list[str]:
             continue
         kinds.add(kind)
         assert seen.open(path) == 200, path
-        done.append(path)
+        done[path] = is_wide(seen)
         waiting += sorted(seen.addresses())
     return done
 
 
-def is_wide(seen: Watched, path: str) -> bool:
-    """Whether a page has to be moved sideways."""
-    seen.open(path)
+def is_wide(seen: Watched) -> bool:
+    """Whether the page has to be moved sideways."""
     return bool(seen.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
 
@@ -108,8 +107,7 @@ def test_no_page_breaks_the_policy_or_the_width_of_a_phone(
     browser: Browser, server: RunningServer
 ) -> None:
     with watched(browser, server, **PHONE, color_scheme="dark") as seen:
-        wide = [path for path in every_page(seen) if is_wide(seen, path)]
-        assert wide == []
+        assert [path for path, wide in every_page(seen).items() if wide] == []
     with watched(browser, server) as seen:
         pages = every_page(seen)
         assert len(pages) > 30, pages

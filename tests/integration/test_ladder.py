@@ -72,7 +72,11 @@ def test_it_steps_down_until_the_engine_loads_within_a_memory_limit(tmp_path: Pa
     plan = choose(candidate, machine, wishes)
     assert plan.memory.total > LIMIT
     for _ in range(MOST_RUNGS):
-        failure = failure_of(found, plan, LIMIT, tmp_path / "log")
+        for _ in range(5):
+            # Now and then llama-server crashes before its log's thread has written a word.
+            failure = failure_of(found, plan, LIMIT, tmp_path / "log")
+            if failure is None or failure.kind.out_of_memory:
+                break
         if failure is None:
             break
         assert failure.kind.out_of_memory, failure
