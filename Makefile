@@ -10,13 +10,14 @@ BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench campaigns chaos fuzz hostile tables docs clean
+.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz hostile tables docs clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
 	@echo "make run                          serve what is known already"
 	@echo "make demo                         serve a small starter model (253 MB)"
 	@echo "make test                         run all tests; ARGS=tests/... for one"
+	@echo "make test-lan                     run those that touch the database or the broker on PostgreSQL and Redis"
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
@@ -56,8 +57,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
 	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
+	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql
 	@npm ci --silent --prefix tests/clients
 	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(BESIDE)) $(ARGS)
+
+test-lan: $(VENV)/.installed-dev
+	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl redis-server:redis-server
+	@tools/debian-packages /usr/lib/postgresql:postgresql
+	@$(BIN)/python -m tests.lan $(if $(findstring tests/,$(ARGS)),,$(BESIDE)) $(ARGS)
 
 hostile: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.hostile $(ARGS)

@@ -155,6 +155,8 @@ DATABASES: dict[str, Any] = {
 CLARACORE_BROKER_FOLDER = CLARACORE_HOME / "broker"
 if CLARACORE_REDIS_URL:
     CELERY_BROKER_URL = env.celery_url(CLARACORE_REDIS_URL)
+    # Else whoever asks for a scan would wait for ever for a Redis that does not even refuse.
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 5}
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
@@ -182,6 +184,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "scans"
 CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": "downloads"}}
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+from proxy_app.standing import Standing
 
 T = TypeVar("T")
 
@@ -16,17 +18,40 @@ KEPT_SECONDS: Final = 60.0
 """So long a connection is used. Opening one costs more than what is asked here several times a
 second; keeping it for ever would hold on to a file that somebody replaced meanwhile."""
 
+RETRY_SECONDS: Final = 0.5
+"""Between two attempts of work that waits for a lost database."""
+
+
+class DatabaseLost(DatabaseError):
+    """Nobody answers where the database should be. It was told already."""
+
 
 class DatabaseThread:
     """Runs what uses the database, one after the other, away from the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, standing: Standing) -> None:
+        """`standing` is kept true: the database is asked several times a second anyway."""
+        self._standing = standing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._opened_at = 0.0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` gives, or raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        """What `work` gives, or raises. Raises DatabaseLost when there is no database."""
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        except DatabaseLost as error:
+            self._standing.lost(error)
+            raise
+        self._standing.reached()
+        return found
+
+    async def run_patiently(self, work: Callable[[], T]) -> T:
+        """The same, once there is a database again: `work` may begin more than once."""
+        while True:
+            try:
+                return await self.run(work)
+            except DatabaseLost:
+                await asyncio.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
         """End the thread once it has nothing left to do; its connection closes with it."""
@@ -37,6 +62,10 @@ class DatabaseThread:
         self._renew()
         try:
             return work()
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            _check_reachable(error)
+            raise
         finally:
             # After an error Django does not trust a connection; asking it costs a query.
             if connection.errors_occurred:
@@ -47,3 +76,11 @@ class DatabaseThread:
         if connection.connection is None or now - self._opened_at > KEPT_SECONDS:
             connection.close()
             self._opened_at = now
+
+
+def _check_reachable(seen: Exception) -> None:
+    """Raises DatabaseLost unless a new connection can be had: then it was something else."""
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        raise DatabaseLost(str(error)) from seen

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +58,7 @@ from proxy_app.reach import allowed_items, check_allowed, place_in_queue, visibl
 from proxy_app.recording import Recording
 from proxy_app.runner import Runner
 from proxy_app.spool import Spool, spliced
+from proxy_app.standing import Standing, readiness
 
 logger = logging.getLogger(__name__)
 
@@ -80,14 +81,16 @@ class Gateway:
         accounting: Accounting,
         look_again: Callable[[], Awaitable[None]] = _in_vain,
         book: LimitBook | None = None,
+        standings: Sequence[Standing] = (),
     ) -> None:
         """`uploads` is the folder where large bodies wait for their engine. `look_again` reads a
         configuration that may have changed a moment ago. `book` knows what keys with limits have
-        used."""
+        used. `standings` are of what `/health/ready` tells."""
         self._book = book or LimitBook()
         self._runner = runner
         self._accounting = accounting
         self._look_again = look_again
+        self._standings = standings
         self._uploads = uploads
         self._started = int(time.time())
         self._handlers: dict[str, tuple[str, Handler]] = {
@@ -98,6 +101,8 @@ class Gateway:
             "/info": ("GET", self._info),
             "/unload": ("GET", self._unload),
             "/health": ("GET", self._health),
+            "/health/live": ("GET", self._health),
+            "/health/ready": ("GET", self._ready),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -313,6 +318,10 @@ class Gateway:
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
+
+    async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """200 even when something is lost: models are served all the same, and the body says so."""
+        await answer_json(send, readiness(self._standings))
 
 
 def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:

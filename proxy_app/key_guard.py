@@ -20,7 +20,10 @@ from proxy_app.key_rows import read_ring
 from proxy_app.keys import Caller, Keys
 from proxy_app.sessions import Sessions, session_key
 
-_OPEN = frozenset(("/", "/health", "/health/", "/favicon.ico", "/apple-touch-icon.png"))
+_HEALTH = ("/health", "/health/live", "/health/ready")
+_OPEN = frozenset(
+    ("/", *_HEALTH, *(f"{path}/" for path in _HEALTH), "/favicon.ico", "/apple-touch-icon.png")
+)
 _PAGES = ("/ui", "/admin", "/static")
 """Pages ask their visitors to sign in by themselves."""
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from proxy_app.database_thread import DatabaseLost
+
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 0.02
@@ -45,5 +47,7 @@ class SecondLook:
         self._looked_at = time.monotonic()
         try:
             await self._look()
+        except DatabaseLost:
+            return  # The configuration that was read last goes on being served.
         except Exception:
             logger.exception("The configuration could not be read; the old one stays.")

@@ -21,6 +21,7 @@ from django.db import DatabaseError
 from models_app import hand_edits, live, needs, scan_runs
 from models_app.document import ConfigDocument
 from proxy_app import (
+    broker_watch,
     canary,
     config_progress,
     configuration,
@@ -37,7 +38,7 @@ from proxy_app.accounting import Accounting
 from proxy_app.adoption import adopt_survivors
 from proxy_app.after_load import remember_load
 from proxy_app.configuration_watch import ConfigurationWatch
-from proxy_app.database_thread import DatabaseThread
+from proxy_app.database_thread import DatabaseLost, DatabaseThread
 from proxy_app.drain import folder as journal_folder
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import ModelNotFound, NotServing
@@ -57,6 +58,7 @@ from proxy_app.pages_process.desk import PagesProcess
 from proxy_app.process import Engine, EngineState
 from proxy_app.runner import Runner
 from proxy_app.second_look import SecondLook
+from proxy_app.standing import Standing
 from proxy_app.succession import Succession
 from proxy_app.successor import Successor
 from proxy_app.telling import Telling
@@ -89,7 +91,9 @@ class Serving:
         self._accounting: Accounting | None = None
         self._guards: GuardPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._database = DatabaseThread()
+        self.database = Standing("database", "Loaded models are served on; usage is kept in files.")
+        self.broker = Standing("broker", "Scans and downloads that are asked for start later.")
+        self._database = DatabaseThread(self.database)
         self._ready = asyncio.Event()
         self._served: tuple[int, ConfigDocument] | None = None
         self._reloading = asyncio.Lock()
@@ -147,7 +151,12 @@ class Serving:
         self._accounting.charge = self.book.charge
         self._accounting.remember(await self._in_database(earlier.newest_metrics))
         self.gateway = Gateway(
-            self._runner, home / "uploads", self._accounting, self.look_again, self.book
+            self._runner,
+            home / "uploads",
+            self._accounting,
+            self.look_again,
+            self.book,
+            [self.database, self.broker],
         )
         self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)
@@ -168,13 +177,14 @@ class Serving:
         self._keep(pages, "pages process")
         self._keep(self._watch_configuration(), "configuration watch")
         self._keep(self._sweep(), "sweep")
-        self._keep(ui_events.follow_scans(self._in_database), "scan events")
-        self._keep(config_progress.follow(self._in_database, self.hub), "configuration progress")
+        if settings.CLARACORE_REDIS_URL:
+            self._keep(broker_watch.watch(settings.CLARACORE_REDIS_URL, self.broker), "broker")
+        patiently = self._database.run_patiently
+        self._keep(ui_events.follow_scans(patiently), "scan events")
+        self._keep(config_progress.follow(patiently, self.hub), "configuration progress")
         for name, follower in self.followers.items():
             self._keep(self._follow(follower), name)
-        self._keep(
-            canary.follow(self._guards, home, self._in_database, self._look_again), "trial runs"
-        )
+        self._keep(canary.follow(self._guards, home, patiently, self._look_again), "trial runs")
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
         if self.succession is not None and self.succession.predecessor is not None:
@@ -192,7 +202,7 @@ class Serving:
             if not self._handed_over:
                 await self._runner.close(DRAIN_SECONDS)
             with suppress(DatabaseError):
-                await self._save_last_uses()
+                await self._save_last_uses(self._in_database)
         if self._accounting is not None:
             # Before the worker ends, which takes over what it can still see.
             self._accounting.close()
@@ -336,8 +346,10 @@ class Serving:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
-                if await self._in_database(watch.look):
+                if await self._database.run_patiently(watch.look):
                     await self._take_over(watch)
+            except DatabaseLost:
+                continue
             except Exception:
                 logger.exception("The configuration could not be read; the old one stays.")
 
@@ -390,23 +402,23 @@ class Serving:
             await asyncio.sleep(SWEEP_SECONDS)
             for sweep in self.sweeps:
                 try:
-                    await self._in_database(sweep)
+                    await self._database.run_patiently(sweep)
                 except Exception:
                     logger.exception("Jobs of dead workers could not be looked for.")
             try:
                 if used := self.keys.take_used():
-                    await self._in_database(partial(note_use, used))
-                await self._save_last_uses()
+                    await self._database.run_patiently(partial(note_use, used))
+                await self._save_last_uses(self._database.run_patiently)
             except Exception:
                 logger.exception("The use of keys could not be noted.")
 
     async def _follow(self, follower: Follower) -> None:
-        await follower(self._in_database, self.hub.publish, lambda: self.hub.is_heard)
+        await follower(self._database.run_patiently, self.hub.publish, lambda: self.hub.is_heard)
 
-    async def _save_last_uses(self) -> None:
+    async def _save_last_uses(self, ask: InDatabase) -> None:
         assert self._runner is not None
         if used := self._runner.uses.take_unsaved():
-            await self._in_database(partial(last_use.save, used))
+            await ask(partial(last_use.save, used))
 
     def _preload(self) -> None:
         assert self._runner is not None

@@ -51,6 +51,9 @@ _HANDSHAKE = b"sec-websocket-"
 class UpstreamSocket(AsyncWebsocketConsumer):
     """One client's WebSocket, and the one to the engine that it is joined to."""
 
+    channel_layer_alias = ""
+    """None: nobody else sends to it, and waiting for that would end it whenever Redis does."""
+
     async def connect(self) -> None:
         self._engine_side: ClientConnection | None = None
         self._joined = asyncio.Event()

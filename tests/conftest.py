@@ -6,8 +6,20 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
-from django.test import Client
+from django.db import connection
+from django.test import Client, SimpleTestCase
+
+from tests import lan
+
+# How long an example takes says more of what else the machine does than of the code.
+hypothesis.settings.register_profile("claracore", deadline=None)
+hypothesis.settings.load_profile("claracore")
+
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+SECONDS_FILE = Path(__file__).parent / "module_seconds.txt"
+WORTH_NOTING_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -16,11 +28,21 @@ def client() -> Client:
     return Client(SERVER_NAME="localhost")
 
 
-SECONDS_FILE = Path(__file__).parent / "module_seconds.txt"
-WORTH_NOTING_SECONDS = 5.0
+@pytest.fixture(autouse=True)
+def _changes_counted_at_once(request: pytest.FixtureRequest) -> None:
+    """PostgreSQL counts changes when a transaction ends, as the one around a test never does."""
+    if lan.is_on() and _uses_database(request.node):
+        request.getfixturevalue("db")
+        if connection.in_atomic_block:
+            lan.count_changes_at_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--touching-services",
+        action="store_true",
+        help="only tests that use a database, the broker or a whole server marked `lan`",
+    )
     parser.addoption(
         "--write-module-seconds",
         action="store_true",
@@ -40,10 +62,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tests of a module marked `in_order` run as they are written. Where modules run beside each
     other the longest start first, so that none is left over when all others are done.
     """
+    if config.option.touching_services:
+        _keep_what_touches_services(config, items)
     _put_stories_in_order(items)
     if hasattr(config, "workerinput"):
         seconds = module_seconds()
         items.sort(key=lambda item: -seconds.get(_module(item.nodeid), 0.0))
+
+
+def _keep_what_touches_services(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What may behave differently on PostgreSQL and Redis."""
+    left_out = [item for item in items if not _touches_services(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if _touches_services(item)]
+
+
+def _touches_services(item: pytest.Item) -> bool:
+    """Tests that ask for Django's database, and modules that run server or worker on it."""
+    return _uses_database(item) or item.get_closest_marker("lan") is not None
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db") is not None:
+        return True
+    if issubclass(getattr(item, "cls", None) or object, SimpleTestCase):
+        return True
+    return not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _put_stories_in_order(items: list[pytest.Item]) -> None:

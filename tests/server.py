@@ -17,6 +17,8 @@ from pathlib import Path
 
 import requests
 
+from tests import lan
+
 ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_SECONDS = 90
 STOP_LIMIT_SECONDS = 40
@@ -72,17 +74,28 @@ def free_port() -> int:
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without its CLARACORE_ variables, with a home of its own."""
+    """This process's environment without its CLARACORE_ variables, with a home of its own.
+
+    Where tests run on PostgreSQL and Redis, a home has its own database and broker there.
+    """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("CLARACORE_")
     }
     environment["DJANGO_SETTINGS_MODULE"] = "claracore_site.settings"
-    return {**environment, "CLARACORE_HOME": str(home), **(extra or {})}
+    own = {"CLARACORE_HOME": str(home), **lan.of_home(home)}
+    return {**environment, **own, **(extra or {})}
+
+
+def make_tables(home: Path) -> None:
+    """Give a new home a database with all tables: making them takes a server a second."""
+    if lan.is_on():
+        lan.of_home(home, with_tables=True)
+    else:
+        (home / DATABASE).write_bytes(_migrated())
 
 
 @cache
 def _migrated() -> bytes:
-    """An empty database with all tables: making them takes every server a second."""
     with tempfile.TemporaryDirectory(prefix="claracore-") as scratch:
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"],
@@ -111,7 +124,7 @@ def running_server(
         if home is None:
             home = Path(scratch) / "home"
             home.mkdir()
-            (home / DATABASE).write_bytes(_migrated())
+            make_tables(home)
         home.mkdir(parents=True, exist_ok=True)
         console = Path(scratch) / "console.txt"
         port = free_port()

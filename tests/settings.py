@@ -13,6 +13,10 @@ for _name in [name for name in os.environ if name.startswith("CLARACORE_")]:
     if _name not in ("CLARACORE_DATABASE_URL", "CLARACORE_REDIS_URL"):
         del os.environ[_name]
 os.environ["CLARACORE_HOME"] = _home
+if "CLARACORE_REDIS_URL" in os.environ:
+    from tests import lan
+
+    os.environ["CLARACORE_REDIS_URL"] = lan.worker_redis_url(os.environ["CLARACORE_REDIS_URL"])
 
 from claracore_site.settings import *  # noqa: E402, F403
 

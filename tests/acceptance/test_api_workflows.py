@@ -15,7 +15,7 @@ from tests.acceptance.conftest import FOX, SEA
 from tests.ggufs import write_embedder, write_reciter
 from tests.server import RunningServer, running_server
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.lan]
 
 LIMIT = 120
 EFFECT = {"added", "removed", "changed", "restarts", "stays", "effect", "dryRun"}

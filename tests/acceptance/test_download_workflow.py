@@ -18,7 +18,7 @@ from tests.ggufs import numbers, write_reciter
 from tests.hub import Fault, Hub, running_hub
 from tests.server import RunningServer, running_server, wait_until
 
-pytestmark = pytest.mark.in_order
+pytestmark = [pytest.mark.in_order, pytest.mark.lan]
 
 SENTENCE = "Fetched, checked and served without a word of configuration."
 REPO = "microsoft/Phi-3.5-mini-instruct-GGUF"

@@ -15,7 +15,7 @@ import requests
 from tests.listening import listening
 from tests.server import KEYED, RunningServer, running_server, wait_until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.lan]
 
 CLIENTS = 6
 ANSWERS = 400

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from models_app import folders, scan_runs
@@ -16,6 +15,7 @@ from models_app.models import ModelFolder, ScanRun, ServedModel
 from models_app.scan import Progress
 from models_app.scan_runs import MAX_ATTEMPTS, PATIENCE
 from models_app.tasks import scan as scan_task
+from tests import broker
 from tests.ggufs import write_reciter
 
 pytestmark = pytest.mark.django_db
@@ -33,9 +33,8 @@ def tracked(tmp_path: Path) -> ModelFolder:
 @pytest.fixture
 def messages() -> Callable[[], int]:
     """How many messages were sent to the workers since the test began."""
-    queue: Path = settings.CLARACORE_BROKER_FOLDER / "queue"
-    before = len(list(queue.iterdir()))
-    return lambda: len(list(queue.iterdir())) - before
+    before = broker.messages()
+    return lambda: broker.messages() - before
 
 
 def later(seconds: float = 0.0, **parts: float) -> Any:

@@ -1,16 +1,15 @@
-"""The real Celery worker on the filesystem broker, as the server starts it."""
+"""The real Celery worker, as the server starts it."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-import sqlite3
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,12 @@ import pytest
 
 from proxy_app.journal import Journal
 from proxy_app.worker import command
+from tests import home_database
 from tests.ggufs import write_reciter
-from tests.server import ROOT, clean_environment, wait_until
+from tests.server import ROOT, clean_environment, make_tables, wait_until
 from tests.unit.test_records import line
+
+pytestmark = pytest.mark.lan
 
 STOP_LIMIT_SECONDS = 30
 SETUP = "import django; django.setup(); from models_app import folders, leases, scan_runs; "
@@ -55,10 +57,9 @@ class Home:
 
     def run(self) -> dict[str, Any]:
         """The newest scan's row."""
-        with closing(sqlite3.connect(self.path / "claracore.sqlite3")) as database:
-            database.row_factory = sqlite3.Row
-            query = "SELECT * FROM models_app_scanrun ORDER BY id DESC LIMIT 1"
-            return dict(database.execute(query).fetchone())
+        query = "SELECT * FROM models_app_scanrun ORDER BY id DESC LIMIT 1"
+        (newest,) = home_database.rows(self.path, query)
+        return newest
 
     def wait(self, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Until the newest scan's row is as wanted."""
@@ -91,7 +92,7 @@ class Home:
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home")
     home.path.mkdir()
-    home.python("manage.py", "migrate", "--verbosity=0", "--skip-checks")
+    make_tables(home.path)
     return home
 
 
@@ -185,9 +186,8 @@ def test_usage_is_taken_over_once_however_often_the_worker_is_killed(home: Home)
     written = 0
 
     def rows() -> int:
-        with closing(sqlite3.connect(home.path / "claracore.sqlite3")) as database:
-            count: int = database.execute("SELECT count(*) FROM proxy_app_usagerow").fetchone()[0]
-            return count
+        query = "SELECT count(*) AS number FROM proxy_app_usagerow"
+        return int(home_database.rows(home.path, query)[0]["number"])
 
     for _ in range(2):
         with home.worker() as worker:
@@ -195,9 +195,9 @@ def test_usage_is_taken_over_once_however_often_the_worker_is_killed(home: Home)
             for _ in range(20):
                 journal.append([line(at=time.time()) for _ in range(500)])
                 written += 500
-            wait_until(lambda before=before: rows() > before, "the first rows")
+            wait_until(lambda before=before: rows() > before, "the first rows", home.log.read_text)
             worker.kill()
             worker.wait()
     with home.worker():
-        wait_until(lambda: rows() >= written, "all rows", lambda: home.log.read_text())
+        wait_until(lambda: rows() >= written, "all rows", home.log.read_text)
     assert rows() == written
