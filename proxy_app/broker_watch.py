@@ -15,8 +15,10 @@ LIMIT_SECONDS: Final = 5.0
 
 async def watch(url: str, standing: Standing) -> None:
     """Keep `standing` true until cancelled."""
-    limits = {"socket_timeout": LIMIT_SECONDS, "socket_connect_timeout": LIMIT_SECONDS}
-    async with redis.Redis.from_url(url, **limits) as client:
+    client = redis.Redis.from_url(
+        url, socket_timeout=LIMIT_SECONDS, socket_connect_timeout=LIMIT_SECONDS
+    )
+    async with client:
         while True:
             try:
                 await client.ping()

@@ -14,7 +14,9 @@ from django.test import Client, SimpleTestCase
 from tests import lan
 
 # How long an example takes says more of what else the machine does than of the code.
-hypothesis.settings.register_profile("claracore", deadline=None)
+hypothesis.settings.register_profile(
+    "claracore", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("claracore")
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}

@@ -283,7 +283,7 @@ async def test_requests_at_once_have_connections_of_their_own(
     answers = await asyncio.gather(*(one() for _ in range(count)))
     assert len(answers) == count
     assert all(answer.endswith(b"data: [DONE]\n\n") for answer in answers)
-    assert engine.stats.peak == count
+    assert engine.stats.connections == count
     assert repr(pool).endswith(f" 0 active, {IDLE_LIMIT} idle>")
 
 
