@@ -20,8 +20,8 @@ import requests
 from tests import lan
 
 ROOT = Path(__file__).resolve().parent.parent
-START_LIMIT_SECONDS = 90
-STOP_LIMIT_SECONDS = 40
+START_LIMIT_SECONDS = 240
+STOP_LIMIT_SECONDS = 120
 DATABASE = "claracore.sqlite3"
 
 KEYED = {"Authorization": "Bearer any"}

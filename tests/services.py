@@ -19,8 +19,8 @@ import redis
 
 from tests.llama import free_port
 
-START_LIMIT_SECONDS: Final = 90.0
-STOP_LIMIT_SECONDS: Final = 30.0
+START_LIMIT_SECONDS: Final = 240.0
+STOP_LIMIT_SECONDS: Final = 120.0
 NAME: Final = "claracore"
 PASSWORD: Final = "not for keeps"
 REDIS_DATABASES: Final = 4096
