@@ -73,6 +73,12 @@ def limit(download: Download, rate: int) -> None:
     Download.objects.filter(pk=download.pk).update(rate_limit=rate, changed_at=timezone.now())
 
 
+def use_token(download: Download, token: str) -> None:
+    """Send this token to the hub for it, whatever others use."""
+    Download.objects.filter(pk=download.pk).update(token=token, changed_at=timezone.now())
+    download.refresh_from_db()
+
+
 def agree_to_reuse(download: Download) -> None:
     """Take the same content from elsewhere on this machine, where it seems to be."""
     Download.objects.filter(pk=download.pk).update(reuse=True, changed_at=timezone.now())

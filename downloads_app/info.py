@@ -20,12 +20,12 @@ def rows() -> QuerySet[Download]:
 
 def of_event(download: Download) -> dict[str, Any]:
     """With `speed` in bytes per second and `eta` in seconds, as the event stream has them."""
-    return {**_common(download), "speed": download.speed, "eta": _seconds_left(download)}
+    return {**_common(download), "speed": download.speed, "eta": seconds_left(download)}
 
 
 def of_reply(download: Download) -> dict[str, Any]:
     """With `speed` and `eta` in words, as the REST replies have them, and numbers beside them."""
-    seconds = _seconds_left(download)
+    seconds = seconds_left(download)
     return {
         **_common(download),
         "speed": f"{rate_in_words(download.speed)}",
@@ -81,7 +81,7 @@ def _common(download: Download) -> dict[str, Any]:
         "downloadedBytes": done,
         "bytesDownloaded": done,
         "totalBytes": total,
-        "estimatedTimeRemaining": _seconds_left(download),
+        "estimatedTimeRemaining": seconds_left(download),
         "startTime": (download.started_at or download.created_at).isoformat(),
         "filePath": os.path.join(download.folder, first.name) if first else "",
         "retryCount": download.failures,
@@ -101,7 +101,8 @@ def _common(download: Download) -> dict[str, Any]:
     }
 
 
-def _seconds_left(download: Download) -> int:
+def seconds_left(download: Download) -> int:
+    """How long it still takes at its present speed; 0 when that cannot be told."""
     if not download.speed or not download.total_bytes:
         return 0
     return max(0, download.total_bytes - download.done_bytes) // download.speed

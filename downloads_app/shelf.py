@@ -13,6 +13,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from downloads_app.halt import Stopped
@@ -26,7 +28,7 @@ MOST_FILES = 20_000
 Stop = Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shelf:
     """Where to look. `by_size` holds the files of the tracked folders."""
 
@@ -54,11 +56,16 @@ class Shelf:
             for repository in repositories:
                 yield Path(repository) / "blobs" / sha256
         yield from self.by_size.get(size, ())
+        yield from self._loose_by_size.get(size, ())
+
+    @cached_property
+    def _loose_by_size(self) -> dict[int, list[Path]]:
+        """Walked through once, for however many files are looked for."""
+        found: dict[int, list[Path]] = {}
         for folder in self.loose:
-            for count, path in enumerate(_ggufs(folder)):
-                if count >= MOST_FILES:
-                    break
-                yield path
+            for path in islice(_ggufs(folder), MOST_FILES):
+                found.setdefault(_size(path), []).append(path)
+        return found
 
 
 def shelf(environment: Mapping[str, str] = os.environ) -> Shelf:

@@ -177,6 +177,8 @@ class Relay:
             self._waiting["requests"] = {"ended": len(value)}
         elif kind == "downloadProgress":
             self._waiting.setdefault("downloads", {})[value["downloadId"]] = value["info"]
+        elif kind == "engineProgress":
+            self._waiting.setdefault("engines", {})[value["engineId"]] = value["info"]
         elif kind == "notice":
             self._waiting.setdefault("notices", []).append(value)
         elif kind == "queue":

@@ -6,7 +6,7 @@ from django_eventstream.views import events
 
 from models_app.access import needs
 from models_app.rights import Scope
-from ui_app.pages import components, models, sign_in
+from ui_app.pages import components, downloads, engines, hub, models, sign_in
 
 home = needs(Scope.INFERENCE)(RedirectView.as_view(pattern_name="ui-models"))
 
@@ -23,6 +23,23 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/act/", models.act, name="ui-act"),
     path("scan/", models.scan, name="ui-scan"),
     path("folders/", models.add_folder, name="ui-add-folder"),
+    path("downloads/", downloads.downloads, name="ui-downloads"),
+    path("downloads/act/", downloads.act, name="ui-download-act"),
+    path("downloads/clear/", downloads.clear, name="ui-downloads-clear"),
+    path("downloads/token/", downloads.give_token, name="ui-download-token"),
+    path("downloads/limits/", downloads.set_limits, name="ui-download-limits"),
+    path("downloads/address/", downloads.start_address, name="ui-download-address"),
+    path("downloads/search/", hub.search, name="ui-hub-search"),
+    path("downloads/start/", hub.start, name="ui-hub-start"),
+    path("downloads/fit/<path:repository>/", hub.fit_of, name="ui-hub-fit"),
+    path("downloads/hub/<path:repository>/", hub.model, name="ui-hub-model"),
+    path("engines/", engines.engines, name="ui-engines"),
+    path("engines/newest/", engines.newest, name="ui-engines-newest"),
+    path("engines/act/", engines.act, name="ui-engine-act"),
+    path("engines/back/", engines.roll_back, name="ui-engines-back"),
+    path("engines/prune/", engines.prune, name="ui-engines-prune"),
+    path("engines/check/", engines.check, name="ui-engines-check"),
+    path("engines/install/", engines.install, name="ui-engines-install"),
     path("components/", components.components, name="ui-components"),
     path("texts.js", models.TEXTS, name="ui-texts"),
     path("events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}, name="ui-events"),

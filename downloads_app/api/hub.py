@@ -12,8 +12,9 @@ from rest_framework.response import Response
 
 from downloads_app.api import shapes
 from downloads_app.api.downloads import of_trouble
-from downloads_app.sources import fit, huggingface, variants
+from downloads_app.sources import browsing, fit, huggingface, variants
 from downloads_app.sources.huggingface import RepoFile
+from downloads_app.sources.picking import NothingFits
 from downloads_app.trouble import Trouble
 from models_app.access import needs
 from models_app.api.errors import ApiError
@@ -70,46 +71,29 @@ def browse(request: Request, repository: str) -> Response:
 
     `quantization` names the one whose own header is read; the others are estimated from it.
     """
-    exact = request.query_params.get("quantization", "")
     try:
-        found = huggingface.repository(repository)
-        sorted_files = variants.sort(found.files)
-        named = variants.pick(sorted_files.variants, exact) if exact else None
-        if exact and named is None:
-            raise ApiError(f"{repository} has no {exact}.", status=404, code="NOT_FOUND")
-        best = sorted_files.projectors[0] if sorted_files.projectors else None
-        facts, fits, problem = _fits(found, sorted_files, best, named.name if named else "")
+        found = browsing.browse(repository, request.query_params.get("quantization", ""))
+    except NothingFits as error:
+        raise ApiError(str(error), status=404, code="NOT_FOUND") from error
     except Trouble as trouble:
         raise of_trouble(trouble) from trouble
+    facts = found.facts
     return Response(
         {
-            **_summary(found.info),
-            "id": found.name,
-            "revision": found.revision,
+            **_summary(found.repository.info),
+            "id": found.repository.name,
+            "revision": found.repository.revision,
             "architecture": facts.architecture if facts else "",
             "kind": facts.kind.value if facts else "",
             "trainedContext": facts.context_length if facts else None,
-            "problem": problem,
+            "problem": found.problem,
+            "recommended": found.recommended.name if found.recommended else "",
             "quantizations": [
-                _variant(variant, fits.get(variant.name)) for variant in sorted_files.variants
+                _variant(variant, found.fits.get(variant.name)) for variant in found.variants
             ],
-            "projectors": [_file(file) for file in sorted_files.projectors],
+            "projectors": [_file(file) for file in found.projectors],
         }
     )
-
-
-def _fits(
-    found: huggingface.Repository,
-    sorted_files: variants.Sorted,
-    projector: RepoFile | None,
-    exact: str,
-) -> tuple[Any, dict[str, fit.Fit], str]:
-    """A header that cannot be read, as of a gated model, hides no names and sizes."""
-    try:
-        facts, fits = fit.fits(found, sorted_files.variants, projector, exact)
-        return facts, fits, ""
-    except Trouble as trouble:
-        return None, {}, trouble.message
 
 
 def _summary(entry: Any) -> dict[str, Any]:

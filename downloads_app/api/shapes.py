@@ -186,5 +186,8 @@ class HubRepository(HubModel):
     kind = serializers.CharField()
     trainedContext = serializers.IntegerField(allow_null=True)
     problem = serializers.CharField(help_text="Why no header could be read; empty otherwise.")
+    recommended = serializers.CharField(
+        help_text="The quantization to take on this machine; empty without a whole one."
+    )
     quantizations = HubQuantization(many=True)
     projectors = HubFile(many=True)

@@ -59,7 +59,11 @@ def current() -> Current | None:
 
 def newest(*, fresh: bool = False) -> Newest:
     """It raises nothing: without network the version is the one known last, or ""."""
-    known = releases.listing(fresh=fresh)
+    return newest_of(releases.listing(fresh=fresh))
+
+
+def newest_of(known: releases.Listing) -> Newest:
+    """The newest one for this machine among releases that are known."""
     found = install.newest_fitting(known.releases)
     if found is not None:
         release, choice = found

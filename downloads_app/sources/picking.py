@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from downloads_app.orders import Item
+from downloads_app.orders import Item, Order
 from downloads_app.sources import huggingface, variants
 from downloads_app.sources.huggingface import RepoFile, Repository
 
@@ -22,6 +23,16 @@ class Wanted:
     subfolder: str
     projectors: tuple[RepoFile, ...]
     """Those the repository offers, best first."""
+
+    def order(self, repository: str, **values: Any) -> Order:
+        """An order of all of it; `values` are further ones of the order."""
+        return Order(
+            items=self.items,
+            subfolder=self.subfolder,
+            repository=repository,
+            quantization=self.quantization,
+            **values,
+        )
 
 
 def order_for(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from django import template
+from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from models_app.models import ServedModel
 from models_app.units import binary_size, short_count
 from ui_app import drawings
 
@@ -19,6 +22,15 @@ def icon(name: str, size: int = 16) -> SafeString:
     """`{% icon "models" %}`: a drawing of the folder icons/."""
     # Nothing of a person's is in it: the names are files of ours.
     return mark_safe(drawings.svg(name, size))
+
+
+@register.simple_tag
+def try_address(model: ServedModel) -> str:
+    """`{% try_address model %}`: where a model is tried."""
+    try:
+        return f"{reverse('ui-playground')}?{urlencode({'model': model.model_id})}"
+    except NoReverseMatch:
+        return f"{reverse('ui-models')}#model-{model.pk}"
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from downloads_app import info, orders, queue, work
 from downloads_app.models import Download
-from downloads_app.sources.picking import NothingFits, Wanted, order_for
+from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
 from models_app.leases import this_worker
 from models_app.models import ServedModel
@@ -42,7 +42,15 @@ class Command(BaseCommand):
         repository, _, quantization = options["model"].partition(":")
         try:
             wanted = order_for(repository, quantization, projector=not options["no_projector"])
-            download = orders.place(_order(repository, wanted, options), hand_over=False)
+            download = orders.place(
+                wanted.order(
+                    repository,
+                    model_id=options["id"] or repository,
+                    folder=options["to"],
+                    reuse=options["reuse"],
+                ),
+                hand_over=False,
+            )
         except (NothingFits, orders.BadOrder) as error:
             raise CommandError(str(error)) from error
         except Trouble as trouble:
@@ -90,15 +98,3 @@ class Command(BaseCommand):
         for model in ServedModel.objects.filter(file__path__in=paths):
             ids = [model.model_id, *model.aliases.values_list("alias", flat=True)]
             self.stdout.write(f"Served as {' or '.join(ids)}.")
-
-
-def _order(repository: str, wanted: Wanted, options: dict[str, Any]) -> orders.Order:
-    return orders.Order(
-        items=wanted.items,
-        model_id=options["id"] or repository,
-        folder=options["to"],
-        subfolder=wanted.subfolder,
-        repository=repository,
-        quantization=wanted.quantization,
-        reuse=options["reuse"],
-    )
