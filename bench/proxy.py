@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,11 @@ from tests.server import ROOT
 OURS = "claracore"
 CHUNKS_PER_SECOND = 50
 OPEN_STREAMS = 1000
+
+START_SECONDS = 2
+"""What a measurement takes besides, about."""
+REQUESTS_PER_SECOND = 1000
+"""What is reckoned with for the estimate; a slow machine's."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,17 @@ def all_targets(cores: Cores, scratch: Path, *, usage: bool) -> Iterator[list[Ta
             print(HOW_TO_INSTALL, file=sys.stderr)
         targets.append(stack.enter_context(claracore(cores, scratch, usage=usage)))
         yield targets
+
+
+def minutes(extent: Extent, runs: Mapping[str, Run], rounds: int, targets: list[Target]) -> float:
+    """About how long it takes: what is measured, and what starting the loads takes."""
+    each = sum(
+        (extent.stream_seconds if run.title[0].isdigit() else extent.seconds) + START_SECONDS
+        for run in runs.values()
+        for target in targets
+        if run.concerns(target)
+    )
+    return (rounds * each + extent.requests / REQUESTS_PER_SECOND) / 60
 
 
 def table(run: Run) -> None:
@@ -166,6 +182,8 @@ def main() -> int:
             runs = {key: run for key, run in runs.items() if key in options.only}
         usage = not options.no_usage
         targets = stack.enter_context(all_targets(cores, scratch, usage=usage))
+        about = minutes(extent, runs, rounds, targets)
+        print(f"about {about:.0f} minutes", file=sys.stderr)
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
             interleaved(runs.values(), targets)
