@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.targets import Target, chat_body, pinned
+from bench.targets import Claracore, Target, chat_body, pinned
 from tests.server import ROOT
 
 SCRIPT = """
@@ -131,10 +131,12 @@ class StreamsAndVisitors:
 
     def __call__(self, target: Target) -> Values:
         # The first visitor starts the process that renders pages; that is not what is measured.
-        subprocess.run([*self._earlier, target.url], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        assert isinstance(target, Claracore)
+        who = ["--session", target.session, target.url]
+        subprocess.run([*self._earlier, *who], cwd=ROOT, stdout=subprocess.PIPE, check=True)
         running = self._streams.begin(target)
         done = subprocess.run(
-            [*self._command, target.url], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+            [*self._command, *who], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
         )
         values = self._streams.end(running, target)
         visits: Values = json.loads(done.stdout)

@@ -26,13 +26,24 @@ MODEL = "fake"
 CHAT = "/v1/chat/completions"
 
 SET_UP = """
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from models_app import api_keys
 from models_app.models import ServerSettings
 print(api_keys.create("bench")[1])
 ServerSettings.objects.update(usage_days={days})
 api_keys.require(True)
+visitor = User.objects.create_superuser("visitor", password="looks at pages")
+session = SessionStore()
+session[SESSION_KEY] = str(visitor.pk)
+session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[HASH_SESSION_KEY] = visitor.get_session_auth_hash()
+session.create()
+print(session.session_key)
 """
-"""Makes a key and asks for one from now on; prints it."""
+"""Makes a key and asks for one from now on, and signs an administrator in; prints key and session.
+"""
 
 KNOWN = """
 from django.db.models import Sum
@@ -142,6 +153,8 @@ class Claracore(Target):
     """This product, asking for a key."""
 
     home: Path = Path()
+    session: str = ""
+    """An administrator's, for pages."""
 
     def requests_in_usage(self) -> int:
         """How many requests the usage knows of, once what was recorded is taken over."""
@@ -230,9 +243,9 @@ def claracore(cores: Cores, scratch: Path, *, usage: bool = True) -> Iterator[Cl
     arguments = ["--config", str(config)]
     with running_server(arguments=arguments, prefix=pinned(cores.proxy)) as server:
         server.wait_for_models(MODEL)
-        key = in_home(server.home, SET_UP.format(days=30 if usage else 0)).strip()
+        key, session = in_home(server.home, SET_UP.format(days=30 if usage else 0)).split()
         wait_until(lambda: requests.get(server.url + "/v1/models").status_code == 401, "a guard")
         process = psutil.Process(server.process.pid)
-        target = Claracore("claracore", server.url, process, key, server.home)
+        target = Claracore("claracore", server.url, process, key, server.home, session)
         target.wait()
         yield target
