@@ -7,13 +7,11 @@ from contextlib import suppress
 
 from django.db import DatabaseError
 
-from proxy_app import usage
+from proxy_app import questions, usage
 from proxy_app.drain import folder
 from proxy_app.errors import NotServing
 from proxy_app.journal import segments
 from proxy_app.models import JournalMark
-from proxy_app.runner import Runner
-from proxy_app.serving import SERVING
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +21,8 @@ MOST_BYTES = 256 * 1024
 
 def catch_up() -> None:
     """Take over the requests that ended until now. Called in a thread."""
-
-    async def flush(runner: Runner) -> None:
-        SERVING.accounting.flush()
-
     with suppress(NotServing):
-        SERVING.call(flush)
+        questions.ask("flush")
     try:
         if _waiting_bytes() <= MOST_BYTES:
             usage.drain(folder())

@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Final
 
 from models_app.admin.live import LiveModel
-from proxy_app import listing, ui_events
+from proxy_app import listing, queues, ui_events
 from proxy_app.errors import NotServing
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
+
+LATELY_SECONDS: Final = 60.0
+"""What counts as now, where a speed is told."""
 
 _LABELS: Final[Mapping[EngineState, tuple[str, str]]] = {
     EngineState.STOPPED: ("Stopped", ""),
@@ -53,6 +57,39 @@ def _elapsed(runner: Runner, model: str) -> dict[str, Any]:
     return {"elapsed": time.time() - engine.since} if engine else {}
 
 
+def overview(runner: Runner) -> dict[str, Any]:
+    """What pages about models and memory show; bytes by device in `needs`: planned, measured."""
+    return {
+        "statuses": statuses(runner),
+        "needs": {model: _needs(runner, model) for model in runner.lineup.models},
+        "devices": queues.memory(runner),
+        "tokens_lately": _tokens_lately(),
+    }
+
+
+def _needs(runner: Runner, model: str) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    memory = runner.lineup.models[model].entry.memory
+    planned = memory.planned if memory else None
+    measured = runner.measured_need(model)
+    return (
+        None if planned is None else dict(planned),
+        None if measured is None else dict(measured),
+    )
+
+
+def _tokens_lately() -> int:
+    """Tokens that were generated within the last `LATELY_SECONDS`."""
+    since = datetime.fromtimestamp(time.time() - LATELY_SECONDS, UTC).isoformat()
+    metrics = SERVING.accounting.metrics()
+    lately = takewhile(lambda metric: metric["timestamp"] >= since, reversed(metrics))
+    return sum(max(0, metric["output_tokens"]) for metric in lately)
+
+
+def flush(runner: Runner) -> None:
+    """Write down what ended until now, for a page that is about to read it."""
+    SERVING.accounting.flush()
+
+
 def loaded(runner: Runner) -> list[str]:
     """Ids of the models whose engines are up or on their way."""
     up = (EngineState.STARTING, EngineState.READY)
@@ -63,6 +100,8 @@ QUESTIONS: Final[Mapping[str, Callable[[Runner], Any]]] = {
     "live_models": live_models,
     "statuses": statuses,
     "loaded": loaded,
+    "overview": overview,
+    "flush": flush,
     "live_version": lambda runner: ui_events.version(),
 }
 """By name, as they go from process to process. Each is answered in the serving process's loop, at

@@ -11,5 +11,15 @@ from ui_app import navigation
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """The navigation; worked out only by templates that show it."""
-    return {"navigation": SimpleLazyObject(lambda: navigation.groups(request))}
+    """The navigation, worked out only by templates that show it, and where other pages are.
+
+    The addresses are empty while there is no such page.
+    """
+    return {
+        "navigation": SimpleLazyObject(lambda: navigation.groups(request)),
+        "try_address": navigation.address("ui-playground"),
+        "people_address": navigation.address("ui-people"),
+        "downloads_address": navigation.address("ui-downloads"),
+        "queue_address": navigation.address("ui-queue"),
+        "activity_address": navigation.address("ui-activity"),
+    }

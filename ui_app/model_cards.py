@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from models_app.kinds import Kind
 from models_app.models import GgufFile, ServedModel
 from models_app.units import binary_size, short_count
 from proxy_app.log_files import log_path
+from ui_app.runtime import Needs, Now
 
 Text = str | Promise
 
@@ -92,6 +93,28 @@ class Card:
     queued: int
     problem: str
     log: Path
+    size: int | None = None
+    """Bytes on disk, all parts together."""
+    context: int | None = None
+    """Tokens it was trained for."""
+    kind_label: str = ""
+    quantization: str = ""
+    needs: Needs = field(default_factory=Needs)
+    pinned: bool = False
+    last_used: datetime | None = None
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes it takes of all devices, as measured, else as planned."""
+        return sum(self.needs.known.values()) or None
+
+    @property
+    def off_by(self) -> int | None:
+        """How many percent the plan was above what was measured; None without both."""
+        planned, measured = self.needs.planned, self.needs.measured
+        if not planned or not measured:
+            return None
+        return round(100 * (sum(planned.values()) / max(1, sum(measured.values())) - 1))
 
     @property
     def state_label(self) -> Text:
@@ -144,25 +167,24 @@ def listed() -> QuerySet[ServedModel]:
     )
 
 
-def cards(
-    models: Iterable[ServedModel], statuses: Sequence[Mapping[str, Any]] | None
-) -> list[Card]:
-    """A card for each model. `statuses` are the runner's; None where no engines are run.
+def cards(models: Iterable[ServedModel], now: Now) -> list[Card]:
+    """A card for each model, as it is right now.
 
     A status may tell how many seconds the state lasts, as `elapsed`.
     """
-    known = {status["id"]: status for status in statuses or ()}
-    return [_card(model, known.get(model.model_id), statuses is not None) for model in models]
+    known = {status["id"]: status for status in now.statuses}
+    return [_card(model, known.get(model.model_id), now) for model in models]
 
 
-def _card(model: ServedModel, status: Mapping[str, Any] | None, has_engines: bool) -> Card:
-    rest_state, problem = _at_rest(model, has_engines)
+def _card(model: ServedModel, status: Mapping[str, Any] | None, now: Now) -> Card:
+    rest_state, problem = _at_rest(model, now.has_engines)
     state = State(status["state"]) if status else State.STOPPED
+    file = model.file
     return Card(
         pk=model.pk,
         model_id=model.model_id,
         title=_title(model),
-        file=model.file.relative_path if model.file else "",
+        file=file.relative_path if file else "",
         kind=model.kind(),
         facts=tuple(_facts(model)),
         aliases=tuple(alias.alias for alias in model.aliases.all()),
@@ -173,7 +195,18 @@ def _card(model: ServedModel, status: Mapping[str, Any] | None, has_engines: boo
         queued=status["queued"] if status else 0,
         problem=problem or (status["problem"] if status else ""),
         log=log_path(settings.CLARACORE_HOME, model.model_id),
+        size=_size(file),
+        context=file.context_length if file else None,
+        kind_label=_kind(model) if file else "",
+        quantization=file.quantization if file else "",
+        needs=now.needs.get(model.model_id, Needs()),
+        pinned=model.pinned,
+        last_used=model.last_used_at,
     )
+
+
+def _size(file: GgufFile | None) -> int | None:
+    return file.size + sum(part.size for part in file.later_parts.all()) if file else None
 
 
 def _at_rest(model: ServedModel, has_engines: bool) -> tuple[State, str]:
@@ -209,7 +242,7 @@ def _facts(model: ServedModel) -> Iterable[Fact]:
         yield Fact(_("Quantization"), file.quantization)
     if file.parameters:
         yield Fact(_("Parameters"), short_count(file.parameters))
-    yield Fact(_("Size"), binary_size(file.size + sum(p.size for p in file.later_parts.all())))
+    yield Fact(_("Size"), binary_size(_size(file) or 0))
     if file.context_length:
         tokens = number_format(file.context_length, force_grouping=True)
         yield Fact(_("Trained context"), _("%(count)s tokens") % {"count": tokens})

@@ -73,9 +73,9 @@ def groups(request: HttpRequest) -> list[Group]:
     """The navigation for who asks, with the page they are on marked."""
     found: dict[str | Promise, list[Link]] = {}
     for page in PAGES:
-        address = _address(page.route)
-        if address and may(request, page.scope):
-            link = Link(address, page.label, page.icon, _is_at(request.path, address))
+        there = address(page.route)
+        if there and may(request, page.scope):
+            link = Link(there, page.label, page.icon, _is_at(request.path, there))
             found.setdefault(page.group, []).append(link)
     return [Group(name, tuple(links)) for name, links in found.items()]
 
@@ -86,13 +86,19 @@ def may(request: HttpRequest, scope: Scope) -> bool:
     return rights.may(scope)
 
 
-def _address(route: str) -> str:
+def address(route: str) -> str:
+    """Where a page is; empty while there is none of that name."""
     try:
         return reverse(route)
     except NoReverseMatch:
         return ""
 
 
-def _is_at(path: str, address: str) -> bool:
+def first(*routes: str) -> str:
+    """Where the first of these pages is that there is; empty for none."""
+    return next(filter(None, map(address, routes)), "")
+
+
+def _is_at(path: str, there: str) -> bool:
     """Whether a path is a page or lies below it. Below the dashboard lies everything."""
-    return path == address or (address != _address("ui-dashboard") and path.startswith(address))
+    return path == there or (there != address("ui-dashboard") and path.startswith(there))

@@ -1,28 +1,43 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
-from django.views.generic import RedirectView
 from django_eventstream.views import events
 
 from models_app.access import needs
 from models_app.rights import Scope
-from ui_app.pages import components, downloads, engines, hub, models, sign_in
-
-home = needs(Scope.INFERENCE)(RedirectView.as_view(pattern_name="ui-models"))
+from ui_app.pages import (
+    components,
+    dashboard,
+    downloads,
+    engines,
+    hub,
+    model,
+    models,
+    old,
+    setup,
+    sign_in,
+)
+from ui_app.pages.acts import TEXTS
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path(
-        "", needs(Scope.INFERENCE)(RedirectView.as_view(pattern_name="ui-models")), name="ui-home"
-    ),
+    path("", dashboard.home, name="ui-home"),
     path("sign-in/", sign_in.sign_in, name="ui-sign-in"),
     path("sign-out/", sign_in.sign_out, name="ui-sign-out"),
     path("password/", sign_in.password, name="ui-password"),
     path("welcome/", sign_in.welcome, name="ui-welcome"),
     path("welcome/<str:token>/", sign_in.welcome, name="ui-welcome-invited"),
+    path("dashboard/", dashboard.dashboard, name="ui-dashboard"),
     path("models/", models.models, name="ui-models"),
     path("models/act/", models.act, name="ui-act"),
-    path("scan/", models.scan, name="ui-scan"),
-    path("folders/", models.add_folder, name="ui-add-folder"),
+    path("models/<int:pk>/", model.model, name="ui-model"),
+    path("models/<int:pk>/tune/", model.tune, name="ui-model-tune"),
+    path("setup/", setup.setup, name="ui-setup"),
+    path("setup/browse/", setup.browse, name="ui-setup-browse"),
+    path("setup/tune/", setup.tune, name="ui-setup-tune"),
+    path("setup/fetch/", setup.fetch, name="ui-setup-fetch"),
+    path("scan/", setup.scan, name="ui-scan"),
+    path("folders/", setup.add_folder, name="ui-add-folder"),
+    path("folders/<int:pk>/remove/", setup.remove_folder, name="ui-remove-folder"),
     path("downloads/", downloads.downloads, name="ui-downloads"),
     path("downloads/act/", downloads.act, name="ui-download-act"),
     path("downloads/clear/", downloads.clear, name="ui-downloads-clear"),
@@ -41,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("engines/check/", engines.check, name="ui-engines-check"),
     path("engines/install/", engines.install, name="ui-engines-install"),
     path("components/", components.components, name="ui-components"),
-    path("texts.js", models.TEXTS, name="ui-texts"),
+    path("texts.js", TEXTS, name="ui-texts"),
     path("events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}, name="ui-events"),
+    # The pages of the first implementation, as people bookmarked them.
+    *old.PATHS,
 ]

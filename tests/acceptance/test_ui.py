@@ -133,18 +133,57 @@ def test_a_loading_model_tells_for_how_long_and_can_be_cancelled(ui: Watched) ->
     expect(card(ui, "sleeper").locator('[data-slot="problem"]')).to_be_hidden()
 
 
+def test_a_model_s_page_shows_what_a_longer_context_would_take(ui: Watched) -> None:
+    card(ui, "endless").get_by_role("link", name="endless").click()
+    ui.expect_live()
+    plan = ui.page.locator("#what-if")
+    expect(plan).to_contain_text("As it is started now.")
+    slider = ui.page.get_by_role("slider", name="Context")
+    slider.focus()
+    slider.press("Home")
+    expect(plan).to_contain_text("nothing is saved yet")
+    expect(plan).to_contain_text("512 tokens a request")
+    slider.press("End")
+    expect(plan).to_contain_text("65,536 tokens a request")
+    ui.page.get_by_role("tab", name="Python").click()
+    expect(ui.page.locator("#snippet-python")).to_contain_text("model='endless'")
+    ui.check()
+
+
+def test_the_dashboard_shows_what_is_loaded_and_what_was_done(
+    ui: Watched, server: RunningServer
+) -> None:
+    ui.open("/ui/dashboard/")
+    ui.expect_live()
+    body = {"model": "fox", "messages": [{"role": "user", "content": "Go"}]}
+    requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
+    expect(ui.page.locator('#engines [data-model="fox"]')).to_have_attribute("data-state", "ready")
+    expect(ui.page.locator("#memory")).to_contain_text("fox")
+    expect(ui.page.locator("#requests-day")).not_to_have_text("0")
+    expect(ui.page.locator("#day canvas")).to_be_visible()
+    ui.check()
+
+
+def test_models_are_searched_while_one_types(ui: Watched) -> None:
+    ui.page.get_by_role("searchbox").press_sequentially("sea")
+    expect(card(ui, "fox")).to_have_count(0)
+    expect(card(ui, "sea")).to_be_visible()
+    expect(ui.page).to_have_url(re.compile(r"q=sea"))
+    ui.page.get_by_role("link", name="Table").click()
+    expect(ui.page.get_by_role("table")).to_contain_text("fox")
+
+
 def test_a_file_that_cannot_be_served_is_listed_with_its_reason(ui: Watched) -> None:
     unserved = ui.page.get_by_role("region", name="Files that cannot be served")
     expect(unserved).to_contain_text("broken-f32.gguf")
     expect(card(ui, "broken")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", [MODELS, "/ui/components/"])
+@pytest.mark.parametrize("path", [MODELS, "/ui/dashboard/", "/ui/setup/", "/ui/components/"])
 def test_a_phone_shows_everything_and_its_buttons_can_be_hit(
-    browser: Browser, server: RunningServer, path: str, scheme: str
+    browser: Browser, server: RunningServer, path: str
 ) -> None:
-    with watched(browser, server.url, **PHONE, color_scheme=scheme) as seen:
+    with watched(browser, server.url, **PHONE, color_scheme="dark") as seen:
         seen.open(path)
         seen.expect_live()
         seen.check_fits()
@@ -217,38 +256,47 @@ def test_all_of_it_works_without_javascript(browser: Browser, server: RunningSer
         seen.open(MODELS)
         expect(seen.page.locator("#connection")).to_be_hidden()
         button(seen, "sea").click()
-        expect(seen.page).to_have_url(re.compile(r"/ui/models/#model-\d+$"))
+        expect(seen.page).to_have_url(re.compile(r"/ui/models/$"))
         expect_state(seen, "sea", "ready")
         button(seen, "sea").click()
         expect_state(seen, "sea", "stopped")
         button(seen, "alien").click()
         expect(card(seen, "alien")).to_contain_text("does not support the architecture alien")
+        seen.open("/ui/setup/")
         seen.page.get_by_role("button", name="Scan now").click()
-        expect(seen.page).to_have_url(re.compile(r"/ui/models/#folders$"))
+        expect(seen.page).to_have_url(re.compile(r"/ui/setup/#folders$"))
 
 
-def test_an_empty_server_is_filled_by_naming_a_folder(browser: Browser, tmp_path: Path) -> None:
+def test_two_minutes_from_nothing_to_the_first_answer(browser: Browser, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    write_reciter(models / "first-f32.gguf", "Here I am.")
+    write_reciter(models / "first-f32.gguf", FOX)
     with running_server() as server, watched(browser, server.url) as seen:
-        seen.open(MODELS)
-        seen.page.get_by_label("Folder on the server").fill(str(tmp_path / "nowhere"))
+        seen.open("/")
+        expect(seen.page.get_by_role("heading", level=1)).to_have_text("Setup")
+        seen.expect_live()
+        field = seen.page.get_by_label("Folder on the server")
+        field.fill(str(tmp_path / "nowhere"))
         seen.page.get_by_role("button", name="Add folder").click()
         expect(seen.page.get_by_role("alert")).to_contain_text("does not exist")
         seen.complaints.clear()  # Chromium reports the form's 422
 
-        seen.page.get_by_label("Folder on the server").fill(str(models))
+        field.fill(str(models))
         seen.page.get_by_role("button", name="Add folder").click()
-        expect_state(seen, "first", "stopped")
-        button(seen, "first").click()
-        expect_state(seen, "first", "ready")
-
-        write_reciter(models / "second-f32.gguf", "So am I.")
-        seen.page.get_by_role("button", name="Scan now").click()
-        expect_state(seen, "second", "stopped")
-        expect_state(seen, "first", "ready")
-        assert seen.complaints == []
+        found = seen.page.locator("#found")
+        expect(found).to_contain_text("1 model is ready to be loaded.")
+        seen.page.get_by_text("Long texts").click()
+        seen.page.get_by_role("button", name="Tune my models").click()
+        expect(seen.page.get_by_text("models are set up for")).to_be_visible()
+        seen.check()
+        seen.page.get_by_role("link", name="Use it from your programs").click()
+        command = seen.page.locator("#snippet-curl").inner_text()
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert "".join(re.findall(r'"content":"([^"]*)"', done.stdout)) == FOX
+        expect(seen.page.locator("#model-head")).to_have_attribute("data-state", "ready")
+        seen.check_quiet()
 
 
 def test_a_lost_connection_is_shown_and_heals(browser: Browser, tmp_path: Path) -> None:

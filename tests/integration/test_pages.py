@@ -13,8 +13,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from models_app.models import GgufFile, ModelAlias, ModelFolder, ScanRun, ServedModel
+from models_app.models import (
+    GgufFile,
+    ModelAlias,
+    ModelFolder,
+    ScanRun,
+    ServedModel,
+    ServerSettings,
+)
 from ui_app.model_cards import Card, State, cards, listed
+from ui_app.runtime import Now
 
 pytestmark = pytest.mark.django_db
 
@@ -51,16 +59,24 @@ def status(model_id: str, state: str, **values: Any) -> dict[str, Any]:
 
 
 def only_card(*statuses: dict[str, Any]) -> Card:
-    (card,) = cards(listed(), statuses)
+    (card,) = cards(listed(), Now(statuses=statuses, has_engines=True))
     return card
 
 
 def shown(card: Card) -> str:
-    return render_to_string("ui/_model.html", {"card": card})
+    return render_to_string("ui/models/_card.html", {"card": card, "may": {"manage": True}})
 
 
 def page(client: Client, query: str = "") -> str:
-    reply = client.get(f"/ui/models/{query}")
+    return read(client, f"/ui/models/{query}")
+
+
+def setup(client: Client) -> str:
+    return read(client, "/ui/setup/")
+
+
+def read(client: Client, path: str) -> str:
+    reply = client.get(path)
     assert reply.status_code == 200
     return reply.content.decode()
 
@@ -69,13 +85,13 @@ def page(client: Client, query: str = "") -> str:
 
 
 def test_an_empty_database_leads_to_a_folder(client: Client) -> None:
-    text = page(client)
+    text = setup(client)
     assert "No models yet" in text
     assert 'name="path"' in text
 
 
 def test_folders_without_models_say_what_to_do(client: Client, folder: ModelFolder) -> None:
-    text = page(client)
+    text = setup(client)
     assert "No model was found in your folders." in text
     assert "Scan now" in text
     assert "/srv/models" in text
@@ -84,7 +100,7 @@ def test_folders_without_models_say_what_to_do(client: Client, folder: ModelFold
 def test_a_model_shows_the_facts_of_its_file(client: Client, folder: ModelFolder) -> None:
     model = make_model("tiny", make_file(folder))
     ModelAlias.objects.create(alias="small", model=model)
-    text = page(client)
+    text = read(client, f"/ui/models/{model.pk}/")
     for fact in ("Q4_K_M", "268M", "253.0 MiB", "32,768 tokens", "Chat", "small"):
         assert fact in text
     assert f"/admin/models_app/servedmodel/{model.pk}/change/" in text
@@ -118,7 +134,8 @@ def test_a_model_of_an_unknown_kind_is_shown_too(client: Client, folder: ModelFo
     make_model("own", None, cmd="serve-it --port ${PORT}")
     text = page(client)
     assert "Other" in text
-    assert "a command of its own" in text
+    own = ServedModel.objects.get(model_id="own")
+    assert "a command of its own" in read(client, f"/ui/models/{own.pk}/")
 
 
 def test_the_number_of_queries_does_not_grow_with_the_models(
@@ -158,7 +175,7 @@ def test_a_folder_tells_its_counts_and_its_problem(client: Client, folder: Model
     make_model("tiny", make_file(folder))
     make_file(folder, "mmproj.gguf", kind="projector")
     make_file(folder, "gone.gguf", state="vanished", problem="The file is no longer there.")
-    text = " ".join(page(client).split())
+    text = " ".join(setup(client).split())
     assert "1 model, 2 files · scanned" in text
     assert "old/ cannot be read." in text
 
@@ -167,7 +184,7 @@ def test_a_running_scan_shows_how_far_it_is(client: Client, folder: ModelFolder)
     ScanRun.objects.create(
         status="running", step="Reading files", total=12, processed=3, current="a/b.gguf"
     )
-    text = page(client)
+    text = setup(client)
     assert "Reading files: 3 of 12" in text
     assert 'max="12" value="3"' in text
     assert "a/b.gguf" in text
@@ -176,7 +193,7 @@ def test_a_running_scan_shows_how_far_it_is(client: Client, folder: ModelFolder)
 
 def test_a_failed_scan_says_why(client: Client, folder: ModelFolder) -> None:
     ScanRun.objects.create(status="failed", problem="The worker died.")
-    text = page(client)
+    text = setup(client)
     assert "The last scan failed." in text
     assert "The worker died." in text
 
@@ -188,15 +205,22 @@ def test_hostile_names_stay_text(client: Client, folder: ModelFolder) -> None:
     make_file(folder, f"{HOSTILE}/cut.gguf", state="unreadable", problem=HOSTILE)
     ModelFolder.objects.create(path=f"/srv/{HOSTILE}", problem=HOSTILE)
     ScanRun.objects.create(status="failed", problem=HOSTILE)
-    text = page(client)
-    assert "<script>alert" not in text
-    assert 'data-model="&quot;&gt;&lt;script&gt;' in text
-    assert "{{ 1 }}" in text
+    for path in ("/ui/models/", "/ui/models/?view=table", f"/ui/models/{model.pk}/", "/ui/setup/"):
+        text = read(client, path)
+        assert "<script>alert" not in text
+        assert "&quot;&gt;&lt;script&gt;" in text
+        assert "{{ 1 }}" in text
 
 
-def test_no_script_or_style_stands_in_the_page(client: Client, folder: ModelFolder) -> None:
+PAGES = ("/ui/dashboard/", "/ui/models/", "/ui/setup/", "/ui/setup/browse/", "/ui/components/")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_script_or_style_stands_in_a_page(
+    client: Client, folder: ModelFolder, path: str
+) -> None:
     make_model("tiny", make_file(folder))
-    reply = client.get("/ui/models/")
+    reply = client.get(path)
     text = reply.content.decode()
     assert all('src="' in tag for tag in re.findall(r"<script[^>]*>", text))
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", text)
@@ -204,13 +228,14 @@ def test_no_script_or_style_stands_in_the_page(client: Client, folder: ModelFold
     assert "script-src 'self'" in reply["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("path", PAGES)
 def test_every_id_stands_once_and_every_label_leads_somewhere(
-    client: Client, folder: ModelFolder
+    client: Client, folder: ModelFolder, path: str
 ) -> None:
     for name in ("one", "two"):
         make_model(name, make_file(folder, f"{name}.gguf"))
     make_file(folder, "cut.gguf", state="unreadable", problem="Cut.")
-    text = page(client)
+    text = read(client, path)
     ids = re.findall(r'\sid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     wanted = re.findall(r'\s(?:for|form|aria-labelledby|data-copy)="([^"]+)"', text)
@@ -297,7 +322,7 @@ def test_a_model_whose_file_went_bad_tells_why(
     text = shown(card)
     assert card.state is State.UNAVAILABLE
     assert problem in text
-    assert "Settings" in text
+    assert "in its settings" in text
     assert 'name="load"' not in text
 
 
@@ -323,7 +348,7 @@ def test_what_is_switched_off_says_so(folder: ModelFolder) -> None:
     make_model("a", make_file(folder), enabled=False)
     hidden = ModelFolder.objects.create(path="/srv/hidden", enabled=False)
     make_model("b", make_file(hidden))
-    by_itself, by_folder = cards(listed(), [])
+    by_itself, by_folder = cards(listed(), Now(has_engines=True))
     assert by_itself.state is by_folder.state is State.DISABLED
     assert by_folder.problem == "Its folder is switched off."
 
@@ -341,7 +366,7 @@ def test_a_name_that_only_repeats_the_file_is_not_shown(folder: ModelFolder) -> 
 
 def test_adding_a_folder_tracks_it_and_asks_for_a_scan(client: Client, tmp_path: Path) -> None:
     reply = client.post("/ui/folders/", {"path": f"  {tmp_path} "})
-    assert (reply.status_code, reply["Location"]) == (302, "/ui/models/#folders")
+    assert (reply.status_code, reply["Location"]) == (302, "/ui/setup/#folders")
     (added,) = ModelFolder.objects.all()
     assert added.path == str(tmp_path)
     (run,) = ScanRun.objects.all()
@@ -376,7 +401,7 @@ def test_scan_now_asks_for_one_scan_however_often_it_is_pressed(
 ) -> None:
     for _ in range(2):
         reply = client.post("/ui/scan/")
-        assert (reply.status_code, reply["Location"]) == (302, "/ui/models/#folders")
+        assert (reply.status_code, reply["Location"]) == (302, "/ui/setup/#folders")
     assert ScanRun.objects.count() == 1
 
 
@@ -395,7 +420,7 @@ def test_acting_on_an_unknown_model_says_so_on_the_page(
 @pytest.mark.parametrize("path", ["/ui/models/act/", "/ui/scan/", "/ui/folders/"])
 def test_a_form_s_address_opened_by_hand_leads_to_the_page(client: Client, path: str) -> None:
     reply = client.get(path)
-    assert (reply.status_code, reply["Location"]) == (302, "/ui/models/")
+    assert (reply.status_code, reply["Location"]) in ((302, "/ui/models/"), (302, "/ui/setup/"))
     assert not ScanRun.objects.exists()
 
 
@@ -406,3 +431,108 @@ def test_a_form_without_its_token_is_refused(path: str) -> None:
 
 def test_the_page_itself_takes_no_posts(client: Client) -> None:
     assert client.post("/ui/models/").status_code == 405
+
+
+# ---- The list ----------------------------------------------------------------------------------
+
+
+def shown_models(client: Client, query: str) -> list[str]:
+    return re.findall(r'data-model="([^"]+)"', page(client, query))
+
+
+@pytest.fixture
+def three(folder: ModelFolder) -> None:
+    make_model("small", make_file(folder, "a.gguf", size=10, kind="embedding"))
+    make_model("big", make_file(folder, "b.gguf", size=30), pinned=True)
+    make_model("middle", make_file(folder, "hidden/c.gguf", size=20), enabled=False)
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["big", "middle", "small"]),
+        ("?sort=size", ["big", "middle", "small"]),
+        ("?q=hidden", ["middle"]),
+        ("?q=HIDDEN+mid", ["middle"]),
+        ("?q=nothing", []),
+        ("?kind=embedding", ["small"]),
+        ("?state=pinned", ["big"]),
+        ("?state=off", ["middle"]),
+        ("?state=nonsense&kind=nonsense&sort=nonsense&page=x", ["big", "middle", "small"]),
+        ("?view=table&page=99", ["big", "middle", "small"]),
+    ],
+)
+def test_the_list_is_searched_filtered_and_sorted_by_its_address(
+    client: Client, query: str, expected: list[str]
+) -> None:
+    assert shown_models(client, query) == expected
+
+
+def test_a_long_list_comes_in_pages(client: Client, folder: ModelFolder) -> None:
+    for number in range(50):
+        make_model(f"model-{number:02}", make_file(folder, f"{number}.gguf"))
+    assert len(shown_models(client, "")) == 48
+    assert "1 to 48 of 50" in page(client)
+    assert shown_models(client, "?page=2") == ["model-48", "model-49"]
+
+
+def test_a_model_is_pinned_and_let_go_from_where_one_is(
+    client: Client, folder: ModelFolder
+) -> None:
+    model = make_model("tiny", make_file(folder))
+    for pinned in (True, False):
+        reply = client.post("/ui/models/act/", {"pin": "tiny", "next": "/ui/models/?q=t"})
+        assert reply["Location"] == "/ui/models/?q=t"
+        model.refresh_from_db()
+        assert model.pinned is pinned
+    reply = client.post("/ui/models/act/", {"pin": "tiny", "next": "//evil.example/ui/"})
+    assert reply["Location"].startswith("/ui/models/")
+
+
+# ---- First steps -------------------------------------------------------------------------------
+
+
+def test_the_start_is_the_setup_until_there_is_something(client: Client) -> None:
+    assert client.get("/ui/")["Location"] == "/ui/setup/"
+    make_model("tiny")
+    assert client.get("/ui/")["Location"] == "/ui/dashboard/"
+
+
+def test_old_addresses_lead_to_the_new_pages(client: Client) -> None:
+    assert client.get("/ui/models")["Location"] == "/ui/models/"
+    assert client.get("/ui/setup")["Location"] == "/ui/setup/"
+    for old in ("activity", "downloader", "config", "logs", "demo"):
+        assert client.get(f"/ui/{old}").status_code in (301, 302)
+
+
+def test_a_way_to_tune_is_saved_and_shown(client: Client, folder: ModelFolder) -> None:
+    text = setup(client)
+    assert "Quick answers" in text and "Long texts" in text
+    assert client.post("/ui/setup/tune/", {"aim": "long"}).status_code == 302
+    settings = ServerSettings.current()
+    assert settings.throughput_first is False
+    assert 'value="long" checked' in setup(client)
+    client.post("/ui/setup/tune/", {"aim": "nonsense"})
+    assert ServerSettings.current().preferred_context == settings.preferred_context
+
+
+def test_a_folder_is_let_go(client: Client, folder: ModelFolder) -> None:
+    client.post(f"/ui/folders/{folder.pk}/remove/")
+    assert not ModelFolder.objects.exists()
+
+
+def test_looking_through_folders_ends_where_models_cannot_be(
+    client: Client, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    (models / "inner").mkdir(parents=True)
+    (models / "a.gguf").touch()
+    (models / "out").symlink_to("/etc")
+    ModelFolder.objects.create(path=str(models))
+    text = read(client, f"/ui/setup/browse/?path={models}")
+    assert "inner" in text and "1 model file directly in it" in text
+    for path in ("/etc", f"{models}/out", f"{models}/../../../etc", "/", "/root/.ssh"):
+        text = read(client, f"/ui/setup/browse/?path={path}")
+        assert "is not shown" in text or "is hidden" in text
+        assert "folder-link" not in text

@@ -55,3 +55,15 @@ def grouped(count: int | None) -> str:
 def share(part: int | float, whole: int | float) -> float:
     """A part in thousandths of a whole, between 0 and 1000, for drawings of that width."""
     return 0.0 if not whole else round(min(1000.0, max(0.0, 1000 * part / whole)), 1)
+
+
+@register.filter
+def unlocalized(number: float) -> str:
+    """A number as drawings need it, with a point whatever the language."""
+    return f"{number:g}"
+
+
+@register.filter
+def unlocalized_int(number: int) -> str:
+    """A whole number without thousands apart, for `max` and `value`."""
+    return str(int(number))

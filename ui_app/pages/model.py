@@ -1,0 +1,166 @@
+"""One model's own page: what it is, how it is started and why, and what else could be chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from models_app import changing, retuning
+from models_app.access import needs
+from models_app.models import LoadRecord, ServedModel, ServerSettings
+from models_app.models.served import CACHE_TYPES
+from models_app.plans import PlanContext, describe, find_model, plan_for
+from models_app.rights import Scope
+from models_app.what_if import BadWish, read_wishes
+from ui_app import memory_bars, model_cards, runtime, snippets
+from ui_app.pages.acts import acts
+
+LOADS_SHOWN: Final = 10
+LOG_BYTES: Final = 24 * 1024
+LEAST_CONTEXT: Final = 256
+MOST: Final = 10_000_000
+
+
+class TuningForm(forms.Form):
+    """What a person may choose; empty is automatic. Names as the plan API has them."""
+
+    context = forms.IntegerField(
+        label=gettext_lazy("Context, in tokens"),
+        required=False,
+        min_value=LEAST_CONTEXT,
+        max_value=MOST,
+        help_text=gettext_lazy("How long a conversation may be. Empty: chosen for you."),
+    )
+    slots = forms.IntegerField(
+        label=gettext_lazy("Requests at once"),
+        required=False,
+        min_value=1,
+        max_value=256,
+        help_text=gettext_lazy("They share the context."),
+    )
+    cacheType = forms.ChoiceField(
+        label=gettext_lazy("Precision of the context"),
+        required=False,
+        choices=[("", gettext_lazy("chosen for you")), *((name, name) for name in CACHE_TYPES)],
+        help_text=gettext_lazy("Less precision takes less memory."),
+    )
+    layers = forms.IntegerField(
+        label=gettext_lazy("Layers on the GPU"),
+        required=False,
+        min_value=0,
+        max_value=MOST,
+        help_text=gettext_lazy("0: none. 999: all."),
+    )
+
+    @classmethod
+    def of(cls, model: ServedModel) -> TuningForm:
+        """As it is set."""
+        return cls(
+            initial={
+                "context": model.context,
+                "slots": model.slots,
+                "cacheType": model.cache_type,
+                "layers": model.gpu_layers,
+            }
+        )
+
+    def wished(self) -> dict[str, str]:
+        """What is filled in, as the plan reads it."""
+        return {
+            name: str(value) for name, value in self.cleaned_data.items() if value not in ("", None)
+        }
+
+
+@needs(Scope.INFERENCE)
+@require_safe
+@never_cache
+def model(request: HttpRequest, pk: int) -> HttpResponse:
+    """A model. A query such as `?context=8192` shows what that would mean."""
+    row = get_object_or_404(model_cards.listed(), pk=pk)
+    asked = TuningForm(request.GET) if set(request.GET) & set(TuningForm.base_fields) else None
+    return _page(request, row, asked)
+
+
+@needs(Scope.MANAGE)
+@acts("ui-models")
+def tune(request: HttpRequest, pk: int) -> HttpResponse:
+    """Save what was chosen; the message tells what restarts."""
+    row = get_object_or_404(ServedModel, pk=pk)
+    form = TuningForm(request.POST)
+    if not form.is_valid():
+        return _page(request, get_object_or_404(model_cards.listed(), pk=pk), form, status=422)
+    values = dict(form.cleaned_data)
+    values["contextSize"] = values.pop("context")
+    try:
+        changed = changing.change(lambda: retuning.retune(row, values), "model tuned")
+    except retuning.CannotRetune as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("Saved. %(effect)s") % {"effect": changed.effect})
+    return redirect("ui-model", pk=pk)
+
+
+def _page(
+    request: HttpRequest, row: ServedModel, form: TuningForm | None, status: int = 200
+) -> HttpResponse:
+    now = runtime.now()
+    (card,) = model_cards.cards([row], now)
+    server = request.build_absolute_uri("/").rstrip("/")
+    keyed = ServerSettings.current().require_api_key
+    context = {
+        "card": card,
+        "model": row,
+        "form": form or TuningForm.of(row),
+        "is_what_if": form is not None and form.is_valid(),
+        **_plan(row, form),
+        "loads": _loads(row),
+        "log": _tail(card.log) if _may(request, Scope.ADMIN) else "",
+        "snippets": snippets.every(server, row.model_id, card.kind, keyed),
+        "api_url": f"{server}/v1",
+        "most_context": row.file.context_length if row.file else None,
+    }
+    return render(request, "ui/model.html", context, status=status)
+
+
+def _plan(row: ServedModel, form: TuningForm | None) -> dict[str, Any]:
+    """How it would be started, with what is filled in; empty for a command of its own."""
+    if row.file is None:
+        return {}
+    found = find_model(row.model_id)
+    assert found is not None
+    context = PlanContext.load().of(found)
+    wished = form.wished() if form is not None and form.is_valid() else {}
+    try:
+        plan = describe(plan_for(found, context, read_wishes(wished)), context)
+    except BadWish as error:
+        return {"plan_problem": str(error)}
+    return {"plan": plan, "bars": memory_bars.of_plan(plan["memory"])}
+
+
+def _loads(row: ServedModel) -> list[LoadRecord]:
+    return list(LoadRecord.objects.filter(file=row.file)[:LOADS_SHOWN]) if row.file else []
+
+
+def _tail(log: Path) -> str:
+    """The end of a log, from the beginning of a line."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return text if size <= LOG_BYTES else text.partition("\n")[2]
+
+
+def _may(request: HttpRequest, scope: Scope) -> bool:
+    return bool(request.rights.may(scope))  # type: ignore[attr-defined]
