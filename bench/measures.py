@@ -78,9 +78,13 @@ class Wrk:
             *("--duration", f"{seconds:g}s", "--script"),
         ]
 
+    def script(self, target: Target) -> str:
+        """What wrk is told to send."""
+        return SCRIPT.format(body=chat_body(), key=target.key)
+
     def __call__(self, target: Target) -> Values:
         script = self._scratch / "chat.lua"
-        script.write_text(SCRIPT.format(body=chat_body(), key=target.key))
+        script.write_text(self.script(target))
         done = subprocess.run(
             [*self._command, str(script), target.chat_url],
             capture_output=True,

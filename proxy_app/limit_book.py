@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from typing import Final
 
 from proxy_app import limits
 from proxy_app.errors import LimitReached
@@ -58,16 +58,23 @@ class LimitBook:
                 spent.tokens = before.tokens
 
 
-@contextmanager
-def within(account: Account) -> Iterator[None]:
-    """Holds one of an account's places. Raises LimitReached."""
-    refusal = limits.admit(account, time.monotonic(), time.time())
-    if refusal is not None:
-        raise LimitReached(refusal.what, refusal.limit, refusal.retry_after, headers_of(account))
-    try:
-        yield
-    finally:
-        limits.end(account)
+class within:
+    """Holds one of an account's places while the block runs. Raises LimitReached on the way in."""
+
+    __slots__ = ("_account",)
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __enter__(self) -> None:
+        account = self._account
+        refusal = limits.admit(account, time.monotonic(), time.time())
+        if refusal is not None:
+            standing = headers_of(account)
+            raise LimitReached(refusal.what, refusal.limit, refusal.retry_after, standing)
+
+    def __exit__(self, *error: object) -> None:
+        limits.end(self._account)
 
 
 def headers_of(account: Account) -> Headers:
@@ -87,11 +94,18 @@ async def send_with_limits(send: Send, account: Account, message: Message) -> No
     await send(message)
 
 
+_NAMES: Final = {
+    what: tuple(b"x-ratelimit-%s-%s" % (part, what) for part in (b"limit", b"remaining", b"reset"))
+    for what in (b"requests", b"tokens")
+}
+
+
 def _add(headers: Headers, what: bytes, standing: Standing | None) -> None:
     if standing is None:
         return
+    limit, remaining, reset = _NAMES[what]
     headers += (
-        (b"x-ratelimit-limit-" + what, b"%d" % standing.limit),
-        (b"x-ratelimit-remaining-" + what, b"%d" % standing.left),
-        (b"x-ratelimit-reset-" + what, limits.duration(standing.reset).encode()),
+        (limit, b"%d" % standing.limit),
+        (remaining, b"%d" % standing.left),
+        (reset, limits.duration(standing.reset).encode()),
     )

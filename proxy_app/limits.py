@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 MINUTE: Final = 60.0
 WHEN_ONE_ENDS: Final = 1.0
@@ -29,13 +29,14 @@ class Limits:
     priority: int | None = None
     """None: that of the model."""
 
-    @property
-    def counts_tokens(self) -> bool:
-        return bool(self.tokens_per_minute or self.tokens_per_day or self.tokens_per_month)
+    has_quota: bool = field(init=False, compare=False)
+    """Whether tokens of a day or month are counted."""
+    counts_tokens: bool = field(init=False, compare=False)
 
-    @property
-    def has_quota(self) -> bool:
-        return bool(self.tokens_per_day or self.tokens_per_month)
+    def __post_init__(self) -> None:
+        quota = bool(self.tokens_per_day or self.tokens_per_month)
+        object.__setattr__(self, "has_quota", quota)
+        object.__setattr__(self, "counts_tokens", quota or bool(self.tokens_per_minute))
 
 
 @dataclass(slots=True)
@@ -114,12 +115,12 @@ def admit(account: Account, now: float, today: float) -> Refusal | None:
         return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
         begin_periods(account, today)
-        for name, limit, spent in (
-            ("tokens a month", limits.tokens_per_month, account.month),
-            ("tokens a day", limits.tokens_per_day, account.day),
-        ):
-            if limit and spent.tokens >= limit:
-                return Refusal(name, limit, spent.until - today)
+        limit, spent = limits.tokens_per_month, account.month
+        if limit and spent.tokens >= limit:
+            return Refusal("tokens a month", limit, spent.until - today)
+        limit, spent = limits.tokens_per_day, account.day
+        if limit and spent.tokens >= limit:
+            return Refusal("tokens a day", limit, spent.until - today)
     limit = limits.tokens_per_minute
     if limit and (left := fill(account.tokens, limit, now)) < 1:
         return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
@@ -163,8 +164,7 @@ def next_lane(account: Account) -> int:
     return account.turn
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A limit, what is left of it, and in how many seconds it is whole again."""
 
     limit: int
@@ -183,19 +183,24 @@ def requests_standing(account: Account, now: float) -> Standing | None:
 
 def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
     """How it stands with tokens, by the limit of which the least is left."""
-    limits, found = account.limits, []
+    limits, least = account.limits, None
     if limit := limits.tokens_per_minute:
         left = fill(account.tokens, limit, now)
-        found.append(Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit)))
+        least = Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit))
     if limits.has_quota:
         begin_periods(account, today)
-        for limit, spent in (
-            (limits.tokens_per_day, account.day),
-            (limits.tokens_per_month, account.month),
-        ):
-            if limit:
-                found.append(Standing(limit, max(0, limit - spent.tokens), spent.until - today))
-    return min(found, key=lambda one: one.left, default=None)
+        if limit := limits.tokens_per_day:
+            least = _lesser(least, limit, account.day, today)
+        if limit := limits.tokens_per_month:
+            least = _lesser(least, limit, account.month, today)
+    return least
+
+
+def _lesser(other: Standing | None, limit: int, spent: Spent, today: float) -> Standing:
+    left = max(0, limit - spent.tokens)
+    if other is not None and other.left <= left:
+        return other
+    return Standing(limit, left, spent.until - today)
 
 
 def duration(seconds: float) -> str:
