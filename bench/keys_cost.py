@@ -101,7 +101,8 @@ def own_us(count: int = 50_000) -> float:
     from models_app import api_keys  # needs Django's settings
     from models_app.rights import EVERYTHING, Rights
     from proxy_app.keys import Caller, Key, KeyRing, Keys
-    from proxy_app.limit_book import LimitBook, headers_of, within
+    from proxy_app.limit_book import LimitBook, within
+    from proxy_app.limit_headers import headers_of
     from proxy_app.limits import Limits
     from proxy_app.records import Record, line_of
 

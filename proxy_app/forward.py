@@ -11,6 +11,8 @@ from proxy_app import request_ids
 from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
 from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.limit_headers import headers_of
+from proxy_app.limits import Account
 from proxy_app.process import Engine
 from proxy_app.records import Record
 from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
@@ -43,6 +45,8 @@ class Errand:
     """Bytes of a body that comes in pieces."""
     asked_for: str = ""
     """The model's name as the client wrote it; empty: its id."""
+    account: Account | None = None
+    """Of the key, whose limits the answer tells; None without limits."""
     edit: Callable[[bytes], bytes] | None = None
     """Changes a whole JSON answer; None passes it on as it comes."""
 
@@ -75,6 +79,8 @@ async def forward(engine: Engine, errand: Errand, path: str, send: Send, record:
     """
     async with await _ask(engine, errand, record.request_id) as response:
         headers = client_headers(response.headers)
+        if errand.account is not None:
+            headers += headers_of(errand.account)
         headers.append((request_ids.HEADER, record.request_id))
         streaming = _is_event_stream(headers)
         record.answered(response.status, streamed=streaming)

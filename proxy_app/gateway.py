@@ -48,8 +48,7 @@ from proxy_app.incoming import (
 )
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
-from proxy_app.limit_book import LimitBook, send_with_limits, within
-from proxy_app.limits import Account
+from proxy_app.limit_book import LimitBook, within
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
 from proxy_app.multipart import FieldFinder, boundary_of
@@ -235,25 +234,18 @@ class Gateway:
         """Every request that an engine answers comes through here."""
         caller = caller_of(scope)
         check_allowed(caller, self._runner.lineup, served.entry.model_id, errand.asked_for)
-        account = self._book.account_of(caller)
+        account = errand.account = self._book.account_of(caller)
         if account is None:
             await self._answer(served, errand, scope, receive, send)
             return
         with within(account):
-            send = partial(send_with_limits, send, account)
-            await self._answer(served, errand, scope, receive, send, account)
+            await self._answer(served, errand, scope, receive, send)
 
     async def _answer(
-        self,
-        served: Served,
-        errand: Errand,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        account: Account | None = None,
+        self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        model, path, caller = served.entry.model_id, scope["path"], caller_of(scope)
-        share, priority = place_in_queue(caller, account)
+        model, path = served.entry.model_id, scope["path"]
+        share, priority = place_in_queue(caller_of(scope), errand.account)
         watch = ClientWatch(receive, scope.get(LINK))
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)
         with recording as record:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Final
 
 from proxy_app import limits
 from proxy_app.errors import LimitReached
 from proxy_app.figures import read_figures
-from proxy_app.incoming import Message, Send
 from proxy_app.keys import Caller
-from proxy_app.limits import Account, Standing
+from proxy_app.limit_headers import headers_of
+from proxy_app.limits import Account
 from proxy_app.records import Line
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class LimitBook:
@@ -75,37 +72,3 @@ class within:
 
     def __exit__(self, *error: object) -> None:
         limits.end(self._account)
-
-
-def headers_of(account: Account) -> Headers:
-    """How an account stands, in the headers that OpenAI's clients read."""
-    now = time.monotonic()
-    headers: Headers = []
-    _add(headers, b"requests", limits.requests_standing(account, now))
-    if account.limits.counts_tokens:
-        _add(headers, b"tokens", limits.tokens_standing(account, now, time.time()))
-    return headers
-
-
-async def send_with_limits(send: Send, account: Account, message: Message) -> None:
-    """`send` that tells with each answer how its account stands."""
-    if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], *headers_of(account)]
-    await send(message)
-
-
-_NAMES: Final = {
-    what: tuple(b"x-ratelimit-%s-%s" % (part, what) for part in (b"limit", b"remaining", b"reset"))
-    for what in (b"requests", b"tokens")
-}
-
-
-def _add(headers: Headers, what: bytes, standing: Standing | None) -> None:
-    if standing is None:
-        return
-    limit, remaining, reset = _NAMES[what]
-    headers += (
-        (limit, b"%d" % standing.limit),
-        (remaining, b"%d" % standing.left),
-        (reset, limits.duration(standing.reset).encode()),
-    )

@@ -1,0 +1,165 @@
+"""What keys may do on a real server: their models, limits, quotas and whose usage they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.acceptance.conftest import FOX, SEA
+from tests.ggufs import write_reciter
+from tests.management import in_home
+from tests.server import RunningServer, running_server, wait_until
+
+pytestmark = pytest.mark.in_order  # The last one stops the server.
+
+MAKE = """
+import json
+from django.contrib.auth.models import User
+from models_app import api_keys, people
+from models_app.rights import Role
+if not people.administrator_exists():
+    people.create("root", "correct horse 9", Role.ADMINISTRATOR)
+    people.create("ann", "correct horse 9", Role.USER)
+ann = User.objects.get(username="ann")
+print(json.dumps({{name: api_keys.create(name, person=ann, **choices)[1]
+                   for name, choices in {wanted!r}.items()}}))
+"""
+
+WANTED: dict[str, dict[str, Any]] = {
+    "free": {},
+    "slow": {"requests_per_minute": 2},
+    "daily": {"tokens_per_day": 10},
+    "one at a time": {"parallel_requests": 1},
+    "sea only": {"allowed_models": ["sea"]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models")
+    write_reciter(place / "fox-f32.gguf", FOX)
+    write_reciter(place / "sea-f32.gguf", SEA)
+    write_reciter(place / "endless-f32.gguf", FOX, endless=True, context_length=65536)
+    return place
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, home: Path) -> Iterator[RunningServer]:
+    with running_server(folder, home=home) as running:
+        running.wait_for_models("fox", "sea", "endless")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(server: RunningServer) -> dict[str, str]:
+    made: dict[str, str] = json.loads(in_home(server.home, MAKE.format(wanted=WANTED)))
+    wait_until(lambda: get(server, made["sea only"], "/v1/models").ok, "the keys")
+    return made
+
+
+def get(server: RunningServer, key: str, path: str) -> requests.Response:
+    return requests.get(server.url + path, headers={"X-API-Key": key}, timeout=60)
+
+
+def ask(server: RunningServer, key: str, model: str = "fox", **more: Any) -> requests.Response:
+    return requests.post(
+        f"{server.url}/v1/completions",
+        headers={"Authorization": f"Bearer {key}"},
+        json={"model": model, "prompt": "", "max_tokens": 20, **more},
+        timeout=120,
+        stream=bool(more.get("stream")),
+    )
+
+
+def test_requests_a_minute_are_counted_and_told(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    first = ask(server, keys["slow"])
+    assert first.status_code == 200
+    assert first.headers["x-ratelimit-limit-requests"] == "2"
+    assert first.headers["x-ratelimit-remaining-requests"] in ("0", "1")
+    answers = [ask(server, keys["slow"]) for _ in range(3)]
+    refused = answers[-1]
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(refused.headers["retry-after"]) <= 30
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused.headers["x-ratelimit-reset-requests"].endswith("s")
+    assert ask(server, keys["free"]).status_code == 200
+    assert "x-ratelimit-limit-requests" not in ask(server, keys["free"]).headers
+
+
+def test_one_request_at_a_time_means_one(server: RunningServer, keys: dict[str, str]) -> None:
+    key = keys["one at a time"]
+    with ask(server, key, "endless", max_tokens=60_000, stream=True) as stream:
+        next(stream.iter_content(None))
+        refused = ask(server, key)
+        assert refused.status_code == 429 and "at a time" in refused.json()["error"]["message"]
+    wait_until(lambda: ask(server, key).status_code == 200, "the place that was given back")
+
+
+def test_a_key_for_one_model_sees_and_uses_only_that(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    key = keys["sea only"]
+    listed = get(server, key, "/v1/models").json()["data"]
+    assert [model["id"] for model in listed] == ["sea"]
+    assert get(server, key, "/v1/models/fox").status_code == 404
+    refused = ask(server, key, "fox")
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "model_not_allowed"
+    assert get(server, key, "/upstream/fox/health").status_code == 403
+    assert ask(server, key, "sea").status_code == 200
+    running = get(server, key, "/running").json()["running"]
+    assert {model["model"] for model in running} <= {"sea"}
+
+
+def test_somebody_who_signed_in_uses_models_without_a_key(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    with requests.Session() as browser:
+        page = browser.get(f"{server.url}/ui/sign-in/", timeout=60)
+        token = page.text.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+        form = {"name": "ann", "password": "correct horse 9", "csrfmiddlewaretoken": token}
+        origin = {"Origin": server.url, "Referer": server.url}
+        signed_in = browser.post(
+            f"{server.url}/ui/sign-in/", form, headers=origin, timeout=60, allow_redirects=False
+        )
+        assert signed_in.status_code == 302, signed_in.text
+        body = {"model": "fox", "prompt": "", "max_tokens": 3}
+        answer = browser.post(
+            f"{server.url}/v1/completions", json=body, headers=origin, timeout=120
+        )
+        assert answer.status_code == 200
+        assert browser.get(f"{server.url}/unload", timeout=60).status_code == 403
+    assert requests.get(f"{server.url}/v1/models", timeout=60).status_code == 401
+
+
+def test_a_days_tokens_stay_used_up_after_a_restart(
+    server: RunningServer, keys: dict[str, str], folder: Path
+) -> None:
+    first = ask(server, keys["daily"])
+    assert first.status_code == 200 and first.headers["x-ratelimit-limit-tokens"] == "10"
+
+    def used_up() -> bool:
+        return ask(server, keys["daily"], max_tokens=1).status_code == 429
+
+    wait_until(used_up, "the end of the day's tokens")
+    rows = get(server, keys["daily"], "/api/usage?by=person").json()["rows"]
+    assert [row["personName"] for row in rows] == ["ann"]
+    server.stop()
+    with running_server(folder, home=server.home) as again:
+        refused = ask(again, keys["daily"])
+        assert refused.status_code == 429
+        assert "tokens a day" in refused.json()["error"]["message"]
+        assert ask(again, keys["free"]).status_code == 200
