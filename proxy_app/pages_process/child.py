@@ -46,6 +46,7 @@ from proxy_app.pages_process.messages import (
     Page,
     Question,
     packed,
+    scope_of,
 )
 from proxy_app.serving import SERVING
 
@@ -147,7 +148,7 @@ class Link:
 
     def _render(self, pages: Pages, ask: Ask) -> None:
         try:
-            page = pages.render(ask.id, ask.scope)
+            page = pages.render(ask.id, scope_of(ask.scope))
         except Exception:
             logger.exception("The page %s could not be rendered.", ask.scope.get("path"))
             page = Page(ask.id)

@@ -62,7 +62,8 @@ DECLINED_KEPT: Final = 256
 """Pages that the process was asked for in vain; they are rendered here at once from then on."""
 
 _PAGES: Final = ("/admin", "/ui")
-_EVENTS: Final = "/ui/events"
+_NOT_THERE: Final = ("/ui/events", "/ui/sign-in", "/ui/welcome")
+"""What needs the serving process: a stream without end, and what it alone knows of who came."""
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 """Django's, whose idea of a scope is not ours."""
@@ -301,7 +302,7 @@ def is_page(scope: Scope) -> bool:
     path: str = scope["path"]
     if scope["method"] not in ("GET", "HEAD") or not path.startswith(_PAGES):
         return False
-    return "/" + path.split("/", 2)[1] in _PAGES and not path.startswith(_EVENTS)
+    return "/" + path.split("/", 2)[1] in _PAGES and not path.startswith(_NOT_THERE)
 
 
 def _listening(folder: Path) -> socket.socket:

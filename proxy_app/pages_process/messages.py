@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy_app.callers import as_heard, as_told
 from proxy_app.incoming import Scope
+from proxy_app.key_guard import CALLER
 
 TOKEN: Final = "CLARACORE_PAGES_TOKEN"
 """The environment variable with what `Hello` has to say."""
@@ -84,7 +86,15 @@ def packed(message: FromChild | FromServer) -> bytes:
 
 def said_of(scope: Scope) -> dict[str, Any]:
     """What of a request's scope matters for a page."""
-    return {key: scope[key] for key in _SCOPE_KEYS if key in scope}
+    said = {key: scope[key] for key in _SCOPE_KEYS if key in scope}
+    caller = scope.get(CALLER)
+    return said if caller is None else {**said, CALLER: as_told(caller)}
+
+
+def scope_of(said: dict[str, Any]) -> dict[str, Any]:
+    """The scope as the page's views expect it: with who calls, as the serving process found out."""
+    caller = said.get(CALLER)
+    return said if caller is None else {**said, CALLER: as_heard(caller)}
 
 
 class Frames:
