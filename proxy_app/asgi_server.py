@@ -61,6 +61,9 @@ class Server(uvicorn.Server):
 
     def restart(self, successor: Successor) -> None:
         """Leave to another server what we have, finish what we were asked, and stop."""
+        if self.should_exit:  # Whoever stopped us meant every server.
+            successor.give_up()
+            return
         self.successor = successor
         self.should_exit = True
 

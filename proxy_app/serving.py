@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
@@ -108,7 +107,6 @@ class Serving:
         self.succession: Succession | None = None
         self.on_restart: Callable[[Successor], None] | None = None
         """Both set by a server that another one can follow."""
-        self._restarting = threading.Lock()
         self._handed_over = False
         self._guests: Guests | None = None
         self.followers: dict[str, Follower] = {}
@@ -242,14 +240,14 @@ class Serving:
         """Run the server anew, its engines kept. For other threads; takes seconds.
 
         Raises NoSuccessor when the program on the disk does not start; we go on as we are then.
+        Raises AlreadyFollowed while an earlier call is at it.
         """
         self.check_can_restart()
         assert self._loop is not None and self.on_restart is not None
         assert self.succession is not None
-        with self._restarting:
-            successor = self.succession.prepare()
-            logger.warning("The server starts anew.")
-            self._loop.call_soon_threadsafe(self.on_restart, successor)
+        successor = self.succession.prepare()
+        logger.warning("The server starts anew.")
+        self._loop.call_soon_threadsafe(self.on_restart, successor)
 
     async def hand_over(self, successor: Successor) -> None:
         """Leave everything to another server but the requests that engines are answering."""

@@ -17,10 +17,11 @@ import threading
 from dataclasses import replace
 
 from proxy_app import handover
+from proxy_app.errors import ServerStopping
 from proxy_app.guarded_engine import Linux
 from proxy_app.handover import NONE, Handover
 from proxy_app.predecessor import Predecessor
-from proxy_app.successor import NoSuccessor, Successor
+from proxy_app.successor import AlreadyFollowed, NoSuccessor, Successor
 
 
 class Succession:
@@ -32,7 +33,9 @@ class Succession:
         self.predecessor = predecessor
         self._channel = NONE
         """The keeper's end of its channel, while this process is to be the keeper."""
-        self._preparing: Successor | None = None
+        self._preparing = False
+        self._next: Successor | None = None
+        """Who comes up to follow us, or has."""
         self._ended = False
         self._lock = threading.Lock()
 
@@ -48,11 +51,31 @@ class Succession:
         """This server stops, for this successor or for good."""
         with self._lock:
             self._ended = True
-            if self._preparing is not None and self._preparing is not successor:
-                self._preparing.give_up()
+            if self._next is not None and self._next is not successor:
+                self._next.give_up()
 
     def prepare(self) -> Successor:
-        """Start the next server and wait until it could take over. Blocks; raises NoSuccessor."""
+        """Start the next server and wait until it could take over. Blocks.
+
+        Raises AlreadyFollowed when another call did so before, ServerStopping when this server
+        is told to end meanwhile, and NoSuccessor.
+        """
+        with self._lock:
+            if self._preparing:
+                raise AlreadyFollowed
+            self._preparing = True
+        try:
+            successor = self._start_next()
+            successor.wait_until_ready()
+        except NoSuccessor as error:
+            with self._lock:
+                self._preparing, self._next = False, None
+                if self._ended:
+                    raise ServerStopping from error
+            raise
+        return successor
+
+    def _start_next(self) -> Successor:
         theirs = NONE
         heritage = self._ours
         if heritage.keeper == NONE:
@@ -66,17 +89,13 @@ class Succession:
             with self._lock:
                 if self._ended:
                     raise NoSuccessor("The server is stopping.")
-                successor = self._preparing = Successor(heritage)
+                self._next = Successor(heritage)
+                return self._next
         except OSError as error:
             raise NoSuccessor(str(error)) from error
         finally:
             if theirs != NONE:
                 os.close(theirs)
-        try:
-            successor.wait_until_ready()
-        finally:
-            self._preparing = None
-        return successor
 
     def leave_to(self, successor: Successor) -> None:
         """After the last answer: end, unless this process is known to whoever started it.

@@ -32,6 +32,10 @@ class NoSuccessor(Exception):
     """The next server did not come up; the message is what it said."""
 
 
+class AlreadyFollowed(Exception):
+    """A next server comes up already, or has; a second one would serve beside it."""
+
+
 class Successor:
     """A server that was started to follow us."""
 

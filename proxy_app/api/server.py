@@ -14,7 +14,7 @@ from models_app.api.schema import answer, described
 from models_app.rights import Scope
 from proxy_app.api.models import RunnerView, truth
 from proxy_app.serving import SERVING
-from proxy_app.successor import NoSuccessor
+from proxy_app.successor import AlreadyFollowed, NoSuccessor
 
 _ONLY_CHANGED = OpenApiParameter(
     "only_changed",
@@ -60,7 +60,7 @@ class HardRestart(RunnerView):
     """POST /api/server/restart/hard: run the server anew on the same port.
 
     The next server comes up first. Requests in flight are finished, new ones wait a moment, loaded
-    models stay loaded.
+    models stay loaded. While one restart is on its way, a second one is refused with 409.
     """
 
     @described(
@@ -70,11 +70,17 @@ class HardRestart(RunnerView):
         answers=answer(
             "RestartingHard", message=serializers.CharField(), status=serializers.CharField()
         ),
-        errors=(500, 503),
+        errors=(409, 500, 503),
     )
     def post(self, request: Request) -> Response:
         try:
             SERVING.restart_server()
+        except AlreadyFollowed as error:
+            text = (
+                "The server is starting anew already, so nothing more was begun. Ask again when "
+                "that is done, if there is something newer to start with."
+            )
+            raise ApiError(text, status=409, code="ALREADY_RESTARTING") from error
         except NoSuccessor as error:
             text = (
                 "The server would not start again, so it goes on as it is. Correct what is wrong."

@@ -142,12 +142,13 @@ def test_a_long_answer_goes_on_beside_the_next_server(folder: Path) -> None:
 
 def next_server(server: RunningServer) -> psutil.Process:
     """The one that serves in place of the process that was started."""
-    (follower,) = [
-        child
-        for child in psutil.Process(server.process.pid).children()
-        if "serve" in child.cmdline()
-    ]
+    (follower,) = next_servers(server)
     return follower
+
+
+def next_servers(server: RunningServer) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children()
+    return [child for child in children if "serve" in command_of(child.pid)]
 
 
 def test_who_kills_the_process_that_was_started_ends_the_server_that_followed(
@@ -178,6 +179,42 @@ def test_a_program_that_would_not_start_leaves_the_server_as_it_is(tmp_path: Pat
         assert str(program) in reply.json()["details"]
         assert requests.get(f"{server.url}/health", timeout=60).ok
         assert server.process.poll() is None
+
+
+def test_a_second_hard_restart_is_refused_while_the_first_is_on_its_way() -> None:
+    with running_server(arguments=["--no-worker"]) as server:
+        first = threading.Thread(target=restart, args=(server, "/hard"))
+        first.start()
+        wait_until(lambda: next_servers(server), "the next server")
+        reply = requests.post(f"{server.url}/api/server/restart/hard", timeout=120)
+        assert (reply.status_code, reply.json()["code"]) == (409, "ALREADY_RESTARTING")
+        first.join()
+        wait_until(partial(said_to_start_anew, server, 1), "the restart", server.said)
+        assert requests.get(f"{server.url}/health", timeout=60).ok
+        wait_until(lambda: "keeper.py" in command_of(server.process.pid), "the keeper")
+        assert len(next_servers(server)) == 1
+        assert server.stop() == 0
+
+
+def test_the_server_runs_itself_anew_when_the_next_one_dies_while_it_takes_over(
+    folder: Path,
+) -> None:
+    with running_server(folder) as server:
+        server.wait_for_models("fox")
+        chat(server, "fox")
+        engine = engine_pid(server)
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=60) as unfinished:
+            # A request that is still being sent holds the handover up, with the next one waiting.
+            head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99"
+            unfinished.sendall(f"{head}\r\n\r\n{{".encode())
+            restart(server, "/hard")
+            next_server(server).kill()
+        assert chat(server, "fox") == FOX
+        assert "manage.py" in command_of(server.process.pid)
+        assert next_servers(server) == []
+        assert engine_pid(server) == engine
+        assert server.stop() == 0
 
 
 def test_requests_in_flight_are_answered_before_a_hard_restart(folder: Path) -> None:
