@@ -11,6 +11,7 @@ from models_app.models import ServedModel
 
 TUNING: Final = (
     "context",
+    "gpus",
     "gpu_layers",
     "cache_type",
     "batch_size",

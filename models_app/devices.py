@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from models_app import gpu_choice
 from models_app.engine_help import EngineDevice
 from models_app.machine import GIB, Gpu, Machine
 from models_app.preferences import GPU_BACKENDS, Preferences
@@ -91,15 +92,15 @@ def ram_margin(total: int) -> int:
     return max(GIB, total // 8)
 
 
-def resources(machine: Machine, preferences: Preferences) -> Resources:
-    """The machine as the preferences want it to be used."""
+def resources(machine: Machine, preferences: Preferences, chosen: Sequence[str] = ()) -> Resources:
+    """The machine as the preferences want it to be used, on the `chosen` GPUs alone if any are."""
     notes: list[str] = []
     ram_total = machine.ram.total
     if preferences.ram is not None:
         ram_total = preferences.ram
         notes.append(f"RAM was set to {ram_total / GIB:.1f} GiB by hand.")
     return Resources(
-        gpus=_gpus(machine, preferences, notes),
+        gpus=_gpus(machine, preferences, chosen, notes),
         ram=max(0, ram_total - ram_margin(ram_total)),
         ram_total=ram_total,
         cores=machine.cpu.usable_cores,
@@ -108,19 +109,48 @@ def resources(machine: Machine, preferences: Preferences) -> Resources:
     )
 
 
-def _gpus(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple[Device, ...]:
+def choosable(machine: Machine, preferences: Preferences) -> tuple[Device, ...]:
+    """The GPUs that a model can be bound to, in the order of their numbers."""
+    return _seen(machine, preferences, [])
+
+
+def _gpus(
+    machine: Machine, preferences: Preferences, chosen: Sequence[str], notes: list[str]
+) -> tuple[Device, ...]:
     if preferences.backend == "cpu":
         notes.append("The backend was set to CPU by hand; GPUs are left alone.")
         return ()
     if preferences.vram == 0:
         notes.append("VRAM was set to 0 by hand; GPUs are left alone.")
         return ()
-    devices = _seen(machine, preferences, notes)
-    if preferences.vram is None:
-        return devices
-    note = f"VRAM was set to {preferences.vram / GIB:.1f} GiB by hand"
-    notes.append(f"{note}." if devices else f"{note}, but there is no GPU to use it on.")
-    return _resized(devices, preferences.vram)
+    seen = _seen(machine, preferences, notes)
+    # A small integrated GPU would slow a real one down.
+    devices = tuple(one for one in seen if not one.shared) or seen
+    names = {one.name for one in _chosen(seen, chosen, notes)}
+    if not names <= {one.name for one in devices}:
+        devices = seen
+    if preferences.vram is not None:
+        note = f"VRAM was set to {preferences.vram / GIB:.1f} GiB by hand"
+        notes.append(f"{note}." if devices else f"{note}, but there is no GPU to use it on.")
+        devices = _resized(devices, preferences.vram)
+    return tuple(one for one in devices if one.name in names) if names else devices
+
+
+def _chosen(seen: tuple[Device, ...], words: Sequence[str], notes: list[str]) -> tuple[Device, ...]:
+    """The GPUs that a person chose. None of what is chosen may be there: a card was taken out."""
+    found = gpu_choice.those(words, seen)
+    if gone := gpu_choice.missing(words, seen):
+        chosen = "the others that were chosen are used" if found else "the choice does not act"
+        notes.append(
+            f"{' and '.join(gone)} was chosen by hand, but there is no such GPU; {chosen}. "
+            f"{gpu_choice.there(seen)}"
+        )
+    if found:
+        notes.append(
+            f"{' and '.join(one.name for one in found)} was chosen by hand for this model; other "
+            f"GPUs are left alone."
+        )
+    return found
 
 
 def _seen(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple[Device, ...]:
@@ -137,9 +167,7 @@ def _seen(machine: Machine, preferences: Preferences, notes: list[str]) -> tuple
     if machine.gpus and not usable:
         names = ", ".join(gpu.name for gpu in machine.gpus)
         notes.append(f"This llama-server sees no GPU, though the machine has one ({names}).")
-    devices = tuple(_device(one, machine.gpus) for one in usable)
-    # A small integrated GPU would slow a real one down.
-    return tuple(one for one in devices if not one.shared) or devices
+    return tuple(_device(one, machine.gpus) for one in usable)
 
 
 def _without_doubles(devices: Sequence[EngineDevice]) -> list[EngineDevice]:

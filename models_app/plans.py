@@ -9,9 +9,10 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app import drafts, engine_build, experience, hardware, learned, rungs
+from models_app import drafts, engine_build, experience, gpu_choice, hardware, learned, rungs
 from models_app.buffers import projector_scratch
 from models_app.command import build_argv, command_line
+from models_app.devices import Device, choosable
 from models_app.engine_help import EngineDevice, EngineFlags
 from models_app.facts import FileFacts
 from models_app.hardware import GIB, Machine
@@ -259,10 +260,18 @@ def _draft(file: GgufFile | None, target: FileFacts) -> Draft | None:
     return Draft(file.path, _shape(file, facts)) if drafts.may_draft(facts, target) else None
 
 
+def gpus_to_choose(build: EngineBuild | None) -> tuple[Device, ...]:
+    """The GPUs that a model can be bound to which runs with a build, or with the active one."""
+    context = PlanContext.load()
+    context = context.of_build(build) if build else context
+    return choosable(context.machine, context.preferences)
+
+
 def choices_of(model: ServedModel) -> Choices:
     """What a person set on the model's row."""
     return Choices(
         context=model.context,
+        gpus=gpu_choice.words_of(model.gpus),
         gpu_layers=model.gpu_layers,
         cache_type=model.cache_type,
         batch_size=model.batch_size,

@@ -28,6 +28,8 @@ class Choices:
     """What a person set for one model; None and "" are automatic."""
 
     context: int | None = None
+    gpus: tuple[str, ...] = ()
+    """Names or numbers of the only GPUs it may use."""
     gpu_layers: int | None = None
     cache_type: str = ""
     batch_size: int | None = None

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+from models_app import gpu_choice
 from models_app.config_yaml import ConfigError, words
 from models_app.config_yaml.commands import PlacedWord, check_port, placed_words
 from models_app.document import DEFAULT_PROXY, ConfigDocument, ModelEntry
 from models_app.models import EngineBuild, EngineInstall, ServedModel, ServerSettings
+from models_app.plans import gpus_to_choose
 
 COLUMNS: Final = {
     "contextSize": "context",
@@ -19,6 +21,7 @@ COLUMNS: Final = {
     "cacheType": "cache_type",
     "batchSize": "batch_size",
     "slots": "slots",
+    "gpus": "gpus",
     "engine": "engine",
     "name": "name",
     "description": "description",
@@ -35,6 +38,7 @@ _FLAGS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "cacheType": (("--cache-type-k", "-ctk"), ("--cache-type-v", "-ctv")),
     "batchSize": (("--batch-size", "-b"),),
     "slots": (("--parallel", "-np"),),
+    "gpus": (("--device", "-dev"),),
 }
 """What stands for a field in a command: one flag or two, each with its other names."""
 
@@ -52,6 +56,8 @@ def retune(model: ServedModel, values: Mapping[str, Any]) -> None:
     by_hand = bool(model.cmd.strip())
     changed = []
     for name, value in values.items():
+        if name == "gpus":
+            value = _gpus(model, value, values) if value else None
         if by_hand and name in _FLAGS:
             model.cmd = _with_flags(model, _FLAGS[name], value)
             changed.append("cmd")
@@ -74,6 +80,16 @@ def _build(model: ServedModel, engine: int) -> EngineBuild:
     if row is None or row.build is None or row.status != EngineInstall.Status.READY:
         raise CannotRetune(f"There is no engine {engine} that is ready. See /api/engines.")
     return row.build
+
+
+def _gpus(model: ServedModel, value: str, values: Mapping[str, Any]) -> str | None:
+    """The engine's names of the chosen GPUs."""
+    build = _build(model, values["engine"]) if values.get("engine") else model.engine
+    try:
+        found = gpu_choice.find(gpu_choice.words_of(value), gpus_to_choose(build))
+    except gpu_choice.NoSuchGpu as error:
+        raise CannotRetune(str(error)) from error
+    return ",".join(gpu.name for gpu in found) or None
 
 
 def _empty(column: str) -> Any:

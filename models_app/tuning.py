@@ -59,7 +59,8 @@ def choose(
     caps: Caps | None = None,
 ) -> Plan:
     """The best settings for this model on this machine, or on what `caps` leaves of it."""
-    found = resources(machine, preferences or Preferences())
+    chosen = choices.gpus if choices else ()
+    found = resources(machine, preferences or Preferences(), chosen)
     search = _Search(
         candidate,
         found.within(caps) if caps else found,
@@ -99,6 +100,12 @@ class _Search:
     def plan(self) -> Plan:
         for note in self.resources.notes:
             self.reasons.add("machine", note)
+        if self.choices.gpus and "--device" not in self.flags:
+            self.reasons.add(
+                "machine",
+                "This build of llama-server cannot be told which GPUs to use, so it may use all. "
+                "Choose a newer one.",
+            )
         target = self._target_context()
         found = self._search(target) or self._search_without_draft(target)
         fits = found is not None

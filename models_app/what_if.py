@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from models_app.gpu_choice import words_of
 from models_app.machine import GIB
 from models_app.models.served import CACHE_TYPES
 from models_app.preferences import GPU_BACKENDS, Choices, Preferences
@@ -26,6 +27,7 @@ _SWITCHES: Final = {"throughputFirst": "throughput_first", "enableJinja": "enabl
 NAMES: Final = (
     *_CHOICES,
     "cacheType",
+    "gpus",
     *_PREFERENCES,
     *_MEMORY,
     "backend",
@@ -59,6 +61,8 @@ def read_wishes(parameters: Mapping[str, str]) -> Wishes:
             choices[_CHOICES[name]] = _integer(name, text, lowest)
         elif name == "cacheType":
             choices["cache_type"] = _one_of(name, text, CACHE_TYPES)
+        elif name == "gpus":
+            choices["gpus"] = words_of(text)
         elif name in _PREFERENCES:
             preferences[_PREFERENCES[name]] = _integer(name, text, 1)
         elif name in _MEMORY:

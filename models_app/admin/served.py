@@ -130,6 +130,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
                 "description": "Leave empty what the server should choose.",
                 "fields": (
                     "context",
+                    "gpus",
                     "gpu_layers",
                     "cache_type",
                     "batch_size",

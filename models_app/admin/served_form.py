@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django import forms
 
-from models_app import engine_build, engine_installs
+from models_app import engine_build, engine_installs, gpu_choice
 from models_app.admin.typed import BaseInlineFormSet, ModelForm
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
@@ -21,6 +21,7 @@ from models_app.document import (
 from models_app.drafts import may_draft
 from models_app.facts import FileFacts
 from models_app.models import ModelAlias, ServedModel, ServerSettings
+from models_app.plans import gpus_to_choose
 
 # What the server itself puts on every command line.
 _OURS: Final = frozenset({"-m", "--model", "--host", "--port"})
@@ -165,6 +166,7 @@ class ServedModelForm(ModelForm[ServedModel]):
         if not self.instance.pk and not values.get("file") and not values.get("cmd"):
             self.add_error("file", "Choose a file, or write a command below.")
         self._check_context(values)
+        self._check_gpus(values)
         self._check_draft(values)
         if values.get("cmd") and not self.errors:
             self._check_command(values)
@@ -178,6 +180,14 @@ class ServedModelForm(ModelForm[ServedModel]):
                 "context",
                 f"The model was trained on {trained:,} tokens. Enter at most that, or nothing.",
             )
+
+    def _check_gpus(self, values: dict[str, Any]) -> None:
+        if "gpus" not in self.changed_data or not (words := gpu_choice.words_of(values["gpus"])):
+            return  # What was chosen before a card was taken out may stay.
+        try:
+            gpu_choice.find(words, gpus_to_choose(values.get("engine")))
+        except gpu_choice.NoSuchGpu as error:
+            self.add_error("gpus", str(error))
 
     def _check_draft(self, values: dict[str, Any]) -> None:
         file, draft = values.get("file"), values.get("draft")

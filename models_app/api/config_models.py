@@ -98,6 +98,13 @@ class ModelParameters(serializers.Serializer[Any]):
     cacheType = Choice(choices=CACHE_TYPES, required=False, allow_null=True, allow_blank=True)
     batchSize = Whole(required=False, allow_null=True, min_value=1, max_value=65536)
     slots = Whole(required=False, allow_null=True, min_value=1, max_value=256)
+    gpus = Text(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=255,
+        help_text="The only ones it may use, by name or number: `CUDA1`, `0,1`; null: automatic.",
+    )
     engine = Whole(
         required=False,
         allow_null=True,

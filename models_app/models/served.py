@@ -137,6 +137,13 @@ class ServedModel(models.Model):
     context = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(256)], help_text="Tokens."
     )
+    gpus = models.CharField(
+        "GPUs",
+        max_length=255,
+        blank=True,
+        help_text="The only ones it may use, by the engine's names or by number, separated by "
+        "commas, such as CUDA1 or 0, 1. Empty: as few of all as hold it.",
+    )
     gpu_layers = models.PositiveIntegerField(null=True, blank=True)
     cache_type = models.CharField(
         "KV cache type",

@@ -93,6 +93,7 @@ def test_saving_an_unchanged_form_changes_nothing(
         pytest.param(
             *("chat_template", "chattml", "no template chattml"), marks=pytest.mark.engine
         ),
+        ("gpus", "CUDA77", "There is no GPU CUDA77"),
         ("load_mode", "fast", "not one of the available choices"),
         ("proxy", "127.0.0.1:80", "Enter an address such as"),
         ("check_endpoint", "health", "Enter a path such as"),

@@ -67,6 +67,8 @@ def test_a_trial_changes_nothing(registry: ModelFolder, api: Api) -> None:
         {"cacheType": 4},
         {"batchSize": 0},
         {"batchSize": 10**6},
+        {"gpus": "CUDA77"},
+        {"gpus": 1},
         {"unlisted": "yes"},
         {},
         {"temperature": 0.5},
