@@ -138,6 +138,17 @@ def _host(name: str, word: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
+def absolute_paths(name: str) -> list[str]:
+    """Folders; `~` is this user's."""
+    found = [os.path.expanduser(word) for word in words(name)]
+    for folder in found:
+        if not os.path.isabs(folder):
+            raise ImproperlyConfigured(
+                f"{PREFIX}{name} must list folders by their whole paths; {folder!r} is none."
+            )
+    return found
+
+
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Addresses, and networks such as 10.0.0.0/8."""
     return [_network(name, word) for word in words(name)]

@@ -12,7 +12,7 @@ from django.shortcuts import render, resolve_url
 from django.utils.functional import SimpleLazyObject
 
 from claracore_site.api_paths import is_api
-from models_app import people
+from models_app import acting, people
 from models_app.access import Open, needed_by, rights_of
 from models_app.rights import Scope
 from proxy_app import sessions
@@ -46,7 +46,8 @@ class RightsMiddleware:
         # Before it is known whether there is anything at the path: strangers need not know.
         if is_api(request.path) and not caller.rights.scopes:
             return _refused(request, KeyRequired())
-        return self._get_response(request)
+        with acting.on_behalf_of(caller.rights):
+            return self._get_response(request)
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any

@@ -32,6 +32,7 @@ CLARACORE_RELEASES_URL = env.web_url(
 )
 CLARACORE_DOWNLOAD_HOSTS = env.words("DOWNLOAD_HOSTS")
 CLARACORE_PRIVATE_HOSTS = env.words("PRIVATE_HOSTS")
+CLARACORE_MODEL_ROOTS = env.absolute_paths("MODEL_ROOTS")
 CLARACORE_TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # ---- Django ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import file_rows, folders, introduce, plans
+from models_app import file_rows, folders, introduce, plans, roots
 from models_app.gguf import GgufError, read_header
 from models_app.models import GgufFile, ModelFolder, ServedModel, ServerSettings
 from models_app.naming import split_of
@@ -82,6 +82,10 @@ def served_from(path: str) -> ServedModel | None:
 
 
 def _check(path: str) -> None:
+    try:
+        roots.check(path)
+    except roots.OutsideRoots as error:
+        raise CannotAdd(str(error)) from error
     if not os.path.lexists(path):
         raise CannotAdd(f"Model file not found: {shown(path)}")
     try:
@@ -115,7 +119,7 @@ def _read(path: str) -> GgufFile:
     base = folder.path
     found = [
         file._replace(relative_path=os.path.relpath(file.path, base))
-        for file in walk(os.path.dirname(path), recursive=False).files
+        for file in walk(os.path.dirname(path), recursive=False, roots=roots.roots([base])).files
     ]
     wanted = next((file for file in found if os.path.samefile(file.path, path)), None)
     if wanted is None:

@@ -6,7 +6,7 @@ import os
 
 from django.db import transaction
 
-from models_app import introduce
+from models_app import introduce, roots
 from models_app.models import ModelFolder, ServedModel
 
 
@@ -54,6 +54,11 @@ def checked(path: str | os.PathLike[str]) -> str:
             f"“{text}” is not an absolute path. Say where the folder lies, such as /srv/models."
         )
     text = os.path.normpath(text)
+    try:
+        # Before anything is looked at: whether a file exists is nobody's business either.
+        roots.check(text)
+    except roots.OutsideRoots as error:
+        raise FolderError(str(error)) from error
     _check_readable(text)
     if tracked_as(text) is None and (covering := _covering(text)):
         raise AlreadyCovered(text, covering)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from models_app import roots
 from models_app.facts import FileFacts, facts_of
 from models_app.gguf import GgufError, read_header
 from models_app.introduce import SERVED_KINDS
@@ -27,8 +28,12 @@ def look(
 
     Both are plain values as the API tells them. `report` ends the look by raising.
     """
+
+    def tell(at: str) -> None:
+        report(_looking(at))
+
     visits = [
-        (path, walk(path, recursive=recursive, on_folder=lambda at: report(_looking(at))))
+        (path, walk(path, recursive=recursive, roots=roots.roots([path]), on_folder=tell))
         for path, recursive in folders
     ]
     total = sum(len(found.files) for _, found in visits)

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import drafts, file_rows, introduce, projectors, splits
+from models_app import drafts, file_rows, introduce, projectors, roots, splits
 from models_app.facts import FileFacts
 from models_app.kinds import Kind, with_projector, without_projector
 from models_app.models import GgufFile, ModelFolder
@@ -88,11 +88,13 @@ def settle() -> None:
 
 def _walk_all(folders: Iterable[ModelFolder], report: Report) -> Iterator[Visit]:
     tracked = identities(list(ModelFolder.objects.values_list("path", "recursive")))
+    allowed = roots.roots()
     for folder in sorted(folders, key=lambda folder: folder.path):
         found = walk(
             folder.path,
             recursive=folder.recursive,
             others=tracked,
+            roots=allowed,
             on_folder=lambda path: report(Progress("Looking through folders", shown(path))),
         )
         yield Visit(folder, found)

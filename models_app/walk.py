@@ -52,16 +52,18 @@ def walk(
     *,
     recursive: bool = True,
     others: Mapping[Identity, bool] | None = None,
+    roots: Collection[str] | None = None,
     on_folder: Callable[[str], None] = lambda folder: None,
 ) -> Walk:
     """The GGUF files in `folder`, sorted by path. A folder that is missing is a problem, no error.
 
     `others` are folders tracked on their own, True for those tracked with all below them: their
     files are not this folder's. Hidden files and folders are skipped. Links are followed; what
-    can be reached in several ways counts once, under its real path when that is in `folder`.
+    can be reached in several ways counts once, under its real path when that is in `folder`. A link
+    that leads out of all `roots`, which are real paths, is a problem; None lets them lead anywhere.
     `on_folder` hears of each folder before it is read, and ends the walk by raising.
     """
-    walker = _Walker(folder, recursive, others or {}, on_folder)
+    walker = _Walker(folder, recursive, others or {}, roots, on_folder)
     walker.run()
     walker.found.files.sort()
     return walker.found
@@ -78,18 +80,29 @@ def identities(folders: Collection[tuple[str, bool]]) -> dict[Identity, bool]:
     return known
 
 
+def is_inside(path: str, roots: Collection[str]) -> bool:
+    """Whether a path is one of the roots or lies below one once every link is followed."""
+    try:
+        real = os.path.realpath(path)
+    except ValueError:  # no system has such a name
+        return False
+    return any(real == root or real.startswith(os.path.join(root, "")) for root in roots)
+
+
 class _Walker:
     def __init__(
         self,
         folder: str,
         recursive: bool,
         others: Mapping[Identity, bool],
+        roots: Collection[str] | None,
         on_folder: Callable[[str], None],
     ) -> None:
         self.found = Walk()
         self._root = folder
         self._recursive = recursive
         self._others = others
+        self._roots = roots
         self._on_folder = on_folder
         self._seen: set[Identity] = set()
         # Real folders and files come before linked ones, so that the name an entry is kept under
@@ -131,6 +144,8 @@ class _Walker:
         except OSError as error:
             self.found.problems.append(_sentence(entry.path, error))
             return
+        if linked and not self._may_lead(entry):
+            return
         if is_folder:
             if self._recursive:
                 (self._linked_folders if linked else self._folders).append(entry.path)
@@ -139,6 +154,17 @@ class _Walker:
                 self._linked_files.append(entry.path)
             else:
                 self._take(entry.path)
+
+    def _may_lead(self, entry: os.DirEntry[str]) -> bool:
+        if self._roots is None or is_inside(entry.path, self._roots):
+            return True
+        if entry.name.lower().endswith(".gguf") or entry.is_dir():
+            goal = shown(os.path.realpath(entry.path))
+            self.found.problems.append(
+                f"{shown(entry.path)}: it leads to {goal}, outside the folders that models may "
+                "come from. Track that folder, or name it in CLARACORE_MODEL_ROOTS."
+            )
+        return False
 
     def _take(self, path: str) -> None:
         try:

@@ -12,11 +12,12 @@ from django.urls import path
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from models_app import hand_edits, revisions
+from models_app import acting, hand_edits, revisions
 from models_app.admin import config_files, display
 from models_app.admin.base import ReadOnlyAdmin
 from models_app.config_yaml import ConfigError
 from models_app.models import Revision
+from models_app.rights import Scope
 
 SHOWN_LINES = 3
 
@@ -95,6 +96,10 @@ class RevisionAdmin(ReadOnlyAdmin[Revision]):
     @admin.display(description="config.yaml")
     def text(self, revision: Revision) -> SafeString | str:
         return display.text_block(revision.yaml)
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """A configuration says which programs run, an old one and an edit too."""
+        return acting.rights().may(Scope.ADMIN) and super().has_act_permission(request)
 
     # ---- Going back, and edits that wait ---------------------------------------------------------
 

@@ -45,7 +45,8 @@ class AliasInline(TabularInline[ModelAlias, ServedModel]):
     verbose_name_plural = "further ids it answers to"
 
 
-_RUNS_PROGRAMS: Final = (
+RUNS_PROGRAMS: Final = (
+    "chat_template",
     "cmd",
     "cmd_stop",
     "env",
@@ -186,7 +187,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         """What an engine is started with can run any program: that takes an administrator."""
         if rights_of(request).may(Scope.ADMIN):
             return self.readonly_fields
-        return (*self.readonly_fields, *_RUNS_PROGRAMS)
+        return (*self.readonly_fields, *RUNS_PROGRAMS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServedModel]:
         later_parts = (

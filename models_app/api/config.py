@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app import catalog, changing, config_view, importing
+from models_app import acting, catalog, changing, config_view, importing, revisions
 from models_app.access import needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
@@ -105,12 +105,15 @@ class Whole(APIView):
         "The whole configuration",
         tag="config",
         answers=ConfigAnswer,
-        about="`yaml` is the text of config.yaml as it is, secrets included. In `config`, which is "
-        "what pages show, ******** stands for each of them.",
+        about="`yaml` is the text of config.yaml as it is; secrets included for administrators, "
+        "while others read marks in their place. In `config`, which is what pages show, ******** "
+        "stands for each of them.",
     )
     def get(self, request: Request) -> Response:
         document = catalog.build()
-        return Response({"yaml": render(document), "config": config_view.shown(document)})
+        whole = acting.rights().may(Scope.ADMIN)
+        text = render(document) if whole else revisions.masked_text(document, {})
+        return Response({"yaml": text, "config": config_view.shown(document)})
 
     @needs(Scope.ADMIN)
     @described(

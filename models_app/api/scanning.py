@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app import causes, changing, folders, scan_runs
+from models_app import causes, changing, folders, roots, scan_runs
 from models_app.access import needs
 from models_app.api.bodies import number, read, truth
 from models_app.api.errors import ApiError
@@ -94,8 +94,17 @@ class ScanFolder(APIView):
 
 
 def _looked(paths: Sequence[str], recursive: bool, seconds: float) -> dict[str, Any]:
-    usable = [(os.path.normpath(path), recursive) for path in paths if os.path.isabs(path)]
-    refused = [_refused(path) for path in paths if not os.path.isabs(path)]
+    usable, refused = [], []
+    for path in paths:
+        try:
+            roots.check(path)
+        except roots.OutsideRoots as error:
+            refused.append(_error(path, str(error)))
+            continue
+        if os.path.isabs(path):
+            usable.append((os.path.normpath(path), recursive))
+        else:
+            refused.append(_error(path, f"“{path}” is not an absolute path."))
     run = finished(scan_runs.request_look(usable), seconds) if usable else None
     return _answer(run.found if run else [], [*(run.summary if run else ()), *refused])
 
@@ -158,10 +167,6 @@ def _answer(models: list[dict[str, Any]], summary: Iterable[dict[str, Any]]) -> 
         "totalModels": len(models),
         "foldersScanned": len(summary),
     }
-
-
-def _refused(path: str) -> dict[str, Any]:
-    return _error(path, f"“{path}” is not an absolute path.")
 
 
 def _error(path: str, problem: str) -> dict[str, Any]:
