@@ -1,0 +1,141 @@
+"""What runs programs is an administrator's to set, by whatever way it comes (S1)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from models_app import catalog, hand_edits, revisions
+from models_app.admin.served import RUNS_PROGRAMS
+from models_app.config_yaml import parse
+from models_app.importing import apply
+from models_app.models import Revision, ServedModel
+
+OWNED = "models:\n  owned:\n    cmd: touch /tmp/owned\n    proxy: http://127.0.0.1:1\n"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def curator(client: Client) -> Client:
+    """With every permission of the admin that there is, as if somebody had been generous."""
+    User.objects.create_superuser("boss", password="word")
+    user = User.objects.create_user("curator", is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def boss(curator: Client) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username="boss"))
+    return client
+
+
+@pytest.fixture
+def model(db: None) -> ServedModel:
+    return ServedModel.objects.create(model_id="plain", cmd="llama-server --port ${PORT}")
+
+
+def send(client: Client, path: str, body: dict[str, Any]) -> int:
+    status: int = client.post(path, json.dumps(body), content_type="application/json").status_code
+    return status
+
+
+def test_a_configuration_is_taken_from_administrators_alone(curator: Client, boss: Client) -> None:
+    assert send(curator, "/api/config", {"yaml": OWNED}) == 403
+    assert send(curator, "/api/config?dry_run=1", {"yaml": OWNED}) == 403
+    assert send(Client(), "/api/config", {"yaml": OWNED}) == 401
+    assert not ServedModel.objects.exists()
+    assert send(boss, "/api/config", {"yaml": OWNED}) == 200
+    assert ServedModel.objects.get().cmd == "touch /tmp/owned"
+
+
+def test_the_settings_of_macros_and_folders_are_administrators(curator: Client) -> None:
+    assert send(curator, "/api/settings/system", {"enableJinja": False}) == 403
+
+
+def test_the_admin_gives_a_curator_no_field_that_runs_programs(
+    curator: Client, model: ServedModel
+) -> None:
+    address = reverse("admin:models_app_servedmodel_change", args=[model.pk])
+    page = curator.get(address).content.decode()
+    for field in RUNS_PROGRAMS:
+        assert f'name="{field}"' not in page, field
+    form = {
+        "model_id": "plain",
+        "name": "renamed",
+        "cmd": "touch /tmp/owned",
+        "cmd_stop": "touch /tmp/owned",
+        "proxy": "http://169.254.169.254",
+        "env": '["LD_PRELOAD=/tmp/owned.so"]',
+        "extra_arguments": "--log-file /tmp/owned",
+        "chat_template": "/etc/passwd",
+        "macros": '{"a": "b"}',
+        "enabled": "on",
+        "concurrency_limit": "0",
+        "priority": "0",
+        "load_mode": "",
+        "set_params": "{}",
+        "set_params_by_id": "{}",
+        "timeouts": "{}",
+        "metadata": "{}",
+        "aliases-TOTAL_FORMS": "0",
+        "aliases-INITIAL_FORMS": "0",
+    }
+    before = {field: getattr(model, field) for field in RUNS_PROGRAMS}
+    reply = curator.post(address, form)
+    model.refresh_from_db()
+    assert {field: getattr(model, field) for field in RUNS_PROGRAMS} == before
+    assert reply.status_code == 302 and model.name == "renamed", reply.content.decode()
+
+
+def test_an_administrator_has_them(boss: Client, model: ServedModel) -> None:
+    page = boss.get(reverse("admin:models_app_servedmodel_change", args=[model.pk]))
+    for field in RUNS_PROGRAMS:
+        assert f'name="{field}"' in page.content.decode(), field
+
+
+def test_no_old_revision_brings_a_command_back_for_a_curator(curator: Client, boss: Client) -> None:
+    apply(parse(OWNED))
+    owned = revisions.note(catalog.build(), 1)
+    assert owned is not None
+    ServedModel.objects.all().delete()
+    revisions.note(catalog.build(), 2)
+    address = reverse("admin:models_app_revision_act", args=[owned.pk])
+    assert curator.post(address, {"act": "back"}).status_code == 403
+    assert not ServedModel.objects.exists()
+    assert boss.post(address, {"act": "back"}).status_code == 302
+    assert ServedModel.objects.get().cmd == "touch /tmp/owned"
+
+
+@pytest.mark.parametrize("act", ["apply", "dismiss"])
+def test_no_edit_that_waits_is_decided_by_a_curator(curator: Client, act: str) -> None:
+    edit = Revision.objects.create(kind=Revision.Kind.WAITING, yaml=OWNED)
+    address = reverse("admin:models_app_revision_act", args=[edit.pk])
+    assert curator.post(address, {"act": act}).status_code == 403
+    assert list(hand_edits.waiting()) == [edit]
+
+
+def test_no_file_is_imported_and_no_secrets_exported_by_a_curator(curator: Client) -> None:
+    address = reverse("admin:models_app_revision_config")
+    assert curator.post(address, {"text": OWNED, "apply": "1"}).status_code == 403
+    assert not ServedModel.objects.exists()
+    assert curator.get(reverse("admin:models_app_revision_export")).status_code == 403
+
+
+def test_a_curator_reads_the_configuration_without_its_secrets(
+    curator: Client, boss: Client
+) -> None:
+    secret = "sk-verySecretIndeed"
+    ServedModel.objects.create(model_id="m", cmd=f"llama-server --api-key {secret}")
+    assert secret in boss.get("/api/config").content.decode()
+    shown = curator.get("/api/config")
+    assert shown.status_code == 200
+    assert secret not in shown.content.decode()
