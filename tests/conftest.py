@@ -22,6 +22,7 @@ hypothesis.settings.load_profile("claracore")
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 SECONDS_FILE = Path(__file__).parent / "module_seconds.txt"
 WORTH_NOTING_SECONDS = 5.0
+SERVER_SECONDS = 100.0
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _put_stories_in_order(items)
     if hasattr(config, "workerinput"):
         seconds = module_seconds()
-        items.sort(key=lambda item: -seconds.get(_module(item.nodeid), 0.0))
+        items.sort(key=lambda item: -_expected(_module(item.nodeid), seconds))
 
 
 def _keep_what_touches_services(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -105,6 +106,12 @@ def _put_stories_in_order(items: list[pytest.Item]) -> None:
 
 def _line(item: pytest.Item) -> int:
     return item.location[1] or 0
+
+
+def _expected(module: str, seconds: dict[str, float]) -> float:
+    """What is not written down is short, unless it may start servers."""
+    unknown = SERVER_SECONDS if module.startswith("tests/acceptance/") else 0.0
+    return seconds.get(module, unknown)
 
 
 def _module(nodeid: str) -> str:
