@@ -25,6 +25,7 @@ help:
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
+	@echo "make screenshots                  take pictures of every page into docs/screenshots/"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
 	@echo "make docs                         build the documentation into var/docs"
 	@echo "make clean                        remove the virtual environment (never models or data)"
@@ -102,6 +103,10 @@ chaos: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.fuzz_api $(ARGS)
+
+screenshots: $(VENV)/.installed-dev
+	@tools/debian-packages libgomp.so.1:libgomp1 chromium:chromium
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 tables: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py starter

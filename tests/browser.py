@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, Playwright, Response, expect, sync_playwright
 
-LIMIT_MS: Final = 30_000
+LIMIT_MS: Final = 90_000
 """A guard against hanging, far beyond what anything here takes."""
 
 WEIGHT_LIMIT: Final = 300_000

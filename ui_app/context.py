@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.utils.functional import SimpleLazyObject
 
 from ui_app import navigation
+
+MODULES: Final = (
+    *("ago", "announce", "confirm", "connection", "copy", "events", "forms", "htmx", "live"),
+    *("menu", "refresh", "tabs", "texts", "theme_switch", "toast"),
+)
+"""What `frame.js` imports, and what that imports."""
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -16,6 +23,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     The addresses are empty while there is no such page.
     """
     return {
+        "modules": [static(f"ui/js/{name}.js") for name in MODULES],
         "navigation": SimpleLazyObject(lambda: navigation.groups(request)),
         "try_address": navigation.address("ui-playground"),
         "people_address": navigation.address("ui-people"),
