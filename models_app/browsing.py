@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from models_app import acting
+from models_app import roots as model_roots
 from models_app.models import ModelFolder
+from models_app.rights import Scope
 
 PLACES: Final = ("/srv", "/mnt", "/media", "/data", "/models", "/opt", "/Volumes")
 """Where models usually lie, besides the home folder of whoever runs the server."""
@@ -42,9 +45,14 @@ class Looked:
 
 
 def roots() -> list[str]:
-    """Where looking may begin: folders that exist, none of them inside another."""
-    wanted = [str(Path.home()), *PLACES]
-    wanted += [os.path.dirname(path) for path in _tracked()]
+    """Where looking may begin: folders that exist, none of them inside another.
+
+    Whoever may only name folders within the roots (`roots.py`) sees nothing else.
+    """
+    wanted = list(model_roots.roots())
+    if acting.rights().may(Scope.ADMIN):
+        wanted += [str(Path.home()), *PLACES]
+        wanted += [os.path.dirname(path) for path in _tracked()]
     real = sorted({os.path.realpath(path) for path in wanted if os.path.isdir(path)})
     return [path for path in real if path != "/" and not _is_below_any(path, real)]
 
@@ -57,10 +65,8 @@ def look(path: str) -> Looked:
     real = os.path.realpath(path)
     allowed = roots()
     if real not in allowed and not _is_below_any(real, allowed):
-        raise NotShown(
-            f"{path} is not shown. Folders below {', '.join(allowed)} are; any other can be added "
-            "by writing its path."
-        )
+        shown = f"Folders below {', '.join(allowed)} are" if allowed else "No folder is"
+        raise NotShown(f"{path} is not shown. {shown}; an administrator can add any by its path.")
     if any(part.startswith(".") for part in Path(real).parts[1:]):
         raise NotShown(f"{path} is hidden. Write its path to add it all the same.")
     try:
