@@ -10,8 +10,9 @@ from itertools import takewhile
 from typing import Any, Final
 
 from models_app.admin.live import LiveModel
-from proxy_app import listing, queues, ui_events
+from proxy_app import listing, logs, queues, ui_events
 from proxy_app.errors import NotServing
+from proxy_app.naming import resolve
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -96,12 +97,44 @@ def loaded(runner: Runner) -> list[str]:
     return [status.model for status in runner.statuses() if status.state in up]
 
 
+def live_requests(runner: Runner) -> list[dict[str, Any]]:
+    """The requests under way, the oldest first. `arrived` is on the monotonic clock."""
+    return [
+        {
+            "number": record.id,
+            "model": record.model,
+            "key_id": record.key_id,
+            "person_id": record.person_id,
+            "client": record.client,
+            "path": record.path,
+            "phase": record.phase,
+            "at": record.at,
+            "arrived": record.arrived,
+            "pieces": record.pieces,
+        }
+        for record in SERVING.accounting.records.live.values()
+    ]
+
+
+def queue(runner: Runner) -> dict[str, Any]:
+    """The queue, with what loading each model that is waited for would do, and all requests."""
+    told = queues.queue(runner)
+    for one in told["models"]:
+        one.update(_elapsed(runner, one["model"]))
+        one["plan"] = queues.load_plan(runner, one["model"]) if one["queued"] else None
+    virtual = {name: resolve(runner, name).entry.model_id for name in runner.lineup.virtual}
+    return {**told, "live": live_requests(runner), "virtual": virtual}
+
+
 QUESTIONS: Final[Mapping[str, Callable[[Runner], Any]]] = {
     "live_models": live_models,
     "statuses": statuses,
     "loaded": loaded,
     "overview": overview,
     "flush": flush,
+    "live_requests": live_requests,
+    "queue": queue,
+    "server_log": lambda runner: logs.server_log.text(),
     "live_version": lambda runner: ui_events.version(),
 }
 """By name, as they go from process to process. Each is answered in the serving process's loop, at

@@ -42,7 +42,7 @@ PAGES: Final = (
     Page("ui-downloads", _("Downloads"), "downloads", Scope.MANAGE),
     Page("ui-activity", _("Activity"), "activity", group=_WORK),
     Page("ui-queue", _("Queue"), "queue", group=_WORK),
-    Page("ui-logs", _("Logs"), "logs", Scope.ADMIN, _WORK),
+    Page("ui-logs", _("Logs"), "logs", Scope.MANAGE, _WORK),
     Page("ui-configuration", _("Configuration"), "configuration", Scope.ADMIN, _SERVER),
     Page("ui-engines", _("Engines"), "engines", Scope.MANAGE, _SERVER),
     Page("ui-people", _("Keys and people"), "people", group=_SERVER),

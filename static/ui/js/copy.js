@@ -30,6 +30,18 @@ async function copy(source) {
   }
 }
 
+/** Put a text that stands nowhere on the page on the clipboard; the button says so. */
+export async function copyText(text, button) {
+  const source = document.createElement("pre");
+  source.className = "visually-hidden";
+  source.textContent = text;
+  document.body.append(source);
+  if (await copy(source)) {
+    showCopied(button);
+  }
+  source.remove();
+}
+
 function showCopied(button) {
   const label = button.querySelector("span:not(.visually-hidden)");
   const before = label?.textContent;

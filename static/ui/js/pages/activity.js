@@ -1,0 +1,70 @@
+// Activity: charts, filters that act at once, and one request in a drawer.
+
+import { drawChart } from "../charts.js";
+import { on } from "../events.js";
+import { gettext } from "../texts.js";
+
+const CHART_PAUSE_MS = 5000;
+
+// ---- Charts --------------------------------------------------------------------------------------
+
+const charts = document.getElementById("charts");
+
+async function drawCharts() {
+  const reply = await fetch(charts.dataset.address);
+  if (reply.ok) {
+    const { start, tokensIn, tokensOut, seconds } = await reply.json();
+    const [tokens, time] = ["chart-tokens", "chart-time"].map((id) => document.getElementById(id));
+    tokens.dataset.nothing = time.dataset.nothing = gettext("Nothing in this time");
+    drawChart(tokens, [start, tokensIn, tokensOut], [{ label: gettext("read"), series: 4 }, { label: gettext("written"), series: 1 }]);
+    drawChart(time, [start, seconds], [{ label: gettext("on average"), series: 2, unit: " s" }]);
+  }
+}
+
+let due = 0;
+
+if (charts) {
+  drawCharts().catch(() => {}); // The sign of the connection says it.
+  on("requests", () => {
+    due ||= setTimeout(() => {
+      due = 0;
+      drawCharts().catch(() => {});
+    }, CHART_PAUSE_MS);
+  });
+}
+
+// ---- Filters -------------------------------------------------------------------------------------
+
+document.getElementById("filters").addEventListener("change", ({ target }) => {
+  if (target.matches("select")) {
+    target.form.requestSubmit();
+  }
+});
+
+// ---- One request ---------------------------------------------------------------------------------
+
+const drawer = document.getElementById("drawer");
+
+async function open(address) {
+  const reply = await fetch(address);
+  const found = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("request");
+  if (!reply.ok || !found) {
+    throw new Error(String(reply.status));
+  }
+  drawer.querySelector("[data-slot=body]").replaceChildren(document.adoptNode(found));
+  drawer.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-drawer]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    open(link.href).catch(() => location.assign(link.href));
+  }
+});
+
+drawer.addEventListener("click", (event) => {
+  if (event.target === drawer) {
+    drawer.close(); // Beside it.
+  }
+});

@@ -1,0 +1,194 @@
+"""Activity, Queue and Logs in a real browser, on the real server with real engines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+from playwright.sync_api import Browser, expect
+
+from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
+from tests.ggufs import write_reciter
+from tests.server import RunningServer, running_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.engine]
+
+FOX = "The quick brown fox jumps over the lazy dog."
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("work")
+    write_reciter(folder / "fox-f32.gguf", FOX)
+    write_reciter(folder / "endless-f32.gguf", FOX, endless=True, context_length=65536)
+    config = folder / "config.yaml"
+    config.write_text("models:\n  endless:\n    concurrencyLimit: 1\n")
+    with running_server(folder, arguments=["--config", str(config)]) as running:
+        running.wait_for_models("fox", "endless")
+        ask(running, "fox")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def seen(browser: Browser, server: RunningServer) -> Iterator[Watched]:
+    with watched(browser, server.url) as watched_page:
+        yield watched_page
+        watched_page.check_quiet()
+
+
+def ask(server: RunningServer, model: str) -> requests.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "Go"}]}
+    return requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
+
+
+@contextmanager
+def answering(server: RunningServer, model: str) -> Iterator[requests.Response]:
+    """An answer that does not end by itself, for the time of the block."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Go"}], "stream": True}
+    with requests.post(
+        f"{server.url}/v1/chat/completions", json=body, stream=True, timeout=120
+    ) as reply:
+        next(reply.iter_content(chunk_size=None))
+        yield reply
+
+
+def test_activity_shows_requests_as_they_end_with_where_their_time_went(
+    seen: Watched, server: RunningServer
+) -> None:
+    seen.open("/ui/activity/?model=fox")
+    seen.expect_live()
+    rows = seen.page.locator(".requests tbody tr")
+    before = rows.count()
+    assert ask(server, "fox").ok
+    expect(rows).to_have_count(before + 1)
+    expect(rows.first.locator(".time-bar rect[data-phase=generation]")).to_have_count(1)
+    expect(seen.page.locator("#chart-tokens canvas")).to_be_visible()
+    rows.first.locator("a").click()
+    drawer = seen.page.locator("#drawer")
+    expect(drawer).to_contain_text("first token after")
+    expect(drawer).to_contain_text("/v1/chat/completions")
+    seen.check()
+    drawer.get_by_role("button", name="Close").click()
+    seen.check()
+    assert seen.weight() < WEIGHT_LIMIT
+
+
+def test_activity_is_narrowed_and_taken_along_as_a_spreadsheet(
+    seen: Watched, server: RunningServer
+) -> None:
+    assert ask(server, "no-such-model").status_code == 404
+    seen.open("/ui/activity/")
+    seen.page.get_by_label("Ending").select_option("failed")
+    expect(seen.page.get_by_role("heading", name="No request is like that")).to_be_visible()
+    seen.page.get_by_label("Ending").select_option("ok")
+    expect(seen.page.locator(".requests tbody tr").first).to_contain_text("fox")
+    text = requests.get(f"{server.url}/ui/activity/requests.csv?status=ok", timeout=30).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["model"] == "fox"
+    assert rows[0]["status"] == "200"
+
+
+def test_a_request_under_way_is_ended_by_whoever_may(seen: Watched, server: RunningServer) -> None:
+    with answering(server, "endless") as reply:
+        seen.open("/ui/activity/")
+        row = seen.page.locator("#under-way tbody tr")
+        expect(row).to_contain_text("Answering")
+        row.get_by_role("button", name="End").click()
+        seen.page.locator("#confirm-yes").click()
+        expect(seen.page.locator("#under-way")).to_contain_text("Nothing at the moment")
+        assert b"request_cancelled" in reply.content
+
+
+def test_the_queue_says_who_waits_and_for_what(seen: Watched, server: RunningServer) -> None:
+    seen.open("/ui/queue/")
+    seen.expect_live()
+    expect(seen.page.locator("#queue")).to_contain_text("Nobody waits")
+    with answering(server, "endless"):
+        waiting = threading.Thread(target=ask, args=(server, "endless"))
+        waiting.start()
+        card = seen.page.locator("article")
+        expect(card).to_contain_text("It answers one request at a time, and is at it.")
+        expect(card.locator("tbody tr")).to_have_count(1)
+        seen.check()
+        card.get_by_role("button", name="Take out").click()
+        seen.page.locator("#confirm-yes").click()
+        expect(seen.page.locator("#queue")).to_contain_text("Nobody waits")
+        waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def test_a_log_is_followed_filtered_and_paused(seen: Watched, server: RunningServer) -> None:
+    seen.open("/ui/logs/?source=fox")
+    lines = seen.page.locator(".log-line")
+    expect(lines.filter(has_text="server").first).to_be_attached()
+    expect(seen.page.locator("#log")).to_have_attribute("data-state", "live")
+    before = seen.page.locator("#log-count").inner_text()
+    assert ask(server, "fox").ok
+    expect(seen.page.locator("#log-count")).not_to_have_text(before)
+    seen.page.locator("[data-log=pause]").click()
+    shown = lines.count()
+    assert ask(server, "fox").ok
+    expect(seen.page.locator("#log-new")).to_contain_text("new lines")
+    assert lines.count() == shown
+    seen.page.locator("#log-filter").fill("SLOT")
+    expect(lines.locator("mark").first).to_be_visible()
+    expect(seen.page.locator("#log-count")).to_contain_text(" of ")
+    seen.check()
+
+
+def test_a_hundred_thousand_lines_of_a_log_stay_usable(seen: Watched) -> None:
+    seen.open("/ui/logs/")
+    told = seen.page.evaluate(
+        """async () => {
+          const { Lines } = await import("/static/ui/js/logs/lines.js");
+          const { LineWindow } = await import("/static/ui/js/logs/window.js");
+          const lines = new Lines(), box = document.getElementById("log-lines");
+          const pane = new LineWindow(box, lines, () => {});
+          lines.append(Array.from({ length: 130000 }, (_, at) => `line ${at}\\n`).join(""));
+          pane.toEnd();
+          const last = box.lastElementChild.textContent;
+          for (let at = 0; at < 40; at++) {
+            box.scrollTop = 0;
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          }
+          const first = Number(box.firstElementChild.textContent.split(" ")[1]);
+          lines.narrow("LINE 129999", "");
+          pane.renew("LINE 129999");
+          return [lines.count, last, first, box.children.length, box.textContent];
+        }"""
+    )
+    assert told[0] <= 105_000
+    assert told[1] == "line 129999"
+    assert told[2] < 129_000
+    assert told[3:] == [1, "line 129999"]
+
+
+@pytest.mark.parametrize("path", ["/ui/activity/", "/ui/queue/", "/ui/logs/"])
+def test_the_pages_fit_a_phone_in_the_dark(
+    browser: Browser, server: RunningServer, path: str
+) -> None:
+    with watched(browser, server.url, color_scheme="dark", **PHONE) as seen:
+        seen.open(path)
+        seen.expect_live()
+        seen.check_fits()
+        seen.check()
+
+
+@pytest.mark.parametrize("path", ["/ui/activity/?model=fox", "/ui/queue/", "/ui/logs/?source=fox"])
+def test_the_pages_work_without_javascript(
+    browser: Browser, server: RunningServer, path: str
+) -> None:
+    with watched(browser, server.url, java_script_enabled=False) as seen:
+        seen.open(path)
+        expect(seen.page.locator("main")).to_contain_text("fox")
