@@ -91,7 +91,7 @@ def choices() -> list[Choice]:
         for row in rows
         if row.model_id in states
     ]
-    found += [Choice(row.model_id, Kind.CHAT) for row in VirtualModel.objects.all()]
+    found += [Choice(row.name, Kind.CHAT) for row in VirtualModel.objects.all()]
     return sorted(found, key=lambda choice: choice.model_id)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -34,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     write_reciter(folder / "endless-f32.gguf", FOX, endless=True, context_length=65536)
     write_embedder(folder / "letters-f32.gguf")
     config = folder / "config.yaml"
-    config.write_text("models:\n  broken:\n    cmd: sh -c 'echo out of luck; exit 3'\n")
+    config.write_text("models:\n  broken:\n    cmd: sh -c 'echo out of luck; exit 3' sh ${PORT}\n")
     with running_server(folder, arguments=["--config", str(config)]) as running:
         running.wait_for_models("fox", "rich", "endless", "letters", "broken")
         yield running
@@ -62,6 +64,11 @@ def open_chat(seen: Watched, model: str) -> None:
 def ask(seen: Watched, text: str) -> None:
     seen.page.locator("#question").fill(text)
     seen.page.locator("#question").press("Enter")
+
+
+def body_of(asked: Any) -> Any:
+    """What the page sent."""
+    return json.loads(asked.value.post_data)
 
 
 def expect_answers(seen: Watched, count: int) -> None:
@@ -159,7 +166,7 @@ def test_parameters_and_the_system_prompt_are_sent(chat: Watched) -> None:
     page.get_by_label("Most tokens").fill("3")
     with page.expect_request("**/v1/chat/completions") as asked:
         ask(chat, "Go")
-    body = asked.value.post_data_json
+    body = body_of(asked)
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert body["max_tokens"] == 3
     assert "system" not in body
@@ -194,7 +201,7 @@ def test_an_image_goes_along_with_a_question(browser: Browser, server: RunningSe
         expect(seen.page.locator(".attached-file")).to_contain_text("dot.png")
         with seen.page.expect_request("**/v1/chat/completions") as asked:
             ask(seen, "What is this?")
-        [message] = asked.value.post_data_json["messages"]
+        [message] = body_of(asked)["messages"]
         assert message["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
         assert message["content"][1] == {"type": "text", "text": "What is this?"}
         expect(seen.page.locator(".message-files img")).to_have_attribute("alt", "dot.png")

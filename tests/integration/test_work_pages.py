@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from models_app.models import VirtualModel
 from proxy_app.models import UsageHour, UsageRow
 from ui_app import activity
 
@@ -36,8 +37,9 @@ def make_row(model: str = "fox", **values: Any) -> UsageRow:
     return UsageRow.objects.create(model=model, **{**defaults, **values})
 
 
-def signed_in(name: str, **flags: bool) -> Client:
-    user = User.objects.create_user(name, password="correct horse", **flags)
+def signed_in(name: str, *, administrates: bool = False) -> Client:
+    make = User.objects.create_superuser if administrates else User.objects.create_user
+    user = make(name, password="correct horse")
     client = Client()
     client.force_login(user)
     return client
@@ -45,7 +47,7 @@ def signed_in(name: str, **flags: bool) -> Client:
 
 @pytest.fixture
 def administrator() -> Client:
-    return signed_in("ada", is_staff=True, is_superuser=True)
+    return signed_in("ada", administrates=True)
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_who_only_uses_models_sees_their_own_requests(user: Client) -> None:
     assert "person" not in reply.context["filters"].fields
     assert user.get(f"/ui/activity/{mine.pk}/").status_code == 200
     assert user.get(f"/ui/activity/{other.pk}/").status_code == 404
-    text = b"".join(user.get("/ui/activity/requests.csv").streaming_content).decode()
+    text = user.get("/ui/activity/requests.csv").getvalue().decode()
     assert [row["model"] for row in csv.DictReader(io.StringIO(text))] == ["mine"]
 
 
@@ -155,7 +157,7 @@ def test_charts_have_a_value_for_every_hour(administrator: Client) -> None:
 
 def test_a_name_in_the_spreadsheet_is_no_formula(administrator: Client) -> None:
     make_row("=cmd()")
-    text = b"".join(administrator.get("/ui/activity/requests.csv").streaming_content).decode()
+    text = administrator.get("/ui/activity/requests.csv").getvalue().decode()
     [row] = csv.DictReader(io.StringIO(text))
     assert row["model"] == "'=cmd()"
 
@@ -173,3 +175,9 @@ def test_the_playgrounds_policy_lets_nothing_be_fetched_from_elsewhere(
     assert "img-src 'self' data: blob:" in policy
     assert "connect-src 'self'" in policy
     assert "http" not in policy
+
+
+def test_a_virtual_model_can_be_talked_to(administrator: Client) -> None:
+    VirtualModel.objects.create(name="best", members=["fox"])
+    choices = administrator.get("/ui/playground/").context["choices"]
+    assert [(one.model_id, one.label) for one in choices] == [("best", "best")]
