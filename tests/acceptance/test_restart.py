@@ -197,10 +197,12 @@ def test_a_second_hard_restart_is_refused_while_the_first_is_on_its_way() -> Non
 
 
 def test_the_server_runs_itself_anew_when_the_next_one_dies_while_it_takes_over(
-    folder: Path,
+    folder: Path, tmp_path: Path
 ) -> None:
-    with running_server(folder) as server:
-        server.wait_for_models("fox")
+    config = tmp_path / "config.yaml"
+    command = f"{llama.binary()} --port ${{PORT}} -c 512 -m {folder / 'fox-f32.gguf'}"
+    config.write_text(f"models: {{fox: {{cmd: '{command}'}}}}\n")
+    with running_server(arguments=["--config", str(config), "--no-worker"]) as server:
         chat(server, "fox")
         engine = engine_pid(server)
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
