@@ -139,7 +139,7 @@ def test_a_log_is_followed_filtered_and_paused(seen: Watched, server: RunningSer
     seen.page.locator("[data-log=pause]").click()
     shown = lines.count()
     assert ask(server, "fox").ok
-    expect(seen.page.locator("#log-new")).to_contain_text("new lines")
+    expect(seen.page.locator("#log-new")).to_contain_text("New lines")
     assert lines.count() == shown
     seen.page.locator("#log-filter").fill("SLOT")
     expect(lines.locator("mark").first).to_be_visible()

@@ -30,14 +30,14 @@ function showFoot() {
   const all = lines.count.toLocaleString();
   count.textContent =
     lines.shown === undefined || lines.shown.length === lines.count
-      ? interpolate(gettext("%(all)s lines"), { all })
-      : interpolate(gettext("%(some)s of %(all)s lines"), { some: lines.shown.length.toLocaleString(), all });
+      ? interpolate(gettext("Lines: %(all)s"), { all })
+      : interpolate(gettext("Lines: %(some)s of %(all)s"), { some: lines.shown.length.toLocaleString(), all });
   if (root.dataset.state === "reconnecting") {
     count.textContent += ` · ${gettext("Reconnecting…")}`;
   }
   end.hidden = pane.follows && !isPaused;
   document.getElementById("log-new").textContent = fresh
-    ? interpolate(gettext("%(count)s new lines"), { count: fresh.toLocaleString() })
+    ? interpolate(gettext("New lines: %(count)s"), { count: fresh.toLocaleString() })
     : gettext("To the end");
 }
 
