@@ -8,8 +8,8 @@ ARG ROCM_VERSION=6.3.4
 # ---- The Python packages, hashes checked -------------------------------------------------------
 FROM python:3.11-slim-bookworm AS packages
 WORKDIR /packages
-COPY requirements.txt constraints.txt ./
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt
+COPY requirements.lock ./
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 
 # ---- The program ---------------------------------------------------------------------------------
 FROM scratch AS program
@@ -63,8 +63,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 libcur
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --create-home claracore \
  && install -d -o claracore -m 0700 /data
-COPY requirements.txt constraints.txt /tmp/
-RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+COPY requirements.lock /tmp/
+RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock
 COPY --from=cuda-engine /source/build/bin /opt/llama
 COPY --from=program /app /app
 WORKDIR /app
@@ -91,8 +91,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends cmake git libcu
  && cp -a /source/build/bin /opt/llama && rm -rf /source \
  && useradd --system --uid 10001 --create-home claracore \
  && install -d -o claracore -m 0700 /data
-COPY requirements.txt constraints.txt /tmp/
-RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+COPY requirements.lock /tmp/
+RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock
 COPY --from=program /app /app
 WORKDIR /app
 USER 10001

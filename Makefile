@@ -10,7 +10,7 @@ BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz hostile tables docs clean
+.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz lock hostile tables docs clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -21,6 +21,7 @@ help:
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
+	@echo "make lock                         write requirements.lock after a change of the requirements"
 	@echo "make hostile                      throw 20,000 broken and mutated requests at a server"
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
@@ -38,14 +39,14 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Python cannot make virtual environments here. On Debian: apt-get install python3-venv"; exit 1; }
 
-$(VENV)/.installed: $(VENV)/bin/python requirements.txt constraints.txt
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock
 	@echo "Installing what ClaraCore needs into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "Installing what the tests and checks need into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: $(VENV)/.installed
@@ -107,6 +108,8 @@ fuzz: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 chromium:chromium
 	@$(BIN)/python -m tests.screenshots $(ARGS)
+lock: $(VENV)/.installed-dev
+	@tools/lock $(ARGS)
 
 tables: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py starter
