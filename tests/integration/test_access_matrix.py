@@ -1,0 +1,161 @@
+"""Every route, for everybody: `tests/access_matrix.txt` says which status each one gets.
+
+The columns are nobody, and three keys that have one scope each; what people may do by their
+sessions is made of the same scopes (`models_app.rights.SCOPES_OF`). A route that is not in the
+table fails; the failure prints its row as it would be now, to be read before it is copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+from asgiref.sync import async_to_sync
+from celery import current_app
+from django.db import transaction
+from pytest_django.fixtures import Settings
+
+from claracore_site.asgi import application
+from models_app import api_keys
+from models_app.rights import Rights, Scope
+from proxy_app.keys import Caller, Key, KeyRing
+from proxy_app.serving import SERVING
+from proxy_app.strangers import WEBSOCKET
+from tests.routes import Route, routes
+from tests.server import ROOT
+
+TABLE: Final = ROOT / "tests" / "access_matrix.txt"
+ACTORS: Final = ("nobody", *Scope)
+CSRF: Final = "a" * 32
+
+pytestmark = pytest.mark.django_db
+
+Row = tuple[int, ...]
+
+
+def expected() -> dict[Route, Row]:
+    rows = {}
+    for line in TABLE.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            path, method, *statuses = line.split()
+            rows[Route(path, method)] = tuple(map(int, statuses))
+    return rows
+
+
+def shown(route: Route, row: Row) -> str:
+    return f"{route.path:<62} {route.method:<9} " + " ".join(f"{status:>5}" for status in row)
+
+
+@pytest.fixture
+def headers(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> dict[str, list[tuple[bytes, bytes]]]:
+    """What each actor sends along."""
+    monkeypatch.setattr(current_app, "send_task", lambda *_, **__: None)
+    settings.CLARACORE_HF_ENDPOINT = "http://127.0.0.1:9"
+    settings.CLARACORE_PRIVATE_HOSTS = ["127.0.0.1"]
+    keys = [
+        Key(
+            bytes.fromhex(api_keys.digest_of(f"sk-{scope}")),
+            Caller(scope, number, Rights(0, scope, frozenset({scope}))),
+        )
+        for number, scope in enumerate(Scope, start=1_000_000)
+    ]
+    monkeypatch.setattr(SERVING.keys, "ring", KeyRing.of(False, keys, administered=True))
+    token = (b"cookie", b"csrftoken=" + CSRF.encode())
+    return {
+        "nobody": [token],
+        **{scope: [token, (b"authorization", b"Bearer sk-" + scope.encode())] for scope in Scope},
+    }
+
+
+def row_of(route: Route, headers: Mapping[str, list[tuple[bytes, bytes]]]) -> Row:
+    """What the whole application answers each of them; whatever they changed is taken back."""
+
+    async def ask_all() -> Row:
+        return tuple([await ask(route, headers[actor]) for actor in ACTORS])
+
+    with transaction.atomic():
+        row: Row = async_to_sync(ask_all)()
+        transaction.set_rollback(True)
+    return row
+
+
+async def ask(route: Route, headers: list[tuple[bytes, bytes]]) -> int:
+    kind = "websocket" if route.method == WEBSOCKET else "http"
+    scope = {
+        "type": kind,
+        "scheme": "http",
+        "path": route.path,
+        "raw_path": route.path.encode(),
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"host", b"localhost"), (b"x-csrftoken", CSRF.encode()), *headers],
+    }
+    if kind == "http":
+        scope["method"] = route.method
+    begun: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+    leaving = asyncio.Event()
+    messages = [{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request"}]
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await leaving.wait()
+            return {"type": f"{kind}.disconnect", "code": 1000}
+        return dict(messages.pop())
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if not begun.done():
+            begun.set_result(message)
+
+    task = asyncio.create_task(application(scope, receive, send))
+    await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    first = await begun
+    if kind == "websocket" or _is_endless(route):
+        leaving.set()  # It has no end, and what is asked for is its beginning.
+    await task
+    return int(first.get("status") or first.get("code") or 101)
+
+
+def _is_endless(route: Route) -> bool:
+    return route.path.startswith(("/api/events", "/logs", "/ui/events"))
+
+
+def test_every_route_answers_everybody_as_the_table_says(
+    headers: dict[str, list[tuple[bytes, bytes]]],
+) -> None:
+    told = expected()
+    wrong = []
+    for route in routes():
+        row = row_of(route, headers)
+        if told.get(route) != row:
+            was = told.get(route)
+            wrong.append(shown(route, row) + (f"   (table: {was})" if was else "   (not there)"))
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_the_table_holds_no_route_that_is_gone() -> None:
+    assert set(expected()) <= set(routes())
+
+
+def test_nobody_gets_anything_but_a_door() -> None:
+    """Read from the table alone, so that no slip in it goes unseen."""
+    open_to_all = {
+        "/", "/health", "/ui", "/ui/texts.js", "/admin/login/", "/admin/logout/", "/admin/jsi18n/",
+        "/ui/sign-in/",
+        "/ui/welcome/",
+        "/ui/welcome/1/",
+    }  # fmt: skip
+    for route, row in expected().items():
+        if route.path not in open_to_all:
+            assert row[0] in (302, 401, 403, 405, 4401), route
+
+
+def test_no_scope_includes_another() -> None:
+    for route, (_, *by_scope) in expected().items():
+        if route.path.startswith("/api/"):
+            assert sum(status not in (401, 403) for status in by_scope) == 1, route
