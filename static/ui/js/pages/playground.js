@@ -65,7 +65,9 @@ class Desk {
   begin(model = this.conversation?.threads[0].model ?? this.models.first()) {
     this.#show({ ...begin(model), system: this.form.elements.system.value });
     history.replaceState(null, "", location.pathname + location.search);
-    this.composer.field.focus({ preventScroll: true });
+    if (matchMedia("(pointer: fine)").matches) {
+      this.composer.field.focus({ preventScroll: true }); // On a phone the keyboard would come up.
+    }
   }
 
   async open(id) {
