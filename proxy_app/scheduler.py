@@ -69,6 +69,8 @@ class Scheduler(SchedulerView):
         self._seats: dict[str, Seat] = {}
         self._waiting = Waiting(policy.max_wait, policy.models)
         self._claims: list[Claim] = []
+        self._unmet = False
+        """Whether a model is waited for that is not loaded."""
         self._announced: set[str] = set()
         self._displaced: set[str] = set()
         """Pinned models that had to go for others, or whose engines failed."""
@@ -247,7 +249,10 @@ class Scheduler(SchedulerView):
         self._bring_back(now)
         self._start_free(now)
         self._hold_back(now)
-        self._grant_waiting(now)
+        while self._grant_waiting(now) and self._unmet:
+            # Whoever got in gave up a place in the order: somebody else may be next by now.
+            self._start_free(now)
+            self._hold_back(now)
         if self._displaced and not self._waiting:  # The last one who waited got in.
             self._bring_back(now)
             self._start_free(now)
@@ -278,11 +283,13 @@ class Scheduler(SchedulerView):
     def _start_next(self, now: float) -> bool:
         """Start the first model that can be; False when all the others wait."""
         self._claims = []
+        self._unmet = False
         if not self._waiting:
             return False
         earlier: set[Group] = set()
         room = Room(self._policy, self._seats, self._history, now)
         for target in self._waiting.targets(self._seats, now):  # 2
+            self._unmet = True
             group = self._policy.groups.group(target.model)
             shares = not any(exclude_each_other(group, other) for other in earlier)
             in_the_way = room.in_the_way(target.model) if shares else None
@@ -312,11 +319,15 @@ class Scheduler(SchedulerView):
                     if seat.yields_to is None and self._is_settled(seat, now):
                         seat.yields_to = claim.since  # 2c
 
-    def _grant_waiting(self, now: float) -> None:
+    def _grant_waiting(self, now: float) -> bool:
+        """Let in whoever may; whether that was anybody."""
+        anybody = False
         for model in self._waiting.models():  # 3
             seat = self._seats.get(model)
             while seat is not None and (ticket := self._waiting.take(model, seat.accepts, now)):
                 self._seat(ticket, seat, now)
+                anybody = True
+        return anybody
 
     def _make_room(self, now: float) -> None:
         for claim in self._claims:
