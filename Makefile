@@ -10,7 +10,7 @@ BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz lock hostile tables docs clean
+.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz lock hostile tables docs office clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -27,6 +27,7 @@ help:
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
 	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
 	@echo "make screenshots                  take pictures of every page into docs/screenshots/"
+	@echo "make office                       50 people for 15 minutes on PostgreSQL and Redis, with kills"
 	@echo "make tables                       measure the memory plans again and write docs/ (22 minutes)"
 	@echo "make docs                         build the documentation into var/docs"
 	@echo "make clean                        remove the virtual environment (never models or data)"
@@ -108,6 +109,7 @@ fuzz: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 chromium:chromium
 	@$(BIN)/python -m tests.screenshots $(ARGS)
+
 lock: $(VENV)/.installed-dev
 	@tools/lock $(ARGS)
 
@@ -120,6 +122,9 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py settings_reference
 	@$(BIN)/mkdocs build --quiet
 	@echo "The documentation is in var/docs; open var/docs/index.html"
+
+office: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.campaigns.office --kill $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

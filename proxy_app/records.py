@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from proxy_app import request_ids
 from proxy_app.figures import cut
 
 CLIENT_LEFT = 499
@@ -60,7 +61,7 @@ class Record:
 
     def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
         self.id = number
-        self.request_id = b"%d" % number
+        self.request_id = request_ids.ours(number)
         """What the client and the engine know it by."""
         self.at = time.time()
         self.arrived = _now()

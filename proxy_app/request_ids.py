@@ -1,16 +1,19 @@
 """An id for each request, which goes to its engine and back to its client (pure).
 
-A client or a proxy in front may bring its own as `X-Request-ID`; else it is our number of the
-request, under which `/api/requests` lists it.
+A client or a proxy in front may bring its own as `X-Request-ID`; else it is the run of the server
+and its number of the request, under which `/api/requests/live` knows it.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from typing import Final
 
 HEADER: Final = b"x-request-id"
 LONGEST: Final = 128
+_RUN: Final = secrets.token_hex(3).encode()
+"""Tells the requests of this run of the server from those of any other."""
 
 
 def brought(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -19,3 +22,8 @@ def brought(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         if name == HEADER:
             return value if 0 < len(value) <= LONGEST and value.isascii() else b""
     return b""
+
+
+def ours(number: int) -> bytes:
+    """The id of our request with this number."""
+    return b"%b-%d" % (_RUN, number)
