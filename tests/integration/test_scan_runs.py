@@ -177,7 +177,7 @@ def test_writes_of_progress_are_rare_but_a_listener_hears_all(
     folders.add(tmp_path)
     heard: list[Progress] = []
 
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(50):
         scan_runs.perform(scan_runs.create().pk, listener=heard.append)
 
     assert len(heard) == 62

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from models_app.rights import Scope
 from proxy_app import errors
 
 EXAMPLES = [
@@ -13,6 +14,13 @@ EXAMPLES = [
     (errors.MethodNotAllowed("GET", "/v1/completions", "POST"), 405),
     (errors.UnknownHost("evil.example"), 403),
     (errors.ForeignPage(), 403),
+    (errors.LooksLikeForm(), 415),
+    (errors.GetChangesNothing("POST /api/models/unload"), 403),
+    (errors.TwoStories(), 400),
+    (errors.TooManyGuesses(2.5), 429),
+    (errors.NotAllowed(Scope.MANAGE), 403),
+    (errors.LimitReached("requests a minute", 60, 2.5, []), 429),
+    (errors.ModelNotAllowed("qwen3-8b"), 403),
     (errors.BodyTooLarge(1000), 413),
     (errors.KeyRequired(), 401),
     (errors.ModelBackingOff("qwen3-8b", "it ran out of memory", 3, 30), 503),

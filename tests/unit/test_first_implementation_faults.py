@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 from gguf import GGUFValueType
+from pytest_django.fixtures import Settings
 
 from models_app import catalog, engine_build, folders, hardware, scan_runs
 from models_app.buffers import Load, cache_bytes
@@ -289,8 +290,10 @@ def test_a14_a_scan_is_completed_when_its_models_are_served_and_reads_each_file_
 
 @pytest.mark.django_db
 def test_a15_folders_are_walked_as_asked_and_a_shut_one_stops_nothing(
-    models: Path, tmp_path: Path
+    models: Path, tmp_path: Path, settings: Settings
 ) -> None:
+    # Links are followed as far as models may lie.
+    settings.CLARACORE_MODEL_ROOTS = [str(tmp_path)]
     hidden = models / "deep"
     hidden.mkdir()
     write_reciter(hidden / "deep.gguf", "Hello there.")

@@ -8,6 +8,13 @@ from django.core.handlers.asgi import ASGIHandler
 from pytest_django.fixtures import Settings
 
 from proxy_app.hosts import GuardedHandler, HostGuard, is_loopback_name
+from proxy_app.keys import KeyRing
+from proxy_app.serving import SERVING
+
+
+@pytest.fixture(autouse=True)
+def _keys_without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SERVING.keys, "ring", KeyRing())
 
 
 class Inside:

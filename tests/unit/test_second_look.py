@@ -13,6 +13,8 @@ from django.db import OperationalError
 
 from models_app.document import ConfigDocument, ModelEntry
 from proxy_app.gateway import Gateway
+from proxy_app.key_guard import CALLER
+from proxy_app.keys import LOCAL
 from proxy_app.lineup import Lineup, line_up
 from proxy_app.runner import Runner
 from proxy_app.second_look import SecondLook
@@ -42,7 +44,14 @@ class Server:
             sent.append(message)
 
         path = f"/v1/models/{name}"
-        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [],
+            CALLER: LOCAL,
+        }
         await self._gateway(scope, cast(Any, None), cast(Any, send))
         body = b"".join(message.get("body", b"") for message in sent)
         return sent[0]["status"], json.loads(body)

@@ -34,7 +34,7 @@ def error_of(reply: Any, status: int) -> dict[str, Any]:
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/nothing/here/", "/api//"])
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 def test_it_names_unknown_paths(path: str, method: str) -> None:
-    client = Client(enforce_csrf_checks=True)
+    client = Client(enforce_csrf_checks=True, SERVER_NAME="localhost")
     body = error_of(getattr(client, method)(path), 404)
     assert body["code"] == "NOT_FOUND"
     assert path in body["error"]
