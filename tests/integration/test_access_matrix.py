@@ -1,8 +1,8 @@
 """Every route, for everybody: `tests/access_matrix.txt` says which status each one gets.
 
-The columns are nobody, and three keys that have one scope each; what people may do by their
-sessions is made of the same scopes (`models_app.rights.SCOPES_OF`). A route that is not in the
-table fails; the failure prints its row as it would be now, to be read before it is copied.
+The columns are nobody, three keys that have one scope each, and a person of each role who has
+signed in. A route that is not in the table fails; the failure prints its row as it would be now,
+to be read before it is copied.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any, Final
 import pytest
 from asgiref.sync import async_to_sync
 from celery import current_app
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
-from pytest_django.fixtures import Settings
+from django.test import Client
 
 from claracore_site.asgi import application
-from models_app import api_keys
-from models_app.rights import Rights, Scope
+from models_app import api_keys, people
+from models_app.rights import SCOPES_OF, Rights, Role, Scope
 from proxy_app.keys import Caller, Key, KeyRing
 from proxy_app.serving import SERVING
 from proxy_app.strangers import WEBSOCKET
@@ -27,7 +29,8 @@ from tests.routes import Route, routes
 from tests.server import ROOT
 
 TABLE: Final = ROOT / "tests" / "access_matrix.txt"
-ACTORS: Final = ("nobody", *Scope)
+ROLES: Final = (Role.USER, Role.CURATOR, Role.ADMINISTRATOR)
+ACTORS: Final = ("nobody", *map(str, Scope), *map(str, ROLES))
 CSRF: Final = "a" * 32
 
 pytestmark = pytest.mark.django_db
@@ -50,12 +53,12 @@ def shown(route: Route, row: Row) -> str:
 
 @pytest.fixture
 def headers(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, list[tuple[bytes, bytes]]]:
     """What each actor sends along."""
     monkeypatch.setattr(current_app, "send_task", lambda *_, **__: None)
-    settings.CLARACORE_HF_ENDPOINT = "http://127.0.0.1:9"
-    settings.CLARACORE_PRIVATE_HOSTS = ["127.0.0.1"]
+    monkeypatch.setattr(settings, "CLARACORE_HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(settings, "CLARACORE_PRIVATE_HOSTS", ["127.0.0.1"])
     keys = [
         Key(
             bytes.fromhex(api_keys.digest_of(f"sk-{scope}")),
@@ -64,11 +67,30 @@ def headers(
         for number, scope in enumerate(Scope, start=1_000_000)
     ]
     monkeypatch.setattr(SERVING.keys, "ring", KeyRing.of(False, keys, administered=True))
-    token = (b"cookie", b"csrftoken=" + CSRF.encode())
+    token = f"csrftoken={CSRF}"
+    cookie = (b"cookie", token.encode())
     return {
-        "nobody": [token],
-        **{scope: [token, (b"authorization", b"Bearer sk-" + scope.encode())] for scope in Scope},
+        "nobody": [cookie],
+        **{
+            str(scope): [cookie, (b"authorization", b"Bearer sk-" + scope.encode())]
+            for scope in Scope
+        },
+        **{
+            str(role): [(b"cookie", f"{token}; sessionid={session_of(role)}".encode())]
+            for role in ROLES
+        },
     }
+
+
+def session_of(role: Role) -> str:
+    """Of somebody who has signed in. Their ids are out of the way of the table's "1"."""
+    user = User(pk=1_000_000 + ROLES.index(role), username=f"some {role}")
+    people.put_role(user, role)
+    user.set_password("correct horse 9")
+    user.save()
+    client = Client()
+    client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    return client.cookies["sessionid"].value
 
 
 def row_of(route: Route, headers: Mapping[str, list[tuple[bytes, bytes]]]) -> Row:
@@ -156,6 +178,55 @@ def test_nobody_gets_anything_but_a_door() -> None:
 
 
 def test_no_scope_includes_another() -> None:
-    for route, (_, *by_scope) in expected().items():
+    for route, row in expected().items():
+        by_scope = row[1 : 1 + len(Scope)]
         if route.path.startswith("/api/"):
             assert sum(status not in (401, 403) for status in by_scope) == 1, route
+
+
+REFUSED: Final = (401, 403, 4401, 4403)
+OF_ADMINISTRATORS: Final = tuple(
+    f"/admin/{table}/"
+    for table in (
+        "auth/user",
+        "models_app/auditentry",
+        "models_app/revision",
+        "models_app/serversettings",
+    )
+)
+OF_EVERYBODY: Final = tuple(
+    f"/admin/{page}"
+    for page in (
+        "models_app/apikey/",
+        "proxy_app/usageday/",
+        "proxy_app/usagehour/",
+        "proxy_app/usagerow/",
+        "password_change/",
+        "jsi18n/",
+        "login/",
+        "logout/",
+    )
+)
+"""Of tables among them everybody sees their own rows only."""
+
+
+def test_a_role_gets_what_its_scopes_get() -> None:
+    """Everywhere but in Django's admin, which asks for permissions and takes no keys."""
+    for route, row in expected().items():
+        if route.path.startswith("/admin") or route.path in ("/", "/ui/password/"):
+            continue
+        by_scope = dict(zip(Scope, row[1:4], strict=True))
+        for role, status in zip(ROLES, row[4:], strict=True):
+            let_in = {by_scope[scope] for scope in SCOPES_OF[role]}.difference(REFUSED)
+            assert status in (let_in or REFUSED), (route, role)
+
+
+def test_the_admin_shows_people_their_own_and_curators_the_models() -> None:
+    for route, (*_, user, curator, _administrator) in expected().items():
+        if not route.path.startswith("/admin/") or route.path.count("/") < 4:
+            continue
+        # 302 and 404: there is no row 1, which is told before anything is shown.
+        if not route.path.startswith(OF_EVERYBODY):
+            assert user in (302, 403, 404, 405), route
+        if route.path.startswith(OF_ADMINISTRATORS):
+            assert curator in (302, 403, 404, 405), route
