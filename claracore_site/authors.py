@@ -41,13 +41,9 @@ def _write_down(request: HttpRequest, cause: str, before: audit.State) -> None:
     """What was changed; also an act that changed no choice, if it took a right to do it."""
     caller: Caller = request.caller  # type: ignore[attr-defined]
     key_id, address = caller.key_id or 0, request.META.get("REMOTE_ADDR") or ""
-    changes = audit.changed(before, audit.state())
-    for kind, was, now in changes:
-        audit.note(
-            kind, cause, caller.rights, key_id=key_id, address=address, before=was, after=now
-        )
+    is_noted = audit.note_changes(before, cause, caller.rights, key_id=key_id, address=address)
     match = request.resolver_match
-    if changes or match is None or "dry_run" in request.GET:
+    if is_noted or match is None or "dry_run" in request.GET:
         return
     if needed_by(match.func, request.method or "") in (Scope.MANAGE, Scope.ADMIN):
         audit.note(_kind(request), cause, caller.rights, key_id=key_id, address=address)

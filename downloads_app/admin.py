@@ -11,8 +11,10 @@ from django.utils.safestring import SafeString
 from downloads_app import control, info
 from downloads_app.engines import admin as engines_admin
 from downloads_app.models import Download, DownloadSettings
+from models_app.access import rights_of
 from models_app.admin import display
 from models_app.admin.base import ReadOnlyAdmin, SingleRowAdmin
+from models_app.rights import Scope
 
 __all__ = ["DownloadAdmin", "DownloadSettingsAdmin", "engines_admin"]
 
@@ -102,6 +104,10 @@ class DownloadAdmin(ReadOnlyAdmin[Download]):
 
 class DownloadSettingsAdmin(SingleRowAdmin[DownloadSettings]):
     fields = ("at_once", "connections", "rate_limit", "hosts")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whom this server may ask is an administrator's to say."""
+        return () if rights_of(request).may(Scope.ADMIN) else ("hosts",)
 
     def row(self) -> DownloadSettings:
         return DownloadSettings.current()

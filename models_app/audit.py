@@ -76,6 +76,16 @@ def note(
         logger.error("The audit log could not be written: %s did %s (%s)", who.name, what, error)
 
 
+def note_changes(
+    before: State, what: str, who: Rights = NOBODY, *, key_id: int = 0, address: str = ""
+) -> bool:
+    """Write down what became different since `before` was looked at; whether anything did."""
+    changes = changed(before, state())
+    for kind, was, now in changes:
+        note(kind, what, who, key_id=key_id, address=address, before=was, after=now)
+    return bool(changes)
+
+
 def changed(before: State, after: State) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """What differs: kind, then what it was and what it is, down to the single value."""
     found = []

@@ -8,7 +8,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from models_app import catalog, causes, differences, export, importing, merging, revisions, secrecy
+from models_app import (
+    audit,
+    catalog,
+    causes,
+    differences,
+    export,
+    importing,
+    merging,
+    revisions,
+    secrecy,
+)
 from models_app.config_yaml import ConfigError, ParsedConfig, parse
 from models_app.config_yaml.reading import decoded
 from models_app.document import ConfigDocument
@@ -136,6 +146,7 @@ def _check_waits(revision: Revision) -> None:
 def _take(file: ConfigFile, path: Path, data: bytes, parsed: ParsedConfig) -> None:
     """Raises ConfigError when the edit cannot be used."""
     now = catalog.build()
+    before = audit.state()
     base = _base_of(file)
     if base is None:
         # A file from elsewhere, in a new home: it adds to what there is.
@@ -149,6 +160,7 @@ def _take(file: ConfigFile, path: Path, data: bytes, parsed: ParsedConfig) -> No
         with causes.told(CAUSE):
             report = importing.apply_edit(ParsedConfig(merged.document, parsed.warnings), now)
     _accept(file, data, by_hand=True, taken=parsed.document)
+    audit.note_changes(before, CAUSE)
     logger.info("%s was edited by hand and is taken in. %s", path, report)
 
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from models_app import gpu_choice
+from models_app import acting, gpu_choice
 from models_app.config_yaml import ConfigError, words
 from models_app.config_yaml.commands import PlacedWord, check_port, placed_words
 from models_app.document import DEFAULT_PROXY, ConfigDocument, ModelEntry
 from models_app.models import EngineBuild, EngineInstall, ServedModel, ServerSettings
 from models_app.plans import gpus_to_choose
+from models_app.rights import Scope
 
 COLUMNS: Final = {
     "contextSize": "context",
@@ -47,6 +48,16 @@ class CannotRetune(ValueError):
     """Why a model cannot be changed this way, and what to do instead."""
 
 
+class OfAnAdministrator(CannotRetune):
+    """What a command says is not for whoever asks to change."""
+
+    def __init__(self, model: ServedModel) -> None:
+        super().__init__(
+            f"{model.model_id} has a command of its own, which runs a program: only an "
+            "administrator may change it. Ask an administrator of this server."
+        )
+
+
 def retune(model: ServedModel, values: Mapping[str, Any]) -> None:
     """Change what `values` holds, by names of the API; None is automatic again.
 
@@ -54,6 +65,8 @@ def retune(model: ServedModel, values: Mapping[str, Any]) -> None:
     CannotRetune, and changes nothing.
     """
     by_hand = bool(model.cmd.strip())
+    if by_hand and not _FLAGS.keys().isdisjoint(values) and not acting.rights().may(Scope.ADMIN):
+        raise OfAnAdministrator(model)
     changed = []
     for name, value in values.items():
         if name == "gpus":

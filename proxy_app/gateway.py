@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from proxy_app import listing, paths, rerank
+from proxy_app import listing, noting, paths, rerank
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
@@ -306,6 +306,7 @@ class Gateway:
     async def _unload(self, scope: Scope, receive: Receive, send: Send) -> None:
         refuse_to_change(scope, self._friends, "This one unloads models: POST /api/models/unload.")
         await self._runner.unload()
+        await noting.note(scope, "models")
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:

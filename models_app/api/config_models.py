@@ -219,7 +219,7 @@ class One(APIView):
         tag="config",
         takes=ModelParameters,
         answers=ModelUpdated,
-        errors=(404,),
+        errors=(403, 404),
         query=[DRY_RUN],
         examples={"Documented": {"contextSize": 65536, "layers": 999, "cacheType": "q4_0"}},
     )
@@ -239,6 +239,8 @@ class One(APIView):
                 f"{model.model_id} changed",
                 dry_run=dry_run,
             )
+        except retuning.OfAnAdministrator as error:
+            raise ApiError(str(error), status=403, code="NOT_ALLOWED") from error
         except retuning.CannotRetune as error:
             raise ApiError(
                 f"Failed to update model parameters: {error}", code="INVALID_CONFIGURATION"

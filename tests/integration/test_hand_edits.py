@@ -12,6 +12,7 @@ from models_app import catalog, changes, export, hand_edits, hardware, revisions
 from models_app.config_yaml import parse, render
 from models_app.hardware import GIB, Cpu, Machine, Ram
 from models_app.models import (
+    AuditEntry,
     ConfigFile,
     EngineBuild,
     GgufFile,
@@ -93,6 +94,17 @@ def test_only_what_was_edited_changes(file: Path) -> None:
     assert ServedModel.objects.get(model_id="auto").cmd == ""
     assert ServedModel.objects.get(model_id="off").enabled is False
     assert ServerSettings.current().preload == ["off", "own"]
+
+
+def test_an_edit_is_in_the_audit_log_with_what_it_changed(file: Path) -> None:
+    edit(file, "ttl: 5", "ttl: 77")
+    round_of_the_watch()
+    noted = AuditEntry.objects.get()
+    assert (noted.what, noted.before, noted.after) == (
+        hand_edits.CAUSE,
+        {"own": {"ttl": 5}},
+        {"own": {"ttl": 77}},
+    )
 
 
 def test_models_and_groups_come_and_go_with_the_file(file: Path) -> None:

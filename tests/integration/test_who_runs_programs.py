@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from models_app import catalog, hand_edits, revisions
+from downloads_app.models import DownloadSettings
+from models_app import catalog, folders, hand_edits, hardware, revisions
 from models_app.admin.served import RUNS_PROGRAMS
 from models_app.config_yaml import parse
 from models_app.importing import apply
 from models_app.models import Revision, ServedModel
+from tests.ggufs import write_reciter
 
 OWNED = "models:\n  owned:\n    cmd: touch /tmp/owned\n    proxy: http://127.0.0.1:1\n"
 
@@ -100,6 +103,65 @@ def test_an_administrator_has_them(boss: Client, model: ServedModel) -> None:
     page = boss.get(reverse("admin:models_app_servedmodel_change", args=[model.pk]))
     for field in RUNS_PROGRAMS:
         assert f'name="{field}"' in page.content.decode(), field
+
+
+def test_a_curator_changes_no_word_of_a_command_over_rest(
+    curator: Client, boss: Client, model: ServedModel
+) -> None:
+    path = "/api/config/model/plain"
+    for body in ({"contextSize": 8192}, {"layers": 1, "name": "renamed"}, {"gpus": "CUDA0"}):
+        reply = curator.post(path, json.dumps(body), content_type="application/json")
+        assert reply.status_code == 403
+        assert "only an administrator" in reply.json()["error"]
+    page = reverse("ui-model-tune", args=[model.pk])
+    curator.post(page, {"context": "8192"})
+    model.refresh_from_db()
+    assert model.cmd == "llama-server --port ${PORT}"
+    assert send(curator, path, {"name": "renamed", "ttl": 5}) == 200
+    assert send(boss, path, {"contextSize": 8192}) == 200
+    model.refresh_from_db()
+    assert model.name == "renamed" and "--ctx-size 8192" in model.cmd
+
+
+def test_rest_takes_no_command_with_a_single_model(curator: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    file = folder / "fox-f32.gguf"
+    write_reciter(file, "Hello there.")
+    hardware.store(hardware.detect())
+    folders.add(folder)
+    words = {
+        "cmd": "touch /tmp/owned",
+        "cmdStop": "touch /tmp/owned",
+        "env": ["LD_PRELOAD=/tmp/owned.so"],
+        "extraArguments": "--log-file /tmp/owned",
+        "extra_arguments": "--log-file /tmp/owned",
+        "macros": {"a": "b"},
+        "proxy": "http://169.254.169.254",
+        "chatTemplate": "/etc/passwd",
+    }
+    added = {"filePath": str(file), "options": words, **words}
+    assert send(curator, "/api/config/add-model", added) == 200
+    assert send(curator, "/api/config/append-model", added) == 200
+    row = ServedModel.objects.get()
+    assert send(curator, f"/api/config/model/{row.model_id}", words) == 400
+    assert send(curator, f"/api/config/model/{row.model_id}", {"ttl": 5, **words}) == 200
+    changed = ServedModel.objects.get()
+    unset = {field: getattr(ServedModel(), field) for field in RUNS_PROGRAMS}
+    assert {field: getattr(changed, field) for field in RUNS_PROGRAMS} == unset
+    assert changed.ttl == 5
+    assert send(curator, f"/api/config/models/{row.model_id}", words) == 405
+
+
+def test_a_curator_allows_no_further_host_to_download_from(curator: Client, boss: Client) -> None:
+    DownloadSettings.current()
+    address = reverse("admin:downloads_app_downloadsettings_change", args=[1])
+    form = {"at_once": "3", "connections": "4", "rate_limit": "0", "hosts": "evil.example"}
+    assert curator.post(address, form).status_code == 302
+    row = DownloadSettings.current()
+    assert (row.at_once, row.hosts) == (3, "")
+    assert boss.post(address, form).status_code == 302
+    assert DownloadSettings.current().hosts == "evil.example"
 
 
 def test_no_old_revision_brings_a_command_back_for_a_curator(curator: Client, boss: Client) -> None:
