@@ -137,13 +137,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def host_of(url: str) -> str:
-    return urlsplit(url).hostname or "the server"
+    try:
+        return urlsplit(url).hostname or "the server"
+    except ValueError:
+        return "the server"
 
 
 def same_host(one: str, other: str) -> bool:
-    """Whether two addresses are of one origin, so that a token for one may go to the other."""
-    a, b = urlsplit(one), urlsplit(other)
-    return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+    """Whether two addresses are of one origin, so that a token for one may go to the other.
+
+    An address that cannot be understood is of none.
+    """
+    try:
+        a, b = urlsplit(one), urlsplit(other)
+        return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+    except ValueError:
+        return False
 
 
 def _followed(here: str, target: str) -> str:

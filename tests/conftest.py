@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from django.db import connection
+from django.core import signals
+from django.db import close_old_connections, connection
 from django.test import Client, SimpleTestCase
 
 from tests import lan
@@ -38,6 +40,20 @@ def _changes_counted_at_once(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("db")
         if connection.in_atomic_block:
             lan.count_changes_at_once()
+
+
+@pytest.fixture(autouse=True)
+def _connection_kept_by_requests() -> Iterator[None]:
+    """A request ends with a look at its connection; the one a test's transaction lives on stays.
+
+    Django's own test client keeps it so; requests to the application as a whole do not use that.
+    """
+    ends = (signals.request_started, signals.request_finished)
+    for signal in ends:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in ends:
+        signal.connect(close_old_connections)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

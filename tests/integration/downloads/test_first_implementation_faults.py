@@ -98,7 +98,7 @@ def test_dw4_failing_cancelling_and_pausing_are_told(hub: Hub, reciter: bytes) -
 def test_dw4_what_cannot_even_be_asked_for_does_not_stay_downloading(hub: Hub) -> None:
     """An address from which no request could be made left it "downloading" for ever."""
     download = place(Order([Item(f"{hub.url}/a", "a.gguf")]), hand_over=False)
-    download.files.update(url="http://127.0.0.1:1/\x00")
+    download.files.update(url="http://[broken/a.gguf")
     worked_off(download)
     assert download.status == Status.FAILED
     assert download.error
