@@ -95,6 +95,21 @@ def choices() -> list[Choice]:
     return sorted(found, key=lambda choice: choice.model_id)
 
 
+def preferred(offered: list[Choice], task: Task, wanted: str) -> Choice | None:
+    """The model to begin with: the wanted one, else a loaded one, else the first.
+
+    Most models chat, so for anything else one that is known to do it goes before one of which
+    nobody knows.
+    """
+
+    def distance(choice: Choice) -> tuple[bool, bool, bool, bool]:
+        is_unknown = not choice.kind
+        is_doubtful = is_unknown and task is not Task.CHAT
+        return choice.model_id != wanted, is_doubtful, choice.state != "ready", is_unknown
+
+    return min(offered, key=distance, default=None)
+
+
 def _name(row: ServedModel) -> str:
     """The name a person gave it; one that only repeats its id or its file says nothing."""
     name = row.name.strip()

@@ -285,7 +285,7 @@ def test_two_minutes_from_nothing_to_the_first_answer(browser: Browser, tmp_path
         seen.page.get_by_role("button", name="Add folder").click()
         found = seen.page.locator("#found")
         expect(found).to_contain_text("1 model is ready to be loaded.")
-        seen.page.get_by_text("Long texts").click()
+        seen.page.get_by_role("radio", name="Long texts").check()
         seen.page.get_by_role("button", name="Tune my models").click()
         expect(seen.page.get_by_text("models are set up for")).to_be_visible()
         seen.check()

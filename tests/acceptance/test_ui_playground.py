@@ -36,9 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     write_reciter(folder / "endless-f32.gguf", FOX, endless=True, context_length=65536)
     write_embedder(folder / "letters-f32.gguf")
     config = folder / "config.yaml"
-    config.write_text("models:\n  broken:\n    cmd: sh -c 'echo out of luck; exit 3' sh ${PORT}\n")
+    failing = "cmd: sh -c 'echo out of luck; exit 3' sh ${PORT}"
+    config.write_text(f"models:\n  broken:\n    {failing}\n  riddle:\n    {failing}\n")
     with running_server(folder, arguments=["--config", str(config)]) as running:
-        running.wait_for_models("fox", "rich", "endless", "letters", "broken")
+        running.wait_for_models("fox", "rich", "endless", "letters", "broken", "riddle")
         yield running
 
 
@@ -190,7 +191,7 @@ def test_a_model_that_does_not_start_says_why_and_where_to_look(
 def test_an_image_goes_along_with_a_question(browser: Browser, server: RunningServer) -> None:
     """Of an engine with a command of its own nobody knows whether it sees, so it is offered one."""
     with watched(browser, server.url) as seen:
-        open_chat(seen, "broken")
+        open_chat(seen, "riddle")
         pixel = seen.page.evaluate(
             "() => { const c = document.createElement('canvas'); c.width = c.height = 8;"
             " return c.toDataURL('image/png').split(',')[1]; }"

@@ -26,10 +26,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("work")
     write_reciter(folder / "fox-f32.gguf", FOX)
     write_reciter(folder / "endless-f32.gguf", FOX, endless=True, context_length=65536)
-    config = folder / "config.yaml"
-    config.write_text("models:\n  endless:\n    concurrencyLimit: 1\n")
-    with running_server(folder, arguments=["--config", str(config)]) as running:
+    with running_server(folder) as running:
         running.wait_for_models("fox", "endless")
+        one_at_a_time = requests.post(
+            f"{running.url}/api/config/model/endless", json={"concurrencyLimit": 1}, timeout=60
+        )
+        assert one_at_a_time.ok, one_at_a_time.text
         ask(running, "fox")
         yield running
 

@@ -16,7 +16,7 @@ from models_app.rights import NOBODY, Rights, Scope
 from proxy_app import questions
 from proxy_app.errors import NotServing
 from ui_app import snippets, whose
-from ui_app.model_choices import LABELS, Choice, Task, choices
+from ui_app.model_choices import LABELS, Choice, Task, choices, preferred
 
 _POLICY: Final = "; ".join(
     (
@@ -93,7 +93,7 @@ def _wait(line: dict[str, Any], share: str) -> dict[str, Any]:
 def _page(request: HttpRequest, task: Task) -> HttpResponse:
     everything = choices()
     offered = [choice for choice in everything if task in choice.tasks]
-    chosen = _chosen(offered, request.GET.get("model", ""))
+    chosen = preferred(offered, task, request.GET.get("model", ""))
     rights: Rights = getattr(request, "rights", NOBODY)
     context = {
         "tabs": _tabs(task, everything),
@@ -120,14 +120,6 @@ def _tabs(current: Task, everything: list[Choice]) -> list[Tab]:
 def route_of(task: Task) -> str:
     """The name of the route of a task's page."""
     return "ui-playground" if task is Task.CHAT else f"ui-playground-{task}"
-
-
-def _chosen(offered: list[Choice], wanted: str) -> Choice | None:
-    """The model to begin with: the wanted one, else a loaded one, else the first."""
-    by_preference = sorted(
-        offered, key=lambda choice: (choice.model_id != wanted, choice.state != "ready")
-    )
-    return by_preference[0] if by_preference else None
 
 
 def _snippet(request: HttpRequest, chosen: Choice | None) -> str:

@@ -64,7 +64,7 @@ class Desk {
   /** Begin an empty conversation with the model of the one before. */
   begin(model = this.conversation?.threads[0].model ?? this.models.first()) {
     this.#show({ ...begin(model), system: this.form.elements.system.value });
-    history.replaceState(null, "", location.pathname + location.search);
+    nameInAddress("");
     if (matchMedia("(pointer: fine)").matches) {
       this.composer.field.focus({ preventScroll: true }); // On a phone the keyboard would come up.
     }
@@ -74,7 +74,7 @@ class Desk {
     const found = await this.store.load(id);
     if (found) {
       this.#show(found);
-      history.replaceState(null, "", `${location.pathname}${location.search}#${id}`);
+      nameInAddress(id);
     } else {
       this.begin();
     }
@@ -122,6 +122,7 @@ class Desk {
     const fresh = branchOff(this.conversation, view.thread, node);
     await this.store.save(fresh);
     this.#show(fresh);
+    nameInAddress(fresh.id);
     toast(gettext("This is a copy up to that message; the first conversation is still in the list."));
   }
 
@@ -170,6 +171,9 @@ class Desk {
       return;
     }
     conversation.changed = Date.now();
+    if (conversation === this.conversation) {
+      nameInAddress(conversation.id);
+    }
     try {
       await this.store.save(conversation);
       this.list.show(this.conversation.id);
@@ -188,6 +192,11 @@ class Desk {
   copy(text, button) {
     copyText(text, button);
   }
+}
+
+/** Have the address name a kept conversation, so that it is there again when the page is loaded anew. */
+function nameInAddress(id) {
+  history.replaceState(null, "", `${location.pathname}${location.search}${id && `#${id}`}`);
 }
 
 // ---- Panels that lie over the threads on small screens ------------------------------------------
