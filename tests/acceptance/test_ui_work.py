@@ -55,14 +55,15 @@ def ask(server: RunningServer, model: str) -> requests.Response:
 
 
 @contextmanager
-def answering(server: RunningServer, model: str) -> Iterator[requests.Response]:
-    """An answer that does not end by itself, for the time of the block."""
+def answering(server: RunningServer, model: str) -> Iterator[Iterator[bytes]]:
+    """An answer that does not end by itself, for the time of the block; gives what comes of it."""
     body = {"model": model, "messages": [{"role": "user", "content": "Go"}], "stream": True}
     with requests.post(
         f"{server.url}/v1/chat/completions", json=body, stream=True, timeout=120
     ) as reply:
-        next(reply.iter_content(chunk_size=None))
-        yield reply
+        pieces = reply.iter_content(chunk_size=None)  # Let go of, it would hang up.
+        next(pieces)
+        yield pieces
 
 
 def test_activity_shows_requests_as_they_end_with_where_their_time_went(
@@ -102,14 +103,14 @@ def test_activity_is_narrowed_and_taken_along_as_a_spreadsheet(
 
 
 def test_a_request_under_way_is_ended_by_whoever_may(seen: Watched, server: RunningServer) -> None:
-    with answering(server, "endless") as reply:
+    with answering(server, "endless") as pieces:
         seen.open("/ui/activity/")
         row = seen.page.locator("#under-way tbody tr")
         expect(row).to_contain_text("Answering")
         row.get_by_role("button", name="End").click()
         seen.page.locator("#confirm-yes").click()
         expect(seen.page.locator("#under-way")).to_contain_text("Nothing at the moment")
-        assert b"request_cancelled" in reply.content
+        assert b"request_cancelled" in b"".join(pieces)
 
 
 def test_the_queue_says_who_waits_and_for_what(seen: Watched, server: RunningServer) -> None:
