@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import connection
 
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel
+from proxy_app.hosts import is_loopback_name
 
 LISTED = 12
 """Models named one by one; more are counted."""
@@ -19,7 +21,7 @@ _POLL_SECONDS = 0.2
 
 def opening(host: str, port: int) -> str:
     """The first lines: where to go, and what to do when there is nothing to serve yet."""
-    place = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    place = f"http://{_place(host)}:{port}"
     lines = [
         "ClaraCore",
         f"  Web page   {place}/ui/",
@@ -40,12 +42,37 @@ INSECURE = (
 
 def first_administrator(host: str, port: int, token: str) -> str:
     """Where the first account is made; until then nobody is let in."""
-    wildcard = host in ("0.0.0.0", "::")
-    place = socket.gethostname() if wildcard else f"[{host}]" if ":" in host else host
-    return (
+    lines = [
         "Nobody has an account yet, so nobody is let in. Make the first administrator here, once "
-        f"and within an hour:\n  http://{place}:{port}/ui/welcome/{token}/"
-    )
+        "and within an hour:",
+        f"  http://{_place(host)}:{port}/ui/welcome/{token}/",
+    ]
+    if not _names():
+        known_as = socket.gethostname() if host in _WILDCARDS else host
+        lines += [
+            "It answers to loopback names only. For other machines, start it with the names and "
+            f"addresses that they use, for example CLARACORE_ALLOWED_HOSTS={known_as}",
+        ]
+    return "\n".join(lines)
+
+
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+def _place(host: str) -> str:
+    """What to call a server that listens on `host`, so that it answers to it where it can."""
+    listens_on = f"[{host}]" if ":" in host else host
+    names = _names()
+    if host in _WILDCARDS:
+        return names[0] if names else "localhost"
+    if names and not is_loopback_name(host) and listens_on.lower() not in names:
+        return names[0]
+    return listens_on
+
+
+def _names() -> list[str]:
+    """The names besides loopback ones that the server answers to."""
+    return [name for name in settings.ALLOWED_HOSTS if not is_loopback_name(name)]
 
 
 _NOTHING_YET = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -212,10 +213,108 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert f"Port {port}" in result.stderr
 
 
-def test_other_addresses_than_loopback_are_refused_with_the_reason(tmp_path: Path) -> None:
-    result = serve("--host", "0.0.0.0", home=tmp_path / "home")
-    assert result.returncode == 1
-    assert "until accounts exist" in result.stderr
+PASSWORD = "correct horse 9"
+
+OF_SOMEBODY = (
+    ("GET", "/v1/models"),
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/api/config"),
+    ("GET", "/api/settings/system"),
+    ("POST", "/api/settings/system"),
+    ("POST", "/api/models/unload"),
+    ("GET", "/unload"),
+    ("GET", "/running"),
+    ("GET", "/logs"),
+    ("GET", "/metrics"),
+    ("GET", "/api/events"),
+)
+
+
+def answered(server: RunningServer, method: str, path: str) -> int:
+    """What somebody gets who has neither account nor key, even on the same machine."""
+    body = {} if method == "POST" else None
+    reply = requests.request(
+        method, server.url + path, json=body, allow_redirects=False, timeout=60
+    )
+    return reply.status_code
+
+
+def assert_only_people_are_let_in(server: RunningServer) -> None:
+    for method, path in OF_SOMEBODY:
+        assert answered(server, method, path) == 401, (method, path)
+    for page in ("/ui/", "/ui/models/", "/admin/"):
+        assert answered(server, "GET", page) == 302, page
+
+
+def filled_in(client: requests.Session, address: str, **fields: str) -> requests.Response:
+    """Send a page's form as a browser does."""
+    page = client.get(address, timeout=60)
+    assert page.status_code == 200, page.text
+    hidden = {"csrfmiddlewaretoken": client.cookies["csrftoken"]}
+    return client.post(address, {**hidden, **fields}, allow_redirects=False, timeout=60)
+
+
+def sign_in(server: RunningServer, name: str, password: str) -> requests.Session | None:
+    client = requests.Session()
+    done = filled_in(client, f"{server.url}/ui/sign-in/", name=name, password=password)
+    if done.status_code == 302:
+        return client
+    assert done.status_code == 422
+    return None
+
+
+def may_change_settings(server: RunningServer, client: requests.Session) -> bool:
+    path = f"{server.url}/api/settings/system"
+    return client.get(path, timeout=60).ok and client.post(path, json={}, timeout=60).ok
+
+
+def test_beyond_loopback_nobody_is_let_in_before_the_first_administrator() -> None:
+    with running_server(arguments=("--host", "0.0.0.0")) as server:
+        wait_until(lambda: "/ui/welcome/" in server.said(), "the set-up link", server.said)
+        link = re.search(r"http://\S+/ui/welcome/\S+/", server.said())
+        assert link is not None
+        assert_only_people_are_let_in(server)
+        for path in ("/ui/welcome/", "/ui/welcome/guess/"):
+            assert answered(server, "GET", path) == 403, path
+
+        founder = requests.Session()
+        fields = {"name": "boss", "password": PASSWORD, "again": PASSWORD}
+        assert filled_in(founder, link[0], **fields).headers["Location"] == "/ui/"
+        here = link[0].partition("/ui/")[0]
+        assert founder.get(f"{here}/api/settings/system", timeout=60).ok
+
+        second = requests.get(link[0], allow_redirects=False, timeout=60)
+        assert (second.status_code, second.headers["Location"]) == (302, "/ui/sign-in/")
+        assert_only_people_are_let_in(server)
+        assert sign_in(server, "boss", "wrong") is None
+        boss = sign_in(server, "boss", PASSWORD)
+        assert boss is not None and may_change_settings(server, boss)
+
+
+def test_the_set_up_link_leads_to_a_name_that_others_use() -> None:
+    names = {"CLARACORE_ALLOWED_HOSTS": "llm.lan"}
+    with running_server(arguments=("--host", "0.0.0.0"), env=names) as server:
+        wait_until(lambda: "/ui/welcome/" in server.said(), "the set-up link", server.said)
+        link = re.search(r"http://(llm\.lan:\d+)(/ui/welcome/\S+/)", server.said())
+        assert link is not None, server.said()
+        page = requests.get(server.url + link[2], headers={"Host": link[1]}, timeout=60)
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize("variable", ["CLARACORE_ADMIN_PASSWORD", "CLARACORE_ADMIN_PASSWORD_FILE"])
+def test_beyond_loopback_the_environment_may_name_the_first_administrator(
+    variable: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n")
+    given = {variable: str(file) if variable.endswith("_FILE") else PASSWORD}
+    with running_server(arguments=("--host", "0.0.0.0"), env=given) as server:
+        assert "/ui/welcome/" not in server.said()
+        assert PASSWORD not in server.said()
+        assert_only_people_are_let_in(server)
+        assert sign_in(server, "admin", "wrong") is None
+        admin = sign_in(server, "admin", PASSWORD)
+        assert admin is not None and may_change_settings(server, admin)
 
 
 def test_a_folder_that_is_none_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy_app.engine_spec import EngineFailure
 from proxy_app.errors import UpstreamGone
 from proxy_app.guards import GuardPool
 from proxy_app.ledger import Ledger
@@ -66,18 +67,18 @@ class Llamas:
         lost the reason that way, nobody can know it, and the start is tried again.
         """
         for _ in range(5):
-            kind, reason = await self._failure(spec)
-            if kind is not FailureKind.EXITED:
+            failure = await self._failure(spec)
+            if failure.kind is not FailureKind.EXITED:
                 break
-        return kind, reason
+        assert failure.log_tail
+        return failure.kind, failure.reason
 
-    async def _failure(self, spec: EngineSpec) -> tuple[FailureKind, str]:
+    async def _failure(self, spec: EngineSpec) -> EngineFailure:
         engine = self.engine(spec)
         with pytest.raises(EngineStartFailed) as told:
             await engine.ensure_ready()
         assert engine.state is EngineState.STOPPED
-        assert told.value.failure.log_tail
-        return told.value.failure.kind, told.value.failure.reason
+        return told.value.failure
 
 
 @pytest.fixture
