@@ -232,7 +232,7 @@ OF_SOMEBODY = (
 
 def answered(server: RunningServer, method: str, path: str) -> int:
     """What somebody gets who has neither account nor key, even on the same machine."""
-    body = {} if method == "POST" else None
+    body: dict[str, str] | None = {} if method == "POST" else None
     reply = requests.request(
         method, server.url + path, json=body, allow_redirects=False, timeout=60
     )
