@@ -1,14 +1,20 @@
-"""A page of strangers, in a real browser that is signed in here, tries to drive the server.
+"""A page of strangers, in the browser of somebody who is let in here, tries to drive the server.
 
 The same page is let loose on a server without any defence first: what it sends does get through.
+Nobody is let in under the name llm.lan just so, and what is refused to everybody proves nothing:
+there the visitor is signed in, or the server lets everybody in (`--insecure`) so that not even a
+cookie, which browsers hold back from other sites, stands between it and the page.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import OPTIONS, chromium
 from tests.ggufs import write_reciter
-from tests.server import RunningServer, running_server
+from tests.server import RunningServer, running_server, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 
@@ -95,15 +101,90 @@ def _listening() -> Iterator[_Server]:
         thread.join()
 
 
+class LetIn(Enum):
+    """Why the visitor's browser may drive the server."""
+
+    SITS_HERE = "sits here"
+    SIGNED_IN = "signed in"
+    EVERYBODY = "everybody"
+
+
+SITS_HERE = ("127.0.0.1", LetIn.SITS_HERE)
+SIGNED_IN = ("llm.lan", LetIn.SIGNED_IN)
+EVERYBODY = ("llm.lan", LetIn.EVERYBODY)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value[0]}, {value[1].value}"
+
+
+PASSWORD = "correct horse 9"
+STARTED_WITH: dict[LetIn, dict[str, str]] = {
+    LetIn.SITS_HERE: {},
+    LetIn.SIGNED_IN: {"CLARACORE_ADMIN_PASSWORD": PASSWORD},
+    LetIn.EVERYBODY: {"CLARACORE_INSECURE": "true"},
+}
+
+
+@dataclass
+class Target:
+    """A server, the name by which the browser knows it, and somebody who watches it."""
+
+    server: RunningServer
+    name: str
+    let_in: LetIn
+    watcher: requests.Session
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.name}:{self.server.url.rpartition(':')[2]}"
+
+    def state(self) -> str:
+        """Everything that the page tries to change."""
+        paths = ("/running", "/api/config", "/api/settings/system", "/api/config/folders")
+        answers = {}
+        for path in paths:
+            reply = self.watcher.get(self.server.url + path, timeout=30)
+            assert reply.ok, (path, reply.text)
+            answers[path] = reply.json()
+        return json.dumps(answers, sort_keys=True)
+
+    def put(self, model: str, state: str) -> None:
+        """Have a model loaded or unloaded."""
+        asked = self.watcher.post(f"{self.server.url}/api/models/{model}/{state}", timeout=90)
+        assert asked.ok, asked.text
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def target(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    name, let_in = request.param
+    assert isinstance(let_in, LetIn)
     folder = tmp_path_factory.mktemp("models")
     write_reciter(folder / "fox-f32.gguf", "The quick brown fox.")
     write_reciter(folder / "sea-f32.gguf", "Far out in the ocean.")
-    with running_server(folder, env={"CLARACORE_ALLOWED_HOSTS": "llm.lan"}) as running:
-        running.wait_for_models("fox", "sea")
-        assert requests.post(f"{running.url}/api/models/fox/load", timeout=90).ok
-        yield running
+    env = {"CLARACORE_ALLOWED_HOSTS": "llm.lan", **STARTED_WITH[let_in]}
+    with running_server(folder, env=env) as server, requests.Session() as watcher:
+        found = Target(server, name, let_in, watcher)
+        if let_in is LetIn.SIGNED_IN:
+            _sign_in(watcher, server)
+
+        def known() -> set[str]:
+            listed = watcher.get(f"{server.url}/v1/models", timeout=30).json()
+            return {model["id"] for model in listed["data"]}
+
+        wait_until(lambda: {"fox", "sea"} <= known(), "the models", server.said)
+        found.put("fox", "load")
+        yield found
+
+
+def _sign_in(watcher: requests.Session, server: RunningServer) -> None:
+    address = f"{server.url}/ui/sign-in/"
+    watcher.get(address, timeout=60)
+    form = {"name": "admin", "password": PASSWORD}
+    form["csrfmiddlewaretoken"] = watcher.cookies["csrftoken"]
+    assert watcher.post(address, form, allow_redirects=False, timeout=60).status_code == 302
 
 
 @pytest.fixture(scope="module")
@@ -122,19 +203,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
-    assert requests.post(f"{server.url}/api/models/sea/unload", timeout=60).ok
+def visitor(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     context.set_default_timeout(LIMIT_MS)
     yield context.new_page()
     context.close()
 
 
-def state(server: RunningServer) -> str:
-    """Everything that the page tries to change."""
-    paths = ("/running", "/api/config", "/api/settings/system", "/api/config/folders")
-    answers = {path: requests.get(server.url + path, timeout=30).json() for path in paths}
-    return json.dumps(answers, sort_keys=True)
+@pytest.fixture
+def page(visitor: Page, target: Target) -> Page:
+    """A browser that the target lets in, on its first page."""
+    target.put("sea", "unload")
+    visitor.goto(f"{target.url}/ui/")
+    if target.let_in is LetIn.SIGNED_IN:
+        visitor.locator("input[name=name]").fill("admin")
+        visitor.locator("input[name=password]").fill(PASSWORD)
+        visitor.locator("form.stack button").click()
+        # Where it leads then depends on what is set up.
+        visitor.wait_for_url(re.compile(r"/ui/(?!sign-in)"))
+    assert visitor.evaluate("fetch('/api/config').then(answer => answer.status)") == 200
+    return visitor
 
 
 def attack(page: Page, site: str, target: str) -> list[str]:
@@ -145,13 +233,11 @@ def attack(page: Page, site: str, target: str) -> list[str]:
     return won
 
 
-def port_of(server: RunningServer) -> str:
-    return server.url.rpartition(":")[2]
-
-
-def test_the_page_does_drive_a_server_without_defence(page: Page, attacker: _Server) -> None:
+def test_the_page_does_drive_a_server_without_defence(visitor: Page, attacker: _Server) -> None:
     with _listening() as victim:
-        won = attack(page, f"http://evil.example:{attacker.port}", f"http://llm.lan:{victim.port}")
+        won = attack(
+            visitor, f"http://evil.example:{attacker.port}", f"http://llm.lan:{victim.port}"
+        )
     assert len(won) >= 5
     assert {
         "POST /api/models/unload",
@@ -167,44 +253,55 @@ def test_the_page_does_drive_a_server_without_defence(page: Page, attacker: _Ser
 
 
 @pytest.mark.parametrize(
-    ("site", "name"),
+    ("target", "site"),
     [
-        ("evil.example", "127.0.0.1"),
-        ("evil.example", "llm.lan"),
-        ("127.0.0.1", "127.0.0.1"),
-        ("llm.lan", "llm.lan"),
+        (SITS_HERE, "evil.example"),
+        (SITS_HERE, "127.0.0.1"),
+        (SIGNED_IN, "evil.example"),
+        (SIGNED_IN, "llm.lan"),
+        (EVERYBODY, "evil.example"),
+        (EVERYBODY, "llm.lan"),
     ],
+    indirect=["target"],
+    ids=_said,
 )
 def test_a_page_of_another_origin_changes_and_reads_nothing(
-    page: Page, server: RunningServer, attacker: _Server, site: str, name: str
+    page: Page, target: Target, attacker: _Server, site: str
 ) -> None:
     """S2. Under llm.lan the browser says least: over plain HTTP it sends no Sec-Fetch-Site."""
-    target = f"http://{name}:{port_of(server)}"
-    page.goto(f"{target}/ui/")  # The visitor is signed in.
-    before = state(server)
-    assert attack(page, f"http://{site}:{attacker.port}", target) == []
-    assert state(server) == before
+    before = target.state()
+    assert attack(page, f"http://{site}:{attacker.port}", target.url) == []
+    assert target.state() == before
 
 
 @pytest.mark.parametrize(
-    ("name", "path"),
-    [("127.0.0.1", "/unload"), ("llm.lan", "/unload"), ("llm.lan", "/props?model=sea")],
+    ("target", "path"),
+    [
+        (SITS_HERE, "/unload"),
+        (SIGNED_IN, "/unload"),
+        (SIGNED_IN, "/props?model=sea"),
+        (EVERYBODY, "/unload"),
+        (EVERYBODY, "/props?model=sea"),
+    ],
+    indirect=["target"],
+    ids=_said,
 )
 def test_a_link_on_another_site_changes_nothing(
-    page: Page, server: RunningServer, attacker: _Server, name: str, path: str
+    page: Page, target: Target, attacker: _Server, path: str
 ) -> None:
-    before = state(server)
+    before = target.state()
     page.goto(f"http://evil.example:{attacker.port}/empty")
     with page.expect_navigation():
-        page.evaluate(f"location.href = 'http://{name}:{port_of(server)}{path}'")
+        page.evaluate(f"location.href = '{target.url}{path}'")
     assert "changes nothing" in page.content() or "another site" in page.content()
-    assert state(server) == before
+    assert target.state() == before
 
 
-def test_a_name_that_was_pointed_here_is_not_answered(page: Page, server: RunningServer) -> None:
+@pytest.mark.parametrize("target", [SITS_HERE, EVERYBODY], indirect=True, ids=_said)
+def test_a_name_that_was_pointed_here_is_not_answered(page: Page, target: Target) -> None:
     """DNS rebinding: for the browser the page and this server are one origin then."""
-    before = state(server)
-    rebound = f"http://rebound.example:{port_of(server)}"
+    before = target.state()
+    rebound = f"http://rebound.example:{target.url.rpartition(':')[2]}"
     for path in ("/", "/ui/", "/api/config", "/v1/models"):
         answer = page.goto(rebound + path)
         assert answer is not None and answer.status == 403
@@ -216,11 +313,11 @@ def test_a_name_that_was_pointed_here_is_not_answered(page: Page, server: Runnin
         ]).then(answers => answers.map(answer => answer.status))"""
     )
     assert statuses == [403, 403, 403]
-    assert state(server) == before
+    assert target.state() == before
 
 
-def test_our_own_page_still_acts(page: Page, server: RunningServer) -> None:
-    page.goto(f"http://llm.lan:{port_of(server)}/ui/")
+@pytest.mark.parametrize("target", [SITS_HERE, SIGNED_IN, EVERYBODY], indirect=True, ids=_said)
+def test_our_own_page_still_acts(page: Page, target: Target) -> None:
     statuses = page.evaluate(
         """() => Promise.all([
             fetch("/api/models/sea/load", {method: "POST"}),
