@@ -22,7 +22,7 @@ COPY ui_app /app/ui_app
 COPY templates /app/templates
 COPY static /app/static
 
-# ---- vulkan: the CPU image with drivers for GPUs, defined below ------------------------------------
+# ---- cpu, and vulkan, which is the same with drivers for GPUs ---------------------------------------
 FROM python:3.11-slim-bookworm AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1=12.* \
  && rm -rf /var/lib/apt/lists/* \
