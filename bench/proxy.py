@@ -139,7 +139,8 @@ def report(runs: dict[str, Run], known: int | None) -> bool:
     lines = list(promises(OURS, runs))
     if known is not None:
         sent = sum(run.sum(OURS, "requests") for run in runs.values() if is_counted(run))
-        lines.append(recorded(known, sent))
+        if sent:
+            lines.append(recorded(known, sent))
     print(f"\n{'':58} {'asked':>22} {'measured':>18}   verdict")
     for line in lines:
         print(line.line())

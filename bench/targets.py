@@ -26,6 +26,7 @@ MODEL = "fake"
 CHAT = "/v1/chat/completions"
 
 SET_UP = """
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
@@ -37,7 +38,7 @@ api_keys.require(True)
 visitor = User.objects.create_superuser("visitor", password="looks at pages")
 session = SessionStore()
 session[SESSION_KEY] = str(visitor.pk)
-session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
 session[HASH_SESSION_KEY] = visitor.get_session_auth_hash()
 session.create()
 print(session.session_key)
