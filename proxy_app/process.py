@@ -314,7 +314,8 @@ class Engine:
         if run.ending:
             return
         self._cut(run)
-        self._lose(run, diagnose(exit_.log_lines, exit_.code, exit_.signal))
+        loading = self.state is EngineState.STARTING
+        self._lose(run, diagnose(exit_.log_lines, exit_.code, exit_.signal, loading=loading))
         if self.state is EngineState.READY:
             self._note_failure(run)
             self._move(EngineEvent.EXITED)

@@ -15,6 +15,7 @@ from proxy_app.guard_channel import signal_name
 SIGILL = 4
 SIGABRT = 6
 SIGKILL = 9
+SIGSEGV = 11
 
 
 class FailureKind(StrEnum):
@@ -58,6 +59,12 @@ _COMPUTE = (
     "there is not enough memory for the compute buffers; take a smaller ubatch or a shorter context"
 )
 _CORRUPT = "the model file is corrupt or incomplete; download it again"
+
+_CRASHED_LOADING = (
+    "the engine crashed while it loaded (SIGSEGV), as llama-server does when memory runs out; take "
+    "a shorter context or a smaller model"
+)
+"""Its log's thread ends with it: on a busy machine none of the lines that name memory gets out."""
 
 _SIGNS: tuple[tuple[FailureKind, str, str], ...] = (
     (
@@ -132,16 +139,21 @@ the one that names its part before the allocator's own."""
 _PATTERNS = tuple((kind, re.compile(sign), reason) for kind, sign, reason in _SIGNS)
 
 
-def diagnose(lines: Iterable[str], code: int | None, signal: int | None) -> Diagnosis:
+def diagnose(
+    lines: Iterable[str], code: int | None, signal: int | None, *, loading: bool = False
+) -> Diagnosis:
     """The reason for an exit nobody asked for.
 
     `lines` are the newest of the log; `code` and `signal` are both None if nobody saw the exit.
+    `loading`: it was not ready yet.
     """
     text = "\n".join(lines)
     for kind, pattern, reason in _PATTERNS:
         found = pattern.search(text)
         if found:
             return Diagnosis(kind, reason.format(*found.groups()))
+    if loading and signal == SIGSEGV:
+        return Diagnosis(FailureKind.MEMORY_OTHER, _CRASHED_LOADING)
     return _by_status(code, signal)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -106,10 +107,35 @@ def test_a_request_under_way_is_ended_by_whoever_may(seen: Watched, server: Runn
         seen.open("/ui/activity/")
         row = seen.page.locator("#under-way tbody tr")
         expect(row).to_contain_text("Answering")
-        row.get_by_role("button", name="End").click()
+        end = row.get_by_role("button", name="End")
+        end.evaluate("button => { button.dataset.seen = 'once'; }")
+        end.click()
+        expect(seen.page.locator("#confirm-yes")).to_be_visible()
+        next(pieces)
+        # The list is drawn anew while the question stands before it.
+        seen.page.evaluate("import('/static/ui/js/refresh.js').then((pages) => pages.refresh())")
+        expect(seen.page.locator("#under-way [data-seen=once]")).to_have_count(0)
         seen.page.locator("#confirm-yes").click()
         expect(seen.page.locator("#under-way")).to_contain_text("Nothing at the moment")
         assert b"request_cancelled" in b"".join(pieces)
+
+
+def test_the_queue_says_who_waits_and_for_what(seen: Watched, server: RunningServer) -> None:
+    seen.open("/ui/queue/")
+    seen.expect_live()
+    expect(seen.page.locator("#queue")).to_contain_text("Nobody waits")
+    with answering(server, "endless"):
+        waiting = threading.Thread(target=ask, args=(server, "endless"))
+        waiting.start()
+        card = seen.page.locator("article")
+        expect(card).to_contain_text("It answers one request at a time, and is at it.")
+        expect(card.locator("tbody tr")).to_have_count(1)
+        seen.check()
+        card.get_by_role("button", name="Take out").click()
+        seen.page.locator("#confirm-yes").click()
+        expect(seen.page.locator("#queue")).to_contain_text("Nobody waits")
+        waiting.join(60)
+    assert not waiting.is_alive()
 
 
 def test_a_log_is_followed_filtered_and_paused(seen: Watched, server: RunningServer) -> None:
@@ -173,6 +199,7 @@ def test_the_pages_fit_a_phone_in_the_dark(
 def test_the_pages_work_without_javascript(
     browser: Browser, server: RunningServer, path: str
 ) -> None:
+    assert ask(server, "fox").ok
     with watched(browser, server.url, java_script_enabled=False) as seen:
         seen.open(path)
         expect(seen.page.locator("main")).to_contain_text("fox")

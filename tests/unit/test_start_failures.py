@@ -118,6 +118,13 @@ def test_it_names_no_part_when_the_log_does_not_tell_which() -> None:
     assert diagnose(CUT_SHORT[1:], None, 11).kind is FailureKind.MEMORY_OTHER
 
 
+def test_it_takes_a_crash_while_loading_for_want_of_memory_and_another_for_what_it_is() -> None:
+    lines = ["I srv load_model: loading model 'x.gguf'"]
+    assert diagnose(lines, None, 11, loading=True).kind is FailureKind.MEMORY_OTHER
+    assert diagnose(lines, None, 11).kind is FailureKind.KILLED
+    assert diagnose(lines, None, 6, loading=True).kind is FailureKind.KILLED
+
+
 def test_it_blames_the_weights_of_a_draft_model_on_the_weights() -> None:
     weights = "E llama_model_load: error loading model: unable to allocate CPU buffer"
     assert diagnose([*CUT_SHORT, weights], 1, None).kind is FailureKind.MEMORY_WEIGHTS

@@ -6,6 +6,9 @@
 // works for submit buttons, with htmx or without. With JavaScript off the form is sent at once: a
 // form whose act cannot be undone at all leads to a page that asks instead.
 
+import { gettext } from "./texts.js";
+import { toast } from "./toast.js";
+
 const dialog = document.getElementById("confirm");
 
 /** Ask with our dialog; true when the person agreed. */
@@ -28,6 +31,22 @@ const questionOf = ({ dataset, textContent }) => ({
 
 const agreed = new WeakSet();
 
+const actOf = (button) =>
+  JSON.stringify([
+    button.getAttribute("form") ?? button.form?.getAttribute("action"),
+    button.getAttribute("formaction"),
+    button.name,
+    button.value,
+  ]);
+
+/** The button for the same act: a list that updates itself replaces its buttons while we ask. */
+const now = (button) =>
+  button.isConnected
+    ? button
+    : [...document.querySelectorAll("button[data-confirm]")].find(
+        (other) => actOf(other) === actOf(button),
+      );
+
 document.addEventListener(
   "click",
   async (event) => {
@@ -37,10 +56,16 @@ document.addEventListener(
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (await confirm(questionOf(button))) {
-      agreed.add(button);
-      button.click();
+    if (!(await confirm(questionOf(button)))) {
+      return;
     }
+    const there = now(button);
+    if (!there) {
+      toast(gettext("That is gone meanwhile; nothing was done."));
+      return;
+    }
+    agreed.add(there);
+    there.click();
   },
   { capture: true },
 );
