@@ -7,6 +7,7 @@ MODELS ?=
 ARGS ?=
 # Modules run beside each other; tests that are named run alone.
 BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
+NAMED := $(findstring tests/,$(ARGS))
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
@@ -62,12 +63,12 @@ test: $(VENV)/.installed-dev
 	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
 	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql
 	@npm ci --silent --prefix tests/clients
-	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(BESIDE)) $(ARGS)
+	@$(BIN)/python -m $(if $(NAMED),pytest,tests.beside) $(ARGS)
 
 test-lan: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl redis-server:redis-server
 	@tools/debian-packages /usr/lib/postgresql:postgresql
-	@$(BIN)/python -m tests.lan $(if $(findstring tests/,$(ARGS)),,$(BESIDE)) $(ARGS)
+	@$(BIN)/python -m tests.lan $(if $(NAMED),,$(BESIDE)) $(ARGS)
 
 hostile: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.hostile $(ARGS)
