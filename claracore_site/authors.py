@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 
 from models_app import audit
@@ -14,6 +15,7 @@ from models_app.rights import Scope
 from proxy_app.keys import Caller
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
+_BEFORE: Final = "_state_before"
 
 
 class ChangeAuthorMiddleware:
@@ -29,12 +31,27 @@ class ChangeAuthorMiddleware:
         if request.method in _SAFE:
             return self._get_response(request)
         cause = _cause(request)
-        before = audit.state() if rights_of(request).scopes else {}
         with told(cause, rights_of(request).name):
             response = self._get_response(request)
-        if response.status_code < 400 and rights_of(request).scopes:
+        before: audit.State | None = getattr(request, _BEFORE, None)
+        if response.status_code < 400 and before is not None:
             _write_down(request, cause, before)
         return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> None:
+        """Look at what is chosen, once it is known that the view runs: a look costs queries."""
+        if request.method not in _SAFE and _may_change(request):
+            setattr(request, _BEFORE, audit.state())
+
+
+def _may_change(request: HttpRequest) -> bool:
+    """False for whom the view turns away by itself, as the admin does."""
+    match = request.resolver_match
+    if match is not None and match.app_name == "admin":
+        return admin.site.has_permission(request)
+    return bool(rights_of(request).scopes)
 
 
 def _write_down(request: HttpRequest, cause: str, before: audit.State) -> None:

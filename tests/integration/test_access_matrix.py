@@ -18,9 +18,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from claracore_site.asgi import application
 from models_app import api_keys, people
+from models_app.models import AuditEntry
 from models_app.rights import SCOPES_OF, Rights, Role, Scope
 from proxy_app.keys import Caller, Key, KeyRing
 from proxy_app.serving import SERVING
@@ -67,6 +69,8 @@ def headers(
         for number, scope in enumerate(Scope, start=1_000_000)
     ]
     monkeypatch.setattr(SERVING.keys, "ring", KeyRing.of(False, keys, administered=True))
+    sessions = {role: session_of(role) for role in ROLES}
+    an_act_numbered_one()
     token = f"csrftoken={CSRF}"
     cookie = (b"cookie", token.encode())
     return {
@@ -76,10 +80,19 @@ def headers(
             for scope in Scope
         },
         **{
-            str(role): [(b"cookie", f"{token}; sessionid={session_of(role)}".encode())]
+            str(role): [(b"cookie", f"{token}; sessionid={sessions[role]}".encode())]
             for role in ROLES
         },
     }
+
+
+def an_act_numbered_one() -> None:
+    """What the table's paths ask for, whatever was numbered before it.
+
+    Some request writes down an act on its way, and would else decide whether there is a first one.
+    """
+    act = AuditEntry.objects.create(at=timezone.now(), who="ann", kind="models", what="some act")
+    AuditEntry.objects.filter(pk=act.pk).update(id=1)
 
 
 def session_of(role: Role) -> str:

@@ -132,6 +132,13 @@ def test_a_dry_run_and_a_refused_act_are_no_acts(root: User) -> None:
     assert not AuditEntry.objects.exists()
 
 
+def test_who_is_sent_to_sign_in_has_done_nothing(root: User) -> None:
+    _, key = api_keys.create("script", person=root, scopes=["admin"])
+    for path in ("/admin/models_app/modelgroup/add/", "/admin/models_app/servedmodel/"):
+        assert with_key(key).client.post(path, {"name": "big"}).status_code == 302
+    assert not AuditEntry.objects.exists()
+
+
 def test_an_act_that_leaves_no_choice_behind_is_noted_too(root: User) -> None:
     as_person(root)("post", "/api/config/cleanup-duplicates")
     assert AuditEntry.objects.get().what == "POST /api/config/cleanup-duplicates"
