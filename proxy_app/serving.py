@@ -273,6 +273,7 @@ class Serving(Reception):
             if reading is None:
                 return ()
             lineup, self.keys.ring, self._served = reading
+            ui_events.tell_of_choices()
             self.accounting.kept = lineup.rules.keeps_usage
             if lineup == self._runner.configured:
                 return ()

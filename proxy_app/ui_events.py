@@ -93,6 +93,12 @@ def tell_of_config() -> None:
     tell("config", {})
 
 
+def tell_of_choices() -> None:
+    """Tell open pages that people chose something else: settings, models, keys, accounts."""
+    tell("config", {})
+    tell("people", {})
+
+
 def is_watched() -> bool:
     """Whether a page is open, or will be in a moment."""
     return _is_heard() or time.monotonic() < _expected_until

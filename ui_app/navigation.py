@@ -43,7 +43,7 @@ PAGES: Final = (
     Page("ui-activity", _("Activity"), "activity", group=_WORK),
     Page("ui-queue", _("Queue"), "queue", group=_WORK),
     Page("ui-logs", _("Logs"), "logs", Scope.MANAGE, _WORK),
-    Page("ui-configuration", _("Configuration"), "configuration", Scope.ADMIN, _SERVER),
+    Page("ui-configuration", _("Configuration"), "configuration", Scope.MANAGE, _SERVER),
     Page("ui-engines", _("Engines"), "engines", Scope.MANAGE, _SERVER),
     Page("ui-people", _("Keys and people"), "people", group=_SERVER),
     Page("ui-setup", _("Setup"), "setup", Scope.MANAGE, _SERVER),

@@ -5,7 +5,7 @@ from django_eventstream.views import events
 
 from models_app.access import needs
 from models_app.rights import Scope
-from ui_app import work_urls
+from ui_app import server_urls, work_urls
 from ui_app.pages import (
     components,
     dashboard,
@@ -57,6 +57,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("engines/check/", engines.check, name="ui-engines-check"),
     path("engines/install/", engines.install, name="ui-engines-install"),
     *work_urls.urlpatterns,
+    *server_urls.urlpatterns,
     path("components/", components.components, name="ui-components"),
     path("texts.js", TEXTS, name="ui-texts"),
     path("events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}, name="ui-events"),

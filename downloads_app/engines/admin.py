@@ -14,9 +14,9 @@ from downloads_app.engines import orders
 from models_app import engine_installs
 from models_app.admin import display
 from models_app.admin.base import RegistryAdmin
-from models_app.admin.typed import ModelForm
 from models_app.engine_installs import NotPossible
 from models_app.models import EngineInstall
+from models_app.typed_forms import ModelForm
 
 
 class InstallForm(ModelForm[EngineInstall]):

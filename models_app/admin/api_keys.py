@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -12,73 +10,9 @@ from django.utils.html import format_html
 from models_app import api_keys
 from models_app.access import rights_of
 from models_app.admin.base import RegistryAdmin
-from models_app.admin.typed import ModelForm
-from models_app.models import ApiKey, ModelGroup, ServedModel, VirtualModel
-from models_app.rights import LOCAL_NAME, Scope
-
-_LIMITS = (
-    "requests_per_minute",
-    "tokens_per_minute",
-    "tokens_per_day",
-    "tokens_per_month",
-    "parallel_requests",
-    "priority",
-    "queue_share",
-)
-_REACH = ("scopes", "allowed_models", "allowed_groups")
-
-
-class ApiKeyForm(ModelForm[ApiKey]):
-    """Scopes and models to tick instead of JSON."""
-
-    scopes = forms.MultipleChoiceField(
-        choices=[(str(scope), str(scope)) for scope in Scope],
-        widget=forms.CheckboxSelectMultiple,
-        initial=[str(Scope.INFERENCE)],
-        help_text="inference: use models. manage: models, folders, downloads. admin: everything "
-        "else. Never more than its person has.",
-    )
-    allowed_models = forms.MultipleChoiceField(
-        required=False, help_text="The only models it may use. None: all."
-    )
-    allowed_groups = forms.MultipleChoiceField(
-        required=False, help_text="Groups whose models it may use as well."
-    )
-
-    class Meta:
-        model = ApiKey
-        fields = ("name", "person", "expires_at", *_REACH, *_LIMITS)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "person" in self.fields:
-            people = User.objects.exclude(username=LOCAL_NAME).order_by("username")
-            self.fields["person"].queryset = people  # type: ignore[attr-defined]
-        names = [
-            *ServedModel.objects.order_by("model_id").values_list("model_id", flat=True),
-            *VirtualModel.objects.order_by("name").values_list("name", flat=True),
-        ]
-        self._offer("allowed_models", names)
-        groups = ModelGroup.objects.order_by("name").values_list("name", flat=True)
-        self._offer("allowed_groups", list(groups))
-
-    def _offer(self, field: str, names: list[str]) -> None:
-        if field in self.fields:
-            # What is gone meanwhile stays until somebody takes it out.
-            kept = [name for name in getattr(self.instance, field) if name not in names]
-            self.fields[field].choices = [(name, name) for name in [*names, *kept]]  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or {}
-        row = ApiKey(
-            person=data.get("person", self.instance.person),
-            scopes=data.get("scopes", self.instance.scopes),
-        )
-        try:
-            api_keys.check_grant(row)
-        except api_keys.KeyRejected as error:
-            raise forms.ValidationError(str(error)) from None
-        return data
+from models_app.key_form import LIMITS, REACH, ApiKeyForm
+from models_app.models import ApiKey
+from models_app.rights import Scope
 
 
 class ApiKeyAdmin(RegistryAdmin[ApiKey]):
@@ -101,8 +35,8 @@ class ApiKeyAdmin(RegistryAdmin[ApiKey]):
     readonly_fields = ("beginning", "state", "created_at", "last_used_at")
     fieldsets = (
         (None, {"fields": ("name", "person", "expires_at")}),
-        ("What it may be used for", {"fields": _REACH}),
-        ("Limits", {"description": "Leave empty what is not limited.", "fields": _LIMITS}),
+        ("What it may be used for", {"fields": REACH}),
+        ("Limits", {"description": "Leave empty what is not limited.", "fields": LIMITS}),
         ("Facts", {"fields": ("beginning", "state", "created_at", "last_used_at")}),
     )
 
@@ -117,7 +51,7 @@ class ApiKeyAdmin(RegistryAdmin[ApiKey]):
             return self.readonly_fields
         if obj is None:
             return ("person", *self.readonly_fields)
-        return ("person", "expires_at", *_REACH, *_LIMITS, *self.readonly_fields)
+        return ("person", "expires_at", *REACH, *LIMITS, *self.readonly_fields)
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         return self.list_filter if rights_of(request).may(Scope.ADMIN) else ()

@@ -12,9 +12,9 @@ from models_app import folders
 from models_app.admin import display
 from models_app.admin.base import RegistryAdmin
 from models_app.admin.scans import ask_for_scan
-from models_app.admin.typed import ModelForm
 from models_app.introduce import SERVED_KINDS
 from models_app.models import GgufFile, ModelFolder
+from models_app.typed_forms import ModelForm
 
 State = GgufFile.State
 

@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 
 from models_app.admin import display
 from models_app.admin.base import RegistryAdmin
-from models_app.admin.typed import ModelForm
 from models_app.document import DEFAULT_GROUP
 from models_app.models import ModelGroup, ServedModel
+from models_app.typed_forms import ModelForm
 
 SHOWN_MEMBERS = 5
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 
 from models_app import people
 from models_app.admin.base import RegistryAdmin
-from models_app.admin.typed import ModelForm
 from models_app.rights import LOCAL_NAME, Role
+from models_app.typed_forms import ModelForm
 
 
 class PersonForm(ModelForm[User]):

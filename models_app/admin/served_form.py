@@ -9,7 +9,7 @@ from typing import Any, Final
 from django import forms
 
 from models_app import engine_build, engine_installs, gpu_choice
-from models_app.admin.typed import BaseInlineFormSet, ModelForm
+from models_app.admin.typed import BaseInlineFormSet
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
     DEFAULT_CHECK_ENDPOINT,
@@ -22,6 +22,7 @@ from models_app.drafts import may_draft
 from models_app.facts import FileFacts
 from models_app.models import ModelAlias, ServedModel, ServerSettings
 from models_app.plans import gpus_to_choose
+from models_app.typed_forms import ModelForm
 
 # What the server itself puts on every command line.
 _OURS: Final = frozenset({"-m", "--model", "--host", "--port"})

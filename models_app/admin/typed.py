@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
     from django.forms import BaseInlineFormSet as BaseInlineFormSet
-    from django.forms import ModelForm as ModelForm
 else:
     from django import forms
 
@@ -25,7 +24,4 @@ else:
         pass
 
     class BaseInlineFormSet(_Subscriptable, forms.BaseInlineFormSet):
-        pass
-
-    class ModelForm(_Subscriptable, forms.ModelForm):
         pass

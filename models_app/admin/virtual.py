@@ -5,8 +5,8 @@ from django.contrib import admin
 from django.db.models import Q
 
 from models_app.admin.base import RegistryAdmin
-from models_app.admin.typed import ModelForm
 from models_app.models import ServedModel, VirtualModel
+from models_app.typed_forms import ModelForm
 
 
 class VirtualModelForm(ModelForm[VirtualModel]):

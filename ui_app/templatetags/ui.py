@@ -16,6 +16,11 @@ register = template.Library()
 
 NOTHING = "\N{EN DASH}"
 
+MOST_LINES = 2000
+"""Of a difference; nobody reads more of it on a page."""
+
+_KINDS_OF_LINES = {"+": "added", "-": "removed", "@": "place"}
+
 
 @register.simple_tag
 def icon(name: str, size: int = 16) -> SafeString:
@@ -67,3 +72,15 @@ def unlocalized(number: float) -> str:
 def unlocalized_int(number: int) -> str:
     """A whole number without thousands apart, for `max` and `value`."""
     return str(int(number))
+
+
+@register.filter
+def difference_lines(text: str) -> list[dict[str, str]]:
+    """The lines of a difference as `diff -u` shows it, each with what it says by its first sign."""
+    lines = [line for line in text.splitlines() if not line.startswith(("--- ", "+++ "))]
+    shown = [
+        {"kind": _KINDS_OF_LINES.get(line[:1], ""), "text": line} for line in lines[:MOST_LINES]
+    ]
+    if len(lines) > MOST_LINES:
+        shown.append({"kind": "place", "text": f"… {len(lines) - MOST_LINES}"})
+    return shown

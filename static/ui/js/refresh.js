@@ -4,6 +4,8 @@
 //   <section id="queue" data-region data-live="queue models">   read anew when one of these is told
 //   <section id="facts" data-region>                             only with the whole page
 //
+//   <section id="form" data-region data-unless="#outlook[data-pending]">   left alone while there is such a thing
+//
 // Within a region, what has an id keeps its focus, and open <details> with an id stay open.
 
 const PAUSE_MS = 150;
@@ -73,9 +75,12 @@ export function takeOverPage(fresh) {
 
 function takeOver(fresh, ids, { evenInUse = false } = {}) {
   const focused = document.activeElement?.id;
-  for (const region of document.querySelectorAll("[data-region]")) {
+  const regions = [...document.querySelectorAll("[data-region]")];
+  // Looked at before any is replaced: what keeps one of them may lie in another.
+  const free = evenInUse ? regions : regions.filter((region) => !isInUse(region));
+  for (const region of free) {
     const next = fresh.getElementById(region.id);
-    if (next && (ids === "all" || ids.has(region.id)) && (evenInUse || !isInUse(region))) {
+    if (next && (ids === "all" || ids.has(region.id))) {
       replace(region, next);
     }
   }
@@ -88,10 +93,9 @@ function takeOver(fresh, ids, { evenInUse = false } = {}) {
 // Where somebody types, nothing is taken out of their hands.
 function isInUse(region) {
   const focused = document.activeElement;
-  return (
-    region.contains(focused) &&
-    focused.matches("input:not([type=checkbox], [type=radio]), textarea, select")
-  );
+  const isTypedIn =
+    region.contains(focused) && focused.matches("input:not([type=checkbox], [type=radio]), textarea, select");
+  return isTypedIn || Boolean(region.dataset.unless && document.querySelector(region.dataset.unless));
 }
 
 function replace(region, next) {

@@ -1,0 +1,77 @@
+"""An API key as a form, for the admin and the pages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.contrib.auth.models import User
+
+from models_app import api_keys
+from models_app.models import ApiKey, ModelGroup, ServedModel, VirtualModel
+from models_app.rights import LOCAL_NAME, Scope
+from models_app.typed_forms import ModelForm
+
+LIMITS: Final = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "tokens_per_month",
+    "parallel_requests",
+    "priority",
+    "queue_share",
+)
+REACH: Final = ("scopes", "allowed_models", "allowed_groups")
+
+
+class ApiKeyForm(ModelForm[ApiKey]):
+    """Scopes and models to tick instead of JSON."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[(str(scope), str(scope)) for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+        initial=[str(Scope.INFERENCE)],
+        help_text="inference: use models. manage: models, folders, downloads. admin: everything "
+        "else. Never more than its person has.",
+    )
+    allowed_models = forms.MultipleChoiceField(
+        required=False, help_text="The only models it may use. None: all."
+    )
+    allowed_groups = forms.MultipleChoiceField(
+        required=False, help_text="Groups whose models it may use as well."
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "person", "expires_at", *REACH, *LIMITS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "person" in self.fields:
+            people = User.objects.exclude(username=LOCAL_NAME).order_by("username")
+            self.fields["person"].queryset = people  # type: ignore[attr-defined]
+        names = [
+            *ServedModel.objects.order_by("model_id").values_list("model_id", flat=True),
+            *VirtualModel.objects.order_by("name").values_list("name", flat=True),
+        ]
+        self._offer("allowed_models", names)
+        groups = ModelGroup.objects.order_by("name").values_list("name", flat=True)
+        self._offer("allowed_groups", list(groups))
+
+    def _offer(self, field: str, names: list[str]) -> None:
+        if field in self.fields:
+            # What is gone meanwhile stays until somebody takes it out.
+            kept = [name for name in getattr(self.instance, field) if name not in names]
+            self.fields[field].choices = [(name, name) for name in [*names, *kept]]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        row = ApiKey(
+            person=data.get("person", self.instance.person),
+            scopes=data.get("scopes", self.instance.scopes),
+        )
+        try:
+            api_keys.check_grant(row)
+        except api_keys.KeyRejected as error:
+            raise forms.ValidationError(str(error)) from None
+        return data
