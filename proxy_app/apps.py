@@ -8,6 +8,6 @@ class ProxyConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from proxy_app import drain  # listens to Celery's signals; needs the models
+        from proxy_app import drain  # listen to Celery's signals; need the models
 
         assert drain

@@ -15,8 +15,6 @@ import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import django
@@ -51,6 +49,7 @@ from proxy_app.pages_process.messages import (
     scope_of,
 )
 from proxy_app.serving import SERVING
+from proxy_app.session_weight import let_others_go_first
 
 logger = logging.getLogger(__name__)
 
@@ -195,19 +194,9 @@ def connected(path: str) -> socket.socket:
     return connection
 
 
-def let_streams_go_first() -> None:
-    """Take the processor after the serving process.
-
-    Linux may weigh sessions against each other, and processes only within theirs (sched(7), "The
-    autogroup feature"); this process has a session of its own.
-    """
-    os.nice(NICE)
-    with suppress(OSError):  # There is no such file where sessions are not weighed.
-        Path("/proc/self/autogroup").write_text(str(NICE))
-
-
 def main(path: str) -> None:
-    let_streams_go_first()
+    os.nice(NICE)
+    let_others_go_first(NICE)
     connections.settings["default"]["CONN_MAX_AGE"] = KEPT_SECONDS
     pages = Pages()
     link = Link(connected(path))
