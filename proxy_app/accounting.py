@@ -87,12 +87,13 @@ class Accounting:
             self._telling.cancel()
             self._telling = None
         untold, self._untold = self._untold, []
-        if metrics := metrics_of(untold):
+        told = [(line, metric) for line in untold if (metric := metric_of_line(line)) is not None]
+        if told:
 
             def own(caller: Caller) -> list[Metric]:
-                return metrics_of([line for line in untold if is_own(caller, line)])
+                return [metric for line, metric in told if is_own(caller, line)]
 
-            self._hub.publish("metrics", metrics, own)
+            self._hub.publish("metrics", [metric for _, metric in told], own)
 
     def remember(self, metrics: list[Metric]) -> None:
         """What ended in an earlier run, numbered from 0; called before the first request."""

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,21 @@ from django.db import close_old_connections
 
 from models_app.models import ServerSettings
 from proxy_app import usage
+from proxy_app.journal import segments
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 1.0
+REST: Final = 4
+"""Times as long as a turn took is the rest after it. Where processors are free that is a fifth of
+one, some thousand requests a second; where they are not, a turn takes longer by itself, and rows
+come later instead of answers."""
+
+MOST_ROWS: Final = 1000
+"""After so many a turn ends."""
+
+LAG_BYTES: Final = 64 * 1024 * 1024
+"""Of journal, some 250,000 requests. With more there is no rest."""
 FORGET_SECONDS: Final = 3600.0
 HOURS_KEPT_DAYS: Final = 400
 """Days for which hourly sums are kept: a year and a month."""
@@ -46,8 +58,13 @@ class Drain(threading.Thread):
     def run(self) -> None:
         if hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        while not self._over.wait(PAUSE_SECONDS):
+        pause = PAUSE_SECONDS
+        while not self._over.wait(pause):
+            began = time.monotonic()
             self._turn()
+            pause = max(PAUSE_SECONDS, REST * (time.monotonic() - began))
+            if _size(self._folder) > LAG_BYTES:
+                pause = 0.0
 
     def stop(self) -> None:
         """End after what is being done; the rest stays in the journal."""
@@ -57,7 +74,7 @@ class Drain(threading.Thread):
     def _turn(self) -> None:
         close_old_connections()
         try:
-            usage.drain(self._folder)
+            usage.drain(self._folder, MOST_ROWS)
             if time.monotonic() >= self._forget_at:
                 days = ServerSettings.current().usage_days
                 usage.forget(rows_days=days, hours_days=HOURS_KEPT_DAYS)
@@ -65,6 +82,15 @@ class Drain(threading.Thread):
         except Exception:
             logger.exception("Usage could not be taken over; it waits in %s.", self._folder)
             self._over.wait(10 * PAUSE_SECONDS)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a journal."""
+    sizes = 0
+    for segment in segments(folder):
+        with suppress(FileNotFoundError):  # A drain has just removed it.
+            sizes += segment.stat().st_size
+    return sizes
 
 
 _drains: list[Drain] = []

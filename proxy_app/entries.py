@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -111,7 +112,7 @@ def _metric(
     read_speed = said.prompt_per_second
     return {
         "id": number,
-        "timestamp": datetime.fromtimestamp(at, UTC).isoformat()[:-6] + "Z",
+        "timestamp": _moment(at),
         "model": model,
         "cache_tokens": -1 if cached is None else cached,
         "input_tokens": tokens_in,
@@ -120,6 +121,17 @@ def _metric(
         "tokens_per_second": -1 if speed is None else speed,
         "duration_ms": int(total_ms),
     }
+
+
+def _moment(at: float) -> str:
+    """In the world's time, to the microsecond: `2026-01-02T03:04:05.000006Z`."""
+    second, micros = divmod(int(at * 1e6), 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()[:-6]
 
 
 def _speed(figures: Figures, line: Line) -> float | None:

@@ -117,13 +117,13 @@ class EventHub:
         """
         if self.tap is not None:
             self.tap(kind, value)
-        if self._listeners:
-            data = frame(kind, value)
-            for listener in self._listeners:
-                if may_hear(listener.caller, kind):
-                    listener.push(data)
-                elif own is not None and (part := own(listener.caller)):
-                    listener.push(frame(kind, part))
+        whole = b""
+        for listener in self._listeners:
+            if may_hear(listener.caller, kind):
+                whole = whole or frame(kind, value)
+                listener.push(whole)
+            elif own is not None and (part := own(listener.caller)):
+                listener.push(frame(kind, part))
 
     def push(self, data: bytes) -> None:
         """Tell everybody something that is no event."""

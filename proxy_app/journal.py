@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 """From this size on a new segment is begun, so that drained ones can go."""
 
+BUNCH_BYTES: Final = 256 * 1024
+"""About a thousand lines: while they are written as rows, nobody else writes to SQLite."""
+
 SUFFIX: Final = ".jsonl"
 
 _encoder = msgspec.json.Encoder()
@@ -77,7 +80,7 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def read_from(segment: Path, offset: int, most: int = 1024 * 1024) -> tuple[list[Line], int]:
+def read_from(segment: Path, offset: int, most: int = BUNCH_BYTES) -> tuple[list[Line], int]:
     """The lines after a place, and the place after them. Only whole lines are read.
 
     `most` is in bytes. A line that cannot be read is left out and logged.

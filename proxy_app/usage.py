@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -80,8 +81,10 @@ class _Sum:
         self.gpu_seconds += entry.gpu_seconds
 
 
-def drain(folder: Path) -> int:
+def drain(folder: Path, most: float = math.inf) -> int:
     """Take over what the journal holds, and remove segments that are done; how many rows came.
+
+    No bunch is begun after `most` rows.
 
     Raises what the database raises; then nothing is lost, and the next call goes on at the same
     place. Of two drains at once each line is taken by one.
@@ -100,6 +103,8 @@ def drain(folder: Path) -> int:
                 return taken
             taken += len(entries)
             offset = end
+            if taken >= most:
+                return taken
         if segment != present[-1]:  # The newest may still grow.
             _remove(segment, offset)
     JournalMark.objects.filter(segment__in=list(marks)).delete()

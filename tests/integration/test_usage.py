@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from proxy_app import usage
-from proxy_app.journal import Journal, segments
+from proxy_app.journal import Journal, read_from, segments
 from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 from tests.unit.test_records import line
 
@@ -69,6 +70,18 @@ def test_nothing_is_lost_when_the_database_fails(
             usage.drain(tmp_path)
     assert UsageRow.objects.count() == 0
     assert usage.drain(tmp_path) == 1
+
+
+def test_a_drain_may_stop_after_a_bunch_and_go_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Journal(tmp_path)
+    writer.append([line() for _ in range(50)])
+    length = len(next(tmp_path.glob("*.jsonl")).read_bytes().splitlines()[0]) + 1
+    monkeypatch.setattr(usage, "read_from", partial(read_from, most=10 * length))
+    assert usage.drain(tmp_path, most=15) == 20
+    assert UsageRow.objects.count() == 20
+    assert usage.drain(tmp_path) == 30
 
 
 def test_hours_and_days_are_summed_as_rows_come(tmp_path: Path) -> None:
