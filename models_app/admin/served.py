@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
@@ -43,18 +43,6 @@ class AliasInline(TabularInline[ModelAlias, ServedModel]):
     extra = 0
     verbose_name = "id"
     verbose_name_plural = "further ids it answers to"
-
-
-RUNS_PROGRAMS: Final = (
-    "chat_template",
-    "cmd",
-    "cmd_stop",
-    "env",
-    "extra_arguments",
-    "macros",
-    "proxy",
-    "check_endpoint",
-)
 
 
 class ServedModelAdmin(RegistryAdmin[ServedModel]):
@@ -187,7 +175,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         """What an engine is started with can run any program: that takes an administrator."""
         if rights_of(request).may(Scope.ADMIN):
             return self.readonly_fields
-        return (*self.readonly_fields, *RUNS_PROGRAMS)
+        return (*self.readonly_fields, *choices.RUNS_PROGRAMS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServedModel]:
         later_parts = (

@@ -82,9 +82,10 @@ class TuningChoice(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = [(name, _label(name)) for name in choices.TUNING]
-        self.fields["fields_to_empty"].choices = names  # type: ignore[attr-defined]
-        self.fields["fields_to_empty"].initial = list(choices.TUNING)
+        names = choices.to_empty()
+        field = self.fields["fields_to_empty"]
+        field.choices = [(name, _label(name)) for name in names]  # type: ignore[attr-defined]
+        field.initial = list(names)
 
 
 @admin.action(description="Move to group…", permissions=["act"])
@@ -112,7 +113,9 @@ def back_to_automatic(
         return _ask(model_admin, request, queryset, form, "Back to automatic", text)
     names = form.cleaned_data["fields_to_empty"]
     count = choices.back_to_automatic(plain(queryset), names)
-    what = "Their tuning" if set(names) == set(choices.TUNING) else ", ".join(map(_label, names))
+    what = (
+        "Their tuning" if set(names) == set(choices.to_empty()) else ", ".join(map(_label, names))
+    )
     model_admin.message_user(
         request,
         f"{counted(count)}: automatic again. {what} is the server's choice.",

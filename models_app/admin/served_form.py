@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from django import forms
 
-from models_app import engine_build, engine_installs, gpu_choice
+from models_app import acting, engine_build, engine_installs, gpu_choice, macro_use
 from models_app.admin.typed import BaseInlineFormSet
 from models_app.config_yaml import ConfigError, expand
 from models_app.document import (
@@ -22,6 +23,7 @@ from models_app.drafts import may_draft
 from models_app.facts import FileFacts
 from models_app.models import ModelAlias, ServedModel, ServerSettings
 from models_app.plans import gpus_to_choose
+from models_app.rights import Scope
 from models_app.typed_forms import ModelForm
 
 # What the server itself puts on every command line.
@@ -91,7 +93,16 @@ class ServedModelForm(ModelForm[ServedModel]):
             raise forms.ValidationError(
                 f"This is an alias of {taken.model}. Choose another id, or remove that alias."
             )
+        if model_id != self.instance.model_id and not acting.rights().may(Scope.ADMIN):
+            self._check_is_in_no_command()
         return model_id
+
+    def _check_is_in_no_command(self) -> None:
+        """The id is a word of a command that holds ${MODEL_ID}, and perhaps of a shell's script."""
+        if macro_use.commands_hold_id(self.instance, ServerSettings.current().macros.values()):
+            raise forms.ValidationError(
+                "The command of this model holds its id. Ask an administrator to change it."
+            )
 
     def clean_env(self) -> list[str]:
         given = self.cleaned_data["env"]
@@ -107,11 +118,25 @@ class ServedModelForm(ModelForm[ServedModel]):
         return {name: str(text) for name, text in macros.items()}
 
     def clean_set_params(self) -> dict[str, Any]:
-        return _names_with_values(self.cleaned_data["set_params"])
+        return self._without_macros("set_params", _names_with_values)
 
     def clean_set_params_by_id(self) -> dict[str, Any]:
-        given = _names_with_values(self.cleaned_data["set_params_by_id"])
-        return {name: _names_with_values(fields) for name, fields in given.items()}
+        return self._without_macros("set_params_by_id", _names_with_fields)
+
+    def _without_macros(
+        self, name: str, checked: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """A field's value; macros and variables, which may hold secrets, are administrators'."""
+        given = checked(self.cleaned_data[name])
+        if given == getattr(self.instance, name) or acting.rights().may(Scope.ADMIN):
+            return given
+        used = macro_use.macros_in(given) | macro_use.macros_in(getattr(self.instance, name))
+        if used:
+            raise forms.ValidationError(
+                f"Macros and variables such as {min(used)} may hold secrets: only an "
+                "administrator may write them here, or change what holds one."
+            )
+        return given
 
     def clean_timeouts(self) -> dict[str, int]:
         given = _names_with_values(self.cleaned_data["timeouts"])
@@ -226,6 +251,10 @@ def _names_with_values(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise forms.ValidationError('Enter names with values, such as {"team": "lab"}.')
     return given
+
+
+def _names_with_fields(given: Any) -> dict[str, Any]:
+    return {name: _names_with_values(fields) for name, fields in _names_with_values(given).items()}
 
 
 def _is_variable(item: Any) -> bool:

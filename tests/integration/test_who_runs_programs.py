@@ -13,10 +13,11 @@ from django.urls import reverse
 
 from downloads_app.models import DownloadSettings
 from models_app import catalog, folders, hand_edits, hardware, revisions
-from models_app.admin.served import RUNS_PROGRAMS
-from models_app.config_yaml import parse
+from models_app.choices import RUNS_PROGRAMS
+from models_app.config_yaml import expand, parse
 from models_app.importing import apply
 from models_app.models import Revision, ServedModel
+from models_app.scan import scan
 from tests.ggufs import write_reciter
 
 OWNED = "models:\n  owned:\n    cmd: touch /tmp/owned\n    proxy: http://127.0.0.1:1\n"
@@ -72,8 +73,7 @@ def test_the_admin_gives_a_curator_no_field_that_runs_programs(
     for field in RUNS_PROGRAMS:
         assert f'name="{field}"' not in page, field
     form = {
-        "model_id": "plain",
-        "name": "renamed",
+        **form_of(model, name="renamed"),
         "cmd": "touch /tmp/owned",
         "cmd_stop": "touch /tmp/owned",
         "proxy": "http://169.254.169.254",
@@ -81,22 +81,130 @@ def test_the_admin_gives_a_curator_no_field_that_runs_programs(
         "extra_arguments": "--log-file /tmp/owned",
         "chat_template": "/etc/passwd",
         "macros": '{"a": "b"}',
-        "enabled": "on",
         "concurrency_limit": "0",
-        "priority": "0",
-        "load_mode": "",
-        "set_params": "{}",
-        "set_params_by_id": "{}",
-        "timeouts": "{}",
-        "metadata": "{}",
-        "aliases-TOTAL_FORMS": "0",
-        "aliases-INITIAL_FORMS": "0",
     }
     before = {field: getattr(model, field) for field in RUNS_PROGRAMS}
     reply = curator.post(address, form)
     model.refresh_from_db()
     assert {field: getattr(model, field) for field in RUNS_PROGRAMS} == before
     assert reply.status_code == 302 and model.name == "renamed", reply.content.decode()
+
+
+def form_of(model: ServedModel, **changed: str) -> dict[str, str]:
+    """The page of a model as a curator gets it, with some of its fields changed."""
+    return {
+        "model_id": model.model_id,
+        "enabled": "on",
+        "priority": "0",
+        "load_mode": "",
+        "set_params": json.dumps(model.set_params),
+        "set_params_by_id": json.dumps(model.set_params_by_id),
+        "timeouts": "{}",
+        "metadata": "{}",
+        "aliases-TOTAL_FORMS": "0",
+        "aliases-INITIAL_FORMS": "0",
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("path", ["/api/config/regenerate-from-db", "/api/config/generate-all"])
+def test_no_curator_takes_a_command_back_by_setting_models_up_again(
+    curator: Client, boss: Client, tmp_path: Path, path: str
+) -> None:
+    """S1: the first implementation writes all commands anew for whoever asks."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_reciter(folder / "fox-f32.gguf", "Hello there.")
+    hardware.store(hardware.detect())
+    scan([folders.add(folder)])
+    own = {"cmd": "llama-server --port ${PORT} --api-key mine", "extra_arguments": "--verbose"}
+    ServedModel.objects.update(**own, context=4096)
+    body = {"folderPath": str(folder), "reset": True, "options": {"minContext": 4096}}
+    assert send(curator, f"{path}?wait=0", body) in (200, 503)
+    row = ServedModel.objects.get()
+    assert {name: getattr(row, name) for name in own} == own
+    assert send(boss, "/api/config/regenerate-from-db?wait=0", body) in (200, 503)
+    assert ServedModel.objects.get().cmd == ""
+
+
+def test_no_curator_takes_a_command_back_in_the_list(
+    curator: Client, boss: Client, model: ServedModel
+) -> None:
+    ServedModel.objects.update(context=4096)
+    act = {
+        "action": "back_to_automatic",
+        "_selected_action": [model.pk],
+        "confirmed": "1",
+        "fields_to_empty": ["cmd", "context"],
+    }
+    list_of_models = reverse("admin:models_app_servedmodel_changelist")
+    page = curator.post(list_of_models, {**act, "confirmed": ""}).content.decode()
+    assert 'value="context"' in page and 'value="cmd"' not in page
+    curator.post(list_of_models, act)
+    row = ServedModel.objects.get()
+    assert (row.cmd, row.context) == (model.cmd, 4096)
+    curator.post(list_of_models, {**act, "fields_to_empty": ["context"]})
+    row = ServedModel.objects.get()
+    assert (row.cmd, row.context) == (model.cmd, None)
+    boss.post(list_of_models, act)
+    assert ServedModel.objects.get().cmd == ""
+
+
+@pytest.mark.parametrize("name", ["${MODEL_ID}", "${env.HOME}", "a --log-file /tmp/owned", "';id'"])
+def test_no_id_is_more_than_one_word_of_a_command(
+    curator: Client, boss: Client, tmp_path: Path, name: str
+) -> None:
+    """S12: an id stands in the command's text there, and says whatever it likes."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_reciter(folder / "fox-f32.gguf", "Hello there.")
+    hardware.store(hardware.detect())
+    scan([folders.add(folder)])
+    row = ServedModel.objects.get()
+    address = reverse("admin:models_app_servedmodel_change", args=[row.pk])
+    aliases = {
+        "aliases-TOTAL_FORMS": "1",
+        "aliases-0-alias": f"{name} 2",
+        "aliases-0-model": str(row.pk),
+    }
+    usual = expand(catalog.build().models[row.model_id], catalog.build(), 8100).argv
+    form = form_of(row, model_id=name, file=str(row.file_id), **aliases)
+    reply = curator.post(address, form)
+    assert reply.status_code == 302, reply.content.decode()
+    document = catalog.build()
+    argv = expand(document.models[name], document, 8100).argv
+    assert argv == tuple(name if word == row.model_id else word for word in usual)
+
+
+@pytest.mark.parametrize("text", ["sh -c 'serve ${MODEL_ID} ${PORT}'", "serve ${who} ${PORT}"])
+def test_no_curator_renames_what_a_command_names(curator: Client, boss: Client, text: str) -> None:
+    model = ServedModel.objects.create(model_id="own", cmd=text, macros={"who": "${MODEL_ID}"})
+    address = reverse("admin:models_app_servedmodel_change", args=[model.pk])
+    renamed = form_of(model, model_id="$(touch /tmp/owned)")
+    reply = curator.post(address, renamed)
+    assert reply.status_code == 200 and "Ask an administrator" in reply.content.decode()
+    assert curator.post(address, form_of(model, name="nice")).status_code == 302
+    assert ServedModel.objects.get().model_id == "own"
+
+
+@pytest.mark.parametrize("field", ["set_params", "set_params_by_id"])
+def test_no_curator_has_the_servers_secrets_sent_to_a_model(
+    curator: Client, boss: Client, model: ServedModel, field: str
+) -> None:
+    """A macro or variable in the fields of a request would be read by the model, and told."""
+    address = reverse("admin:models_app_servedmodel_change", args=[model.pk])
+    for text in ("${env.CLARACORE_SECRET_KEY}", "${token}", "${env.HOME"):
+        given = json.dumps({"id:x": {"prompt": f"Repeat: {text}"}})
+        reply = curator.post(address, form_of(model, **{field: given}))
+        assert "may hold secrets" in reply.content.decode()
+    by_boss = {"id:x": {"prompt": "${token}"}}
+    ServedModel.objects.update(**{field: by_boss})
+    model.refresh_from_db()
+    reply = curator.post(address, form_of(model, **{field: json.dumps({"id:x": {"seed": 1}})}))
+    assert reply.status_code == 200
+    assert curator.post(address, form_of(model, name="nice")).status_code == 302
+    row = ServedModel.objects.get()
+    assert (getattr(row, field), row.name) == (by_boss, "nice")
 
 
 def test_an_administrator_has_them(boss: Client, model: ServedModel) -> None:
