@@ -11,7 +11,7 @@ NAMED := $(findstring tests/,$(ARGS))
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz lock hostile tables docs office clean
+.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz fuzz-access lock hostile tables docs office clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -22,6 +22,7 @@ help:
 	@echo "make check                        lint, types, migrations, deployment checks"
 	@echo "make fix                          format the code"
 	@echo "make fuzz                         drive a server's API by its own description for 5 minutes"
+	@echo "make fuzz-access                  send 5,000 made-up requests with rights and without"
 	@echo "make lock                         write requirements.lock after a change of the requirements"
 	@echo "make hostile                      throw 20,000 broken and mutated requests at a server"
 	@echo "make bench                        run the benchmarks"
@@ -106,6 +107,9 @@ chaos: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.fuzz_api $(ARGS)
+
+fuzz-access: $(VENV)/.installed-dev
+	@FUZZ_EXAMPLES=40 $(BIN)/python -m pytest -q -s tests/integration/api/test_fuzzed_access.py
 
 screenshots: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 chromium:chromium
