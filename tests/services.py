@@ -76,7 +76,12 @@ class PostgreSql(Service):
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         shutil.chown(secret, *_owner())
-        initdb = [str(_programs() / "initdb"), "--no-sync", "--pgdata", str(self.folder / "data")]
+        initdb = [
+            str(postgresql_programs() / "initdb"),
+            "--no-sync",
+            "--pgdata",
+            str(self.folder / "data"),
+        ]
         options = ["-U", NAME, "-A", "scram-sha-256", "--pwfile", str(secret), "--encoding=UTF8"]
         subprocess.run(
             [*initdb, *options, "--locale=C.UTF-8"],
@@ -97,7 +102,7 @@ class PostgreSql(Service):
             "shared_buffers": "32MB",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [str(_programs() / "postgres"), "-D", str(self.folder / "data"), *options]
+        return [str(postgresql_programs() / "postgres"), "-D", str(self.folder / "data"), *options]
 
     def answers(self) -> bool:
         try:
@@ -189,7 +194,7 @@ def _owner() -> tuple[int, int]:
     return account.pw_uid, account.pw_gid
 
 
-def _programs() -> Path:
+def postgresql_programs() -> Path:
     """Where the newest PostgreSQL's programs are: Debian keeps them off the PATH."""
     if found := shutil.which("postgres"):
         return Path(found).parent

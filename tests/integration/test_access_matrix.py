@@ -73,6 +73,8 @@ def headers(
     an_act_numbered_one()
     token = f"csrftoken={CSRF}"
     cookie = (b"cookie", token.encode())
+    # The table's "1" is an act. PostgreSQL goes on counting where the tests before stopped.
+    AuditEntry.objects.filter(pk=AuditEntry.objects.create(kind="login", what="in").pk).update(id=1)
     return {
         "nobody": [cookie],
         **{

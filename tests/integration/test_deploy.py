@@ -70,7 +70,6 @@ def test_a_plain_up_starts_the_cpu_one_and_asks_for_a_password_and_a_folder_only
     example = (ROOT / ".env.example").read_text()
     settings = dict(line.split("=", 1) for line in example.splitlines() if re.match(r"[A-Z]", line))
     assert settings == {
-        "CLARACORE_ADMIN_PASSWORD": "",
         "CLARACORE_MODELS": "",
         "COMPOSE_PROFILES": "cpu",
     }
