@@ -1,9 +1,20 @@
 // Charts in our colours (uPlot, loaded by the page). They follow the theme and the width they get.
 //
-//   const chart = draw(element, { points, lines: [{ label, series: 1, fill: true, scale: "y" }] });
+//   const chart = draw(element, { points, lines: [{ label, series: 1, fill: true, scale: "y" }], unit: " s" });
 //   chart.update(points);
 
 const HEIGHT = 200;
+const LEAST_SECONDS = 3600;
+const FEW = 3;
+
+const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
+
+/** The times it reaches over: for a single moment, the hour around it. */
+function range([times]) {
+  const [first, last] = [times[0] ?? 0, times.at(-1) ?? 0];
+  const more = Math.max(0, LEAST_SECONDS - (last - first)) / 2;
+  return [first - more, last + more];
+}
 
 // A canvas knows no light-dark(): what an element would have is asked for.
 function colour(name) {
@@ -17,45 +28,58 @@ function colour(name) {
 
 const faint = (rgb) => rgb.replace("rgb(", "rgba(").replace(")", ", 0.14)");
 
-function optionsOf(element, lines) {
+function optionsOf(element, { lines, unit = "" }, points) {
   const soft = colour("--ink-soft");
   const grid = { stroke: colour("--line"), width: 1 };
   const axis = { stroke: soft, grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+  const amount = (value) => (value === null || value === undefined ? "–" : `${short.format(value)}${unit}`);
+  const values = { size: 56, values: (_, ticks) => ticks.map(amount) };
   const right = lines.find(({ scale }) => scale && scale !== "y");
   return {
     width: element.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false } },
     legend: { live: true },
-    scales: Object.fromEntries(lines.map(({ scale = "y" }) => [scale, { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }])),
-    axes: [axis, { ...axis, scale: "y", size: 48 }, ...(right ? [{ ...axis, scale: right.scale, side: 1, grid: { show: false }, size: 48 }] : [])],
+    scales: {
+      x: { range: ({ data }) => range(data) },
+      ...Object.fromEntries(lines.map(({ scale = "y" }) => [scale, { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }])),
+    },
+    axes: [axis, { ...axis, ...values, scale: "y" }, ...(right ? [{ ...axis, ...values, scale: right.scale, side: 1, grid: { show: false } }] : [])],
     series: [
       {},
       ...lines.map(({ label, series, fill, scale = "y" }) => {
         const stroke = colour(`--series-${series}`);
-        return { label, scale, stroke, width: 2, fill: fill ? faint(stroke) : undefined, points: { show: false } };
+        return { label, scale, stroke, width: 2, fill: fill ? faint(stroke) : undefined, points: { show: points[0].length < FEW }, value: (_, value) => amount(value) };
       }),
     ],
   };
 }
 
 /** Draw lines over time; the first list of `points` holds seconds since 1970. */
-export function draw(element, { points, lines }) {
+export function draw(element, { points, ...look }) {
   let shown = points;
   let plot = null;
   const build = () => {
     plot?.destroy();
-    plot = new window.uPlot(optionsOf(element, lines), shown, element);
+    plot = new window.uPlot(optionsOf(element, look, shown), shown, element);
   };
+  const watched = new AbortController();
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const resized = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
   build();
-  new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT })).observe(element);
-  document.addEventListener("themechange", build);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+  resized.observe(element);
+  document.addEventListener("themechange", build, { signal: watched.signal });
+  dark.addEventListener("change", build, { signal: watched.signal });
   return {
     element,
+    destroy() {
+      watched.abort();
+      resized.disconnect();
+      plot.destroy();
+    },
     update(next) {
       shown = next;
-      plot.setData(next);
+      build();
     },
   };
 }

@@ -1,6 +1,6 @@
 // Activity: charts, filters that act at once, and one request in a drawer.
 
-import { drawChart } from "../charts.js";
+import { draw } from "../chart.js";
 import { on } from "../events.js";
 import { gettext } from "../texts.js";
 
@@ -10,14 +10,32 @@ const CHART_PAUSE_MS = 5000;
 
 const charts = document.getElementById("charts");
 
+const drawn = new Map();
+
+/** Draw a chart, or what there is now in the one that is there; without any times, say so. */
+function show(id, { points, ...look }) {
+  const element = document.getElementById(id);
+  if (!points[0].length) {
+    drawn.get(id)?.destroy();
+    drawn.delete(id);
+    element.dataset.empty = gettext("Nothing in this time");
+    return;
+  }
+  delete element.dataset.empty;
+  if (drawn.has(id)) {
+    drawn.get(id).update(points);
+  } else {
+    drawn.set(id, draw(element, { points, ...look }));
+  }
+}
+
 async function drawCharts() {
   const reply = await fetch(charts.dataset.address);
   if (reply.ok) {
     const { start, tokensIn, tokensOut, seconds } = await reply.json();
-    const [tokens, time] = ["chart-tokens", "chart-time"].map((id) => document.getElementById(id));
-    tokens.dataset.nothing = time.dataset.nothing = gettext("Nothing in this time");
-    drawChart(tokens, [start, tokensIn, tokensOut], [{ label: gettext("read"), series: 4 }, { label: gettext("written"), series: 1 }]);
-    drawChart(time, [start, seconds], [{ label: gettext("on average"), series: 2, unit: " s" }]);
+    const lines = [{ label: gettext("read"), series: 4 }, { label: gettext("written"), series: 1 }];
+    show("chart-tokens", { points: [start, tokensIn, tokensOut], lines });
+    show("chart-time", { points: [start, seconds], lines: [{ label: gettext("on average"), series: 2 }], unit: " s" });
   }
 }
 
