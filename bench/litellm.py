@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from tests.server import free_port
 
 PROGRAM = "LITELLM"
 """The environment variable that names it; else it is looked for on the PATH."""
+
+KEY = "sk-" + secrets.token_hex(32)
+"""It does not start without a key of its own, and refuses one that looks guessable."""
 
 HOW_TO_INSTALL = (
     "LiteLLM is not installed, so it is left out. To measure it too:\n"
@@ -48,7 +52,13 @@ def litellm(cores: Cores, engine: Target, scratch: Path, program: str) -> Iterat
         "--telemetry",
         "False",
     ]
-    with child(command, LITELLM_LOG="ERROR", LITELLM_LOCAL_MODEL_COST_MAP="True") as process:
-        target = Target("litellm", f"http://127.0.0.1:{port}", psutil.Process(process.pid))
+    environment = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MASTER_KEY": KEY,
+    }
+    with child(command, **environment) as process:
+        url = f"http://127.0.0.1:{port}"
+        target = Target("litellm", url, psutil.Process(process.pid), key=KEY)
         target.wait()
         yield target
