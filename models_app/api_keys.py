@@ -15,11 +15,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app import people
 from models_app.models import ApiKey, ServerSettings
-from models_app.rights import EVERYTHING, SCOPES_OF, Scope
+from models_app.rights import EVERYTHING, SCOPES_OF, Rights, Scope
 
 BEGINNING = "sk-"
 """What clients expect keys to begin with; some check."""
@@ -29,6 +30,11 @@ SHOWN = 8
 """Characters of a made key that are kept to tell it from others; five of them are random."""
 
 SHARED_NAME = "Shared key"
+
+A_KEY_MAKES_NONE = (
+    "A key makes no keys, or its limits would limit nobody. Sign in and make it on the page, or "
+    "use an administrator's key."
+)
 
 
 class KeyRejected(ValueError):
@@ -90,6 +96,21 @@ def check_grant(row: ApiKey) -> None:
             f"{row.person.get_username()} is {role.with_article} and cannot grant "
             f"{' and '.join(lacking)} to a key."
         )
+
+
+def visible_to(rights: Rights) -> QuerySet[ApiKey]:
+    """The keys somebody sees: administrators all, everybody else their own."""
+    rows = ApiKey.objects.select_related("person")
+    if rights.may(Scope.ADMIN):
+        return rows
+    if rights.person_id:
+        return rows.filter(person_id=rights.person_id)
+    return rows.filter(pk=rights.key_id)
+
+
+def may_make(rights: Rights) -> bool:
+    """Whether somebody may make keys."""
+    return not rights.key_id or rights.may(Scope.ADMIN)
 
 
 def state_of(row: ApiKey) -> str:

@@ -98,7 +98,7 @@ class Watched:
 
     def check_quiet(self) -> None:
         """Nothing in the console, nothing from another host."""
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         foreign = [one for one in self.addresses if not one.startswith((self.origin, "blob:"))]
         assert foreign == []
 

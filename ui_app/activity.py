@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from models_app.api_keys import visible_to
 from models_app.models import ApiKey, ServedModel
 from proxy_app.keys import Caller
 from proxy_app.models import UsageRow
@@ -79,7 +80,9 @@ class Filters(forms.Form):
             keys = ApiKey.objects.order_by("name").values_list("pk", "name")
             self._choose("key", _("All keys"), [*nobody, *_named(keys)])
         else:
-            del self.fields["person"], self.fields["key"]
+            del self.fields["person"]
+            keys = visible_to(caller.rights).order_by("name").values_list("pk", "name")
+            self._choose("key", _("All your keys"), _named(keys))
         for name in ("since", "until"):
             self.fields[name].widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
 

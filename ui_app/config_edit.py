@@ -138,8 +138,10 @@ def excerpt(text: str, line: int | None) -> list[tuple[int, str, bool]]:
 
 def numbers(text: str, bad: int | None) -> dict[str, Any]:
     """The column of line numbers beside a text, in three parts, so that one may be marked."""
-    count = max(text.count("\n") + 1, 1)
-    before = range(1, min(bad, count) if bad else count + 1)
+    count = text.count("\n") + 1
+    # What is missing at the end is missed one line below it.
+    bad = min(bad, count) if bad else None
+    before = range(1, bad or count + 1)
     after = range(bad + 1, count + 1) if bad else ()
     return {
         "count": count,

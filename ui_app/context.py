@@ -26,7 +26,6 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "modules": [static(f"ui/js/{name}.js") for name in MODULES],
         "navigation": SimpleLazyObject(lambda: navigation.groups(request)),
         "try_address": navigation.address("ui-playground"),
-        "people_address": navigation.address("ui-people"),
         "downloads_address": navigation.address("ui-downloads"),
         "queue_address": navigation.address("ui-queue"),
         "activity_address": navigation.address("ui-activity"),

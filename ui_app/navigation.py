@@ -45,7 +45,7 @@ PAGES: Final = (
     Page("ui-logs", _("Logs"), "logs", Scope.MANAGE, _WORK),
     Page("ui-configuration", _("Configuration"), "configuration", Scope.MANAGE, _SERVER),
     Page("ui-engines", _("Engines"), "engines", Scope.MANAGE, _SERVER),
-    Page("ui-people", _("Keys and people"), "people", group=_SERVER),
+    Page("ui-keys", _("Keys and people"), "people", group=_SERVER),
     Page("ui-setup", _("Setup"), "setup", Scope.MANAGE, _SERVER),
     Page("admin:index", _("Admin"), "admin", Scope.ADMIN, _SERVER),
 )

@@ -137,13 +137,8 @@ class Keys(APIView):
         values = read(request, NewKey)
         rights: Rights = request.rights  # type: ignore[attr-defined]
         person = _person_for(rights, values)
-        if rights.key_id and not rights.may(Scope.ADMIN):
-            raise ApiError(
-                "A key makes no keys, or its limits would limit nobody. Sign in and make it on "
-                "the page, or use an administrator's key.",
-                status=403,
-                code="NOT_ALLOWED",
-            )
+        if not api_keys.may_make(rights):
+            raise ApiError(api_keys.A_KEY_MAKES_NONE, status=403, code="NOT_ALLOWED")
         row = ApiKey(person=person, **_columns(values))
         try:
             key = api_keys.make(row)
@@ -217,12 +212,7 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 def _visible(request: Request) -> QuerySet[ApiKey]:
     rights: Rights = request.rights  # type: ignore[attr-defined]
-    rows = ApiKey.objects.select_related("person")
-    if rights.may(Scope.ADMIN):
-        return rows
-    if rights.person_id:
-        return rows.filter(person_id=rights.person_id)
-    return rows.filter(pk=rights.key_id)
+    return api_keys.visible_to(rights)
 
 
 def _found(request: Request, pk: int) -> ApiKey:

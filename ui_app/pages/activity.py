@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib import messages
@@ -111,16 +111,20 @@ def usage(request: HttpRequest) -> HttpResponse:
         )
     )
     step = 3600 if hourly else 86400
-    return JsonResponse({"step": step, **_columns(list(sums), step)})
+    return JsonResponse({"step": step, **_columns(list(sums), step, since)})
 
 
-def _columns(sums: list[dict[str, Any]], step: int) -> dict[str, list[Any]]:
-    """A value for every hour or day; none happened where there is no sum."""
+def _columns(sums: list[dict[str, Any]], step: int, since: datetime | None) -> dict[str, list[Any]]:
+    """A value for every hour or day from `since`, else from the first that has one.
+
+    None happened where there is no sum.
+    """
     by_start = {int(one["start"].timestamp()): one for one in sums}
     if not by_start:
         return {"start": [], "requests": [], "tokensIn": [], "tokensOut": [], "seconds": []}
     last = int(timezone.now().timestamp()) // step * step
-    starts = range(min(by_start), max(last, max(by_start)) + 1, step)
+    first = int(since.timestamp()) // step * step if since else min(by_start)
+    starts = range(first, max(last, max(by_start)) + 1, step)
     rows = [by_start.get(start, {}) for start in starts]
     return {
         "start": list(starts),

@@ -6,7 +6,8 @@
 //
 //   <section id="form" data-region data-unless="#outlook[data-pending]">   left alone while there is such a thing
 //
-// Within a region, what has an id keeps its focus, and open <details> with an id stay open.
+// Within a region, what has an id keeps its focus, and open <details> with an id stay open. A region
+// with something typed that was not sent yet, or with what was wrong with it, is left alone, too.
 
 const PAUSE_MS = 150;
 
@@ -90,12 +91,30 @@ function takeOver(fresh, ids, { evenInUse = false } = {}) {
   }
 }
 
-// Where somebody types, nothing is taken out of their hands.
+// What somebody types, or has typed, is not taken out of their hands.
 function isInUse(region) {
+  const { unless } = region.dataset;
   const focused = document.activeElement;
   const isTypedIn =
     region.contains(focused) && focused.matches("input:not([type=checkbox], [type=radio]), textarea, select");
-  return isTypedIn || Boolean(region.dataset.unless && document.querySelector(region.dataset.unless));
+  return isTypedIn || isWrittenIn(region) || Boolean(unless && document.querySelector(unless));
+}
+
+function isWrittenIn(region) {
+  const fields = [...region.querySelectorAll("input, textarea, select")].filter(({ form }) => form?.method === "post");
+  return fields.some(isChanged) || (fields.length > 0 && region.querySelector("[role=alert]") !== null);
+}
+
+function isChanged(field) {
+  if (field.matches("[type=checkbox], [type=radio]")) {
+    return field.checked !== field.defaultChecked;
+  }
+  if (field.matches("select")) {
+    const options = [...field.options];
+    const first = Math.max(0, options.findIndex(({ defaultSelected }) => defaultSelected));
+    return field.selectedIndex !== first;
+  }
+  return field.value !== field.defaultValue;
 }
 
 function replace(region, next) {

@@ -2,14 +2,15 @@
 
 const find = (id) => document.getElementById(id);
 
-/** Numbers for every line, the bad one marked; `bad` is 0 for none. */
-function number(bad) {
+/** Numbers for every line, the bad line marked; 0 for none. */
+function number(line) {
   const text = find("id_text");
   const column = document.querySelector(".editor-numbers");
   const count = text.value.split("\n").length;
+  const bad = Math.min(line, count); // What is missing at the end is missed one line below it.
   const numbers = Array.from({ length: count }, (_, at) => at + 1);
   text.rows = count;
-  if (!bad || bad > count) {
+  if (!bad) {
     column.textContent = numbers.join("\n");
     return;
   }

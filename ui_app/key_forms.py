@@ -1,0 +1,113 @@
+"""An API key as the pages ask for it: what it may be used for in plain words, and its limits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from django import forms
+from django.forms.boundfield import BoundField
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from models_app import api_keys
+from models_app.key_form import LIMITS, ApiKeyForm
+from models_app.models import ApiKey
+from models_app.rights import Rights, Scope
+
+SCOPES: Final = {
+    Scope.INFERENCE: gettext_lazy("Use models"),
+    Scope.MANAGE: gettext_lazy("Look after models, folders and downloads"),
+    Scope.ADMIN: gettext_lazy("Everything else: settings, people, keys of others"),
+}
+
+_TIME: Final = "%Y-%m-%dT%H:%M"
+
+
+class KeyForm(ApiKeyForm):
+    """A key to be made, or one that is there.
+
+    Of a key that is there, others than administrators change the name alone: who could raise the
+    limits of a key would not be limited by it.
+    """
+
+    class Meta(ApiKeyForm.Meta):
+        labels = {  # noqa: RUF012
+            "person": gettext_lazy("Whose"),
+            "expires_at": gettext_lazy("Expires"),
+            "requests_per_minute": gettext_lazy("Requests a minute"),
+            "tokens_per_minute": gettext_lazy("Tokens a minute"),
+            "tokens_per_day": gettext_lazy("Tokens a day"),
+            "tokens_per_month": gettext_lazy("Tokens a month"),
+            "parallel_requests": gettext_lazy("Requests at the same time"),
+        }
+        widgets = {  # noqa: RUF012
+            "expires_at": forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_TIME)
+        }
+
+    def __init__(self, data: Any = None, *, rights: Rights, instance: ApiKey | None = None) -> None:
+        is_new = instance is None
+        row = instance or ApiKey(person_id=rights.person_id or None)
+        super().__init__(data, instance=row)
+        if not rights.may(Scope.ADMIN):
+            for name in list(self.fields):
+                if name == "person" or (name != "name" and not is_new):
+                    del self.fields[name]
+        if "person" in self.fields:
+            self.fields["person"].empty_label = _("nobody's: the server's own")  # type: ignore[attr-defined]
+        self._explain(rights)
+
+    def _explain(self, rights: Rights) -> None:
+        for name in ("allowed_models", "allowed_groups"):
+            if name in self.fields:
+                choices = self.fields[name].choices  # type: ignore[attr-defined]
+                self.fields[name].widget = forms.CheckboxSelectMultiple(choices=choices)
+        if "scopes" in self.fields:
+            offered = [(str(scope), text) for scope, text in SCOPES.items() if rights.may(scope)]
+            self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
+            self.fields["scopes"].label = _("What it may be used for")
+            self.fields["scopes"].help_text = ""
+        if "expires_at" in self.fields:
+            zone = timezone.get_current_timezone_name()
+            text = _("Empty: it does not. In the server's time, %(zone)s.")
+            self.fields["expires_at"].help_text = text % {"zone": zone}
+
+    @property
+    def first_fields(self) -> list[BoundField]:
+        """What everybody thinks of."""
+        names = ("name", "person", "expires_at", "scopes")
+        return [self[name] for name in names if name in self.fields]
+
+    @property
+    def models(self) -> list[BoundField]:
+        """Which models it may use; groups only where there are any."""
+        names = [name for name in ("allowed_models", "allowed_groups") if name in self.fields]
+        return [self[name] for name in names if self[name].field.choices]  # type: ignore[attr-defined]
+
+    @property
+    def limits(self) -> list[BoundField]:
+        """How much it may be used."""
+        return [self[name] for name in LIMITS if name in self.fields]
+
+    @property
+    def has_hidden_errors(self) -> bool:
+        """Whether something is wrong with what is folded away."""
+        return any(field.errors for field in (*self.models, *self.limits))
+
+    def clean_expires_at(self) -> datetime | None:
+        when: datetime | None = self.cleaned_data["expires_at"]
+        if when is not None and "expires_at" in self.changed_data and when <= timezone.now():
+            raise forms.ValidationError(
+                _("That is over. Choose a time to come, or revoke the key.")
+            )
+        return when
+
+    def make(self) -> str:
+        """Save the new key; the key itself, which nobody can read again."""
+        return api_keys.make(self.save(commit=False))
+
+    def change(self) -> None:
+        """Write what was changed of a key that is there."""
+        values = {name: self.cleaned_data[name] for name in self.changed_data}
+        api_keys.change(self.instance, **values)
