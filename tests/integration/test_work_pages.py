@@ -151,8 +151,9 @@ def test_charts_have_a_value_for_every_hour(administrator: Client) -> None:
         )
     told = administrator.get("/ui/activity/usage.json").json()
     assert told["step"] == 3600
-    assert told["tokensIn"] == [10, 0, 0, 30]
-    assert told["seconds"] == [1.5, None, None, 1.5]
+    assert told["tokensIn"] == [*[0] * 21, 10, 0, 0, 30]
+    assert told["seconds"][-4:] == [1.5, None, None, 1.5]
+    assert told["start"][0] == (hour - timedelta(hours=24)).timestamp()
 
 
 def test_a_name_in_the_spreadsheet_is_no_formula(administrator: Client) -> None:
