@@ -10,11 +10,12 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proxy_app.incoming import LINK, ClientLink, Scope
+from proxy_app.incoming import LINK, ClientLink, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -191,10 +192,29 @@ class Protocol(HttpToolsProtocol):
         before = [cycle for cycle in self._cycles if not cycle.response_complete]
         self._cycles = (*before, self.cycle)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["http_version"] != "1.1":
+            app = partial(_in_one_piece, app, cycle)
+        super()._start_asgi_task(cycle, app)
+
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
         _link_of(self.scope).whole = True
         super().on_message_complete()
+
+
+async def _in_one_piece(
+    app: Any, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """For a client of HTTP/1.0, which knows no chunks: its answer ends with the connection."""
+
+    async def send_bare(message: Message) -> None:
+        # uvicorn would write chunks, and counts the bytes against a length that is not known.
+        cycle.chunked_encoding = False
+        cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    await app(scope, receive, send_bare)
 
 
 def _link_of(scope: Any) -> ClientLink:

@@ -111,3 +111,29 @@ async def test_a_request_with_another_behind_it_hears_that_its_client_left() -> 
         await left.wait()
         await asyncio.gather(*state.tasks)
     server.close()
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"7")]])
+async def test_an_old_client_gets_its_answer_without_chunks(length: list[Any]) -> None:
+    """HTTP/1.0 knows none, and took their lengths for text."""
+
+    async def speaks(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await send({"type": "http.response.body", "body": b" two"})
+
+    config = uvicorn.Config(speaks, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    server = await loop.create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        async with asyncio.timeout(20):
+            writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+        server.close()
+    assert b"chunked" not in head
+    assert body == b"one two"
