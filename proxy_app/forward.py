@@ -22,7 +22,9 @@ _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-aut
 
 _OURS = frozenset((b"host", b"content-length", b"expect", request_ids.HEADER)) | _CREDENTIALS
 
-_REQUEST_ID = frozenset((request_ids.HEADER,))
+_SAID_HERE = frozenset((request_ids.HEADER, b"date"))
+"""What the gateway, or the server below it, writes into every answer by itself."""
+
 _EVENT_STREAM = b"text/event-stream"
 _CROSS_ORIGIN = b"access-control-"
 
@@ -65,7 +67,7 @@ def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     Which pages may read an answer is the gateway's to say; llama-server says all of them.
     """
     return [
-        pair for pair in forwardable(headers, _REQUEST_ID) if not pair[0].startswith(_CROSS_ORIGIN)
+        pair for pair in forwardable(headers, _SAID_HERE) if not pair[0].startswith(_CROSS_ORIGIN)
     ]
 
 

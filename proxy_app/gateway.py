@@ -125,6 +125,9 @@ class Gateway:
             if path.startswith("/v1/models/"):
                 await self._model(scope, send)
                 return
+            if path == "/upstream":
+                await self._to_models(scope, send)
+                return
             raise PathNotFound(path)
         method, act = handler
         # The server sends no body after HEAD. What has an effect is not for asking.
@@ -141,7 +144,7 @@ class Gateway:
             await self._infer_form(content_type, scope, receive, send)
             return
         lineup = self._runner.lineup
-        body = await read_body(receive, lineup.rules.max_body, scope.get(LINK))
+        body = await read_body(scope, receive, lineup.rules.max_body)
         head = read_head(body)
         asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
         served = await self._found(lambda: resolve(self._runner, asked))
@@ -163,7 +166,7 @@ class Gateway:
         """A form with files: kept on disk, its model read as it comes by."""
         finder = FieldFinder(boundary_of(content_type), b"model")
         with Spool(self._uploads) as spool:
-            async for piece in body_pieces(receive, self._runner.lineup.rules.max_body):
+            async for piece in body_pieces(scope, receive, self._runner.lineup.rules.max_body):
                 finder.feed(piece)
                 await spool.append(piece)
             finder.end()
@@ -200,7 +203,7 @@ class Gateway:
     ) -> None:
         """Whatever the request is, untouched, to a path at the engine."""
         with Spool(self._uploads) as spool:
-            async for piece in body_pieces(receive, self._runner.lineup.rules.max_body):
+            async for piece in body_pieces(scope, receive, self._runner.lineup.rules.max_body):
                 await spool.append(piece)
             errand = _errand(scope, target, spool.whole(), served)
             if spool.on_disk:
@@ -309,6 +312,12 @@ class Gateway:
         await noting.note(scope, "models")
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 
+    async def _to_models(self, scope: Scope, send: Send) -> None:
+        """Where a person finds what can be put behind /upstream/."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(scope["method"], scope["path"], "GET")
+        await answer(send, 302, b"", b"text/plain; charset=utf-8", [(b"location", b"/ui/models/")])
+
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 
@@ -329,10 +338,11 @@ def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:
 
 
 def _content_type(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            return bytes(value)
-    return b""
+    """Raises InvalidRequest when there are two: an engine may believe the other one."""
+    found = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(found) > 1:
+        raise InvalidRequest("The request has two Content-Types. Send one.")
+    return bytes(found[0]) if found else b""
 
 
 def _model_of_form(finder: FieldFinder, query: bytes) -> str:

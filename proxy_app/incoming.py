@@ -53,14 +53,17 @@ class ClientLink:
             self.on_leave()
 
 
-async def read_body(
-    receive: Receive, limit: int = MAX_BODY_BYTES, link: ClientLink | None = None
-) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
     """The whole request body. Raises BodyTooLarge, RequestTimeout or ClientLeft.
 
-    With a `link` that says all of it is here, no time is spent on limiting the wait for it.
+    With a link that says all of it is here, no time is spent on limiting the wait for it.
     """
-    message = _checked(await receive()) if link and link.whole else await _next(receive)
+    link: ClientLink | None = scope.get(LINK)
+    if link and link.whole:
+        message = _checked(await receive())
+    else:
+        _check_announced(scope, limit)
+        message = await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
@@ -70,12 +73,22 @@ async def read_body(
     return b"".join(pieces)
 
 
-async def body_pieces(receive: Receive, limit: int = MAX_BODY_BYTES) -> AsyncIterator[bytes]:
+async def body_pieces(
+    scope: Scope, receive: Receive, limit: int = MAX_BODY_BYTES
+) -> AsyncIterator[bytes]:
     """The request body as it arrives, none of it kept. Raises as `read_body`."""
+    _check_announced(scope, limit)
     message = await _next(receive)
     yield message.get("body", b"")
     async for piece in _pieces_after(message, receive, limit):
         yield piece
+
+
+def _check_announced(scope: Scope, limit: int) -> None:
+    """Before any of it is asked for: a client may wait with it for `100 Continue`."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+            raise BodyTooLarge(limit)
 
 
 async def _pieces_after(message: Message, receive: Receive, limit: int) -> AsyncIterator[bytes]:

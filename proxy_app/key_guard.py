@@ -22,8 +22,13 @@ from proxy_app.sessions import Sessions, session_key
 
 _HEALTH = ("/health", "/health/live", "/health/ready")
 _OPEN = frozenset(
-    ("/", *_HEALTH, *(f"{path}/" for path in _HEALTH), "/favicon.ico", "/apple-touch-icon.png")
+    (
+        *("/", "/upstream", "/favicon.ico", "/apple-touch-icon.png"),
+        *_HEALTH,
+        *(f"{path}/" for path in _HEALTH),
+    )
 )
+"""Of these `/` and `/upstream` only lead to pages."""
 _PAGES = ("/ui", "/admin", "/static")
 """Pages ask their visitors to sign in by themselves."""
 

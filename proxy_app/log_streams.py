@@ -69,13 +69,20 @@ class LogStreams:
             await self._whole(scope, send)
             return
         name = unquote(path[len(_STREAM) :].lstrip(b"/").decode("latin-1"))
-        history = not _asks(scope["query_string"], b"no-history")
-        if name in self._hubs:
-            await self._stream(name, history, ClientWatch(receive, scope.get(LINK)), send)
-        elif (file := self._engine_log(name)) is not None:
-            await self._follow(file, history, ClientWatch(receive, scope.get(LINK)), send)
-        else:
+        file = None if name in self._hubs else self._engine_log(name)
+        if file is None and name not in self._hubs:
             await answer(send, 400, _INVALID, _TEXT)
+            return
+        if scope["method"] == "HEAD":
+            await _begin(send, "")
+            await send({"type": "http.response.body", "body": b""})
+            return
+        history = not _asks(scope["query_string"], b"no-history")
+        watch = ClientWatch(receive, scope.get(LINK))
+        if file is None:
+            await self._stream(name, history, watch, send)
+        else:
+            await self._follow(file, history, watch, send)
 
     async def _whole(self, scope: Scope, send: Send) -> None:
         if any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):

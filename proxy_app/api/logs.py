@@ -89,7 +89,11 @@ class DownloadLog(RunnerView):
         try:
             file = path.open("rb")
         except FileNotFoundError:
-            text = f"There is no such log of '{name}': its engine has not been started yet."
+            text = (
+                f"There is no older log of '{name}' yet."
+                if path.suffix == ".1"
+                else f"There is no log of '{name}': its engine has not been started yet."
+            )
             raise ApiError(text, details="", status=404, code="NOT_FOUND") from None
         return FileResponse(
             file, as_attachment=True, filename=path.name, content_type="text/plain; charset=utf-8"

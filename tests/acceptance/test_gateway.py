@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 import yaml
 
+from proxy_app import paths
 from tests.server import KEYED, ROOT, RunningServer, running_server
 
 PYTHONPATH = [f"PYTHONPATH={ROOT}"]
 ECHO = {"cmd": f"{sys.executable} -m tests.echo_engine ${{PORT}}", "env": PYTHONPATH}
+KEY_LINE = b"Authorization: any\r\n"
 FAKE = {"cmd": f"{sys.executable} -m tests.fake_engine --port ${{PORT}}", "env": PYTHONPATH}
+
+ODD_IDS = ('mödel "x"', "a%2Fb?c#d", "v1/models")
 
 MODELS: dict[str, Any] = {
     "echo": {**ECHO, "checkEndpoint": "/", "aliases": ["gpt-4o"]},
@@ -33,6 +39,7 @@ MODELS: dict[str, Any] = {
         },
     },
     "fake": FAKE,
+    **{name: {**ECHO, "checkEndpoint": "/"} for name in ODD_IDS},
 }
 
 
@@ -56,28 +63,31 @@ def post(server: RunningServer, path: str, body: Any, **more: Any) -> dict[str, 
     return told(requests.post(server.url + path, json=body, timeout=60, **more))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/responses",
-        "/v1/audio/speech",
-        "/v1/images/generations",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        "/v1/rerank",
-        "/v1/reranking",
-        "/rerank",
-        "/reranking",
-        "/infill",
-        "/completion",
-        "/tokenize",
-        "/detokenize",
-        "/apply-template",
-    ],
-)
+PROMISED = {
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/rerank",
+    "/v1/reranking",
+    "/rerank",
+    "/reranking",
+    "/infill",
+    "/completion",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+}
+
+
+@pytest.mark.parametrize("path", sorted(PROMISED.union(paths.BY_BODY)))
 def test_every_path_reaches_the_engine_byte_for_byte(server: RunningServer, path: str) -> None:
     body = b'{ "model" : "echo",\n "n": 1.50, "x":"\\u00fc" }'
     heard = told(requests.post(f"{server.url}{path}?a=%20b&c", data=body, timeout=60))
@@ -218,6 +228,72 @@ def test_a_model_whose_id_has_slashes_is_found(server: RunningServer) -> None:
     assert found["id"] == "lab/deep/echo"
     found = told(requests.get(f"{server.url}/v1/models/gpt-4o/", timeout=60))
     assert found["id"] == "echo"
+
+
+@pytest.mark.parametrize("model", ODD_IDS)
+def test_whatever_an_id_holds_its_model_is_reached(server: RunningServer, model: str) -> None:
+    quoted = quote(model, safe="")
+    assert post(server, "/v1/completions", {"model": model})["path"] == "/v1/completions"
+    for asked, heard in (
+        (f"/upstream/{quoted}/x", "/x"),
+        (f"/slots?model={quoted}", f"/slots?model={quoted}"),
+    ):
+        reply = requests.get(server.url + asked, headers=KEYED, timeout=60)
+        assert told(reply)["path"] == heard
+    assert told(requests.get(f"{server.url}/v1/models/{quoted}", timeout=60))["id"] == model
+
+
+def test_upstream_by_itself_leads_to_the_models_and_without_a_slash_to_the_root(
+    server: RunningServer,
+) -> None:
+    bare = requests.get(f"{server.url}/upstream", allow_redirects=False, timeout=60)
+    assert (bare.status_code, bare.headers["Location"]) == (302, "/ui/models/")
+    assert requests.post(f"{server.url}/upstream", json={}, timeout=60).status_code == 405
+    assert requests.get(f"{server.url}/upstream/", timeout=60).status_code == 400
+    for path in ("/upstream/echo", "/upstream/echo/", "/upstream/lab/deep/echo"):
+        assert told(requests.get(server.url + path, headers=KEYED, timeout=60))["path"] == "/"
+
+
+def test_an_answer_has_one_date(server: RunningServer) -> None:
+    """Engines that say it themselves had it written twice."""
+    reply = requests.get(f"{server.url}/upstream/echo/", headers=KEYED, timeout=60)
+    assert len(reply.raw.headers.getlist("date")) == 1
+
+
+def test_two_content_types_are_refused(server: RunningServer) -> None:
+    """The gateway would read a form where an engine might read JSON."""
+    form = b"multipart/form-data; boundary=b"
+    answer = say(
+        server,
+        b"POST /v1/audio/transcriptions HTTP/1.1\r\nContent-Type: %b\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n" % form,
+        b"{}",
+    )
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"two Content-Types" in answer
+
+
+def test_a_client_that_asks_first_sends_its_body_when_it_is_wanted(server: RunningServer) -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n"
+    body = b'{"model":"echo"}'
+    answer = say(server, head % len(body), body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+    too_large = say(server, head % 10**10, b"")
+    assert too_large.startswith(b"HTTP/1.1 413")
+
+
+def say(server: RunningServer, head: bytes, body: bytes) -> bytes:
+    """Send a request as it is; its answer until the connection ends."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(head + b"Host: localhost\r\nConnection: close\r\n%b\r\n" % KEY_LINE)
+        answer = b""
+        if b"Expect" in head:
+            answer = client.recv(65536)
+        client.sendall(body)
+        while piece := client.recv(65536):
+            answer += piece
+    return answer
 
 
 def test_info_tells_where_each_engine_is(server: RunningServer) -> None:

@@ -278,5 +278,6 @@ def test_a_log_stream_goes_on(server: RunningServer, name: str, expected: str) -
             if expected.encode() in text:
                 break
     assert b"Loading fox" not in text
+    assert requests.head(url, timeout=60).headers["X-Accel-Buffering"] == "no"  # And it ends.
     with requests.get(url, stream=True, timeout=60) as reply:
         assert next(reply.iter_content(None))  # History, at once.
