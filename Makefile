@@ -60,7 +60,7 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/python manage.py serve --models-folder "$(HOME_FOLDER)/starter" $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng
+	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng caddy:caddy
 	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
 	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql tini:tini
 	@npm ci --silent --prefix tests/clients
