@@ -16,6 +16,7 @@ from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from claracore_site.lifespan import Lifespan  # noqa: E402
+from claracore_site.static_files import StaticFiles  # noqa: E402
 from downloads_app import news, queue  # noqa: E402
 from downloads_app.engines import news as engine_news  # noqa: E402
 from downloads_app.engines import orders as engine_orders  # noqa: E402
@@ -46,7 +47,7 @@ router: Any = ProtocolTypeRouter(
             [
                 _route(r"^/?api/events/?$", SERVING.events),
                 _route(log_streams.PATHS, SERVING.telling.streams),
-                _route(r"", PagesElsewhere(GuardedHandler(), SERVING.pages)),
+                _route(r"", StaticFiles(PagesElsewhere(GuardedHandler(), SERVING.pages))),
             ]
         ),
         "websocket": URLRouter([_route(r"", UpstreamSocket.as_asgi())]),

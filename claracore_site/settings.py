@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "claracore_site.api_paths.ApiPaths",
     "claracore_site.secure_cookies.SecureCookies",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "claracore_site.compression.CompressedPages",
     "claracore_site.content_policy.ContentPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -192,8 +192,6 @@ CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": "downloads"}}
 # ---- Static files, language, time ------------------------------------------------------------
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Served straight from the packages: no collect step stands between a checkout and its pages.
-WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
