@@ -107,6 +107,7 @@ def main() -> int:
             print(f"{options.models} models, {options.requests:,} requests; medians of visits")
             print(f"{'':34}{'painted ms':>12}{'there ms':>12}{'kB':>8}{'elements':>10}")
             with running_browser() as browser:
+                look(browser, server.url + "/ui/")  # The process that renders pages starts now.
                 for path in PAGES:
                     visits = [look(browser, server.url + path) for _ in range(options.rounds)]
                     of = {name: statistics.median(v[name] for v in visits) for name in visits[0]}
