@@ -88,7 +88,7 @@ fix: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
-	@tools/debian-packages nginx:nginx wrk:wrk aria2c:aria2
+	@tools/debian-packages nginx:nginx wrk:wrk aria2c:aria2 chromium:chromium
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.usage_cost
 	@$(BIN)/python -m bench.keys_cost
@@ -97,6 +97,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench.swap_ratio --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
 	@$(BIN)/python -m bench.restart --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
 	@$(BIN)/python -m bench.downloads
+	@$(BIN)/python -m bench.pages
 
 campaigns: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaigns.download_faults 500
