@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy_app.answer_headers import NOSNIFF
 from proxy_app.audience import may_hear
 from proxy_app.errors import MethodNotAllowed
 from proxy_app.forward import answer_refusal
@@ -31,7 +32,7 @@ comes back it is told the whole state again, so it misses nothing that still mat
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache"),
-    (b"x-content-type-options", b"nosniff"),
+    NOSNIFF,
     (b"x-accel-buffering", b"no"),
 ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy_app import request_ids
+from proxy_app.answer_headers import NO_FRAME, NOSNIFF
 from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
 from proxy_app.incoming import Receive, Scope, Send
@@ -22,7 +23,7 @@ _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-aut
 
 _OURS = frozenset((b"host", b"content-length", b"expect", request_ids.HEADER)) | _CREDENTIALS
 
-_SAID_HERE = frozenset((request_ids.HEADER, b"date"))
+_SAID_HERE = frozenset((request_ids.HEADER, NOSNIFF[0], b"date"))
 """What the gateway, or the server below it, writes into every answer by itself."""
 
 _EVENT_STREAM = b"text/event-stream"
@@ -83,7 +84,7 @@ async def forward(engine: Engine, errand: Errand, path: str, send: Send, record:
         headers = client_headers(response.headers)
         if errand.account is not None:
             headers += headers_of(errand.account)
-        headers.append((request_ids.HEADER, record.request_id))
+        headers += ((request_ids.HEADER, record.request_id), NOSNIFF)
         streaming = _is_event_stream(headers)
         record.answered(response.status, streamed=streaming)
         if errand.edit is not None and _is_short_json(response, headers):
@@ -178,6 +179,8 @@ async def answer(
     headers = [
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),
+        NOSNIFF,
+        NO_FRAME,
         *(extra or ()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

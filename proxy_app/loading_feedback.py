@@ -11,6 +11,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from proxy_app.answer_headers import NOSNIFF
 from proxy_app.error_shapes import as_event
 from proxy_app.incoming import Message, Send
 
@@ -22,6 +23,7 @@ _HEAD = {
     "headers": [
         (b"content-type", b"text/event-stream"),
         (b"cache-control", b"no-cache"),
+        NOSNIFF,
         (b"x-accel-buffering", b"no"),
     ],
 }

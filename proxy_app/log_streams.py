@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from proxy_app.answer_headers import NOSNIFF
 from proxy_app.engine_logs import POLL_SECONDS, LogTail
 from proxy_app.errors import MethodNotAllowed
 from proxy_app.events import EventHub, Listener
@@ -27,7 +28,7 @@ _TEXT = b"text/plain; charset=utf-8"
 _HEADERS = [
     (b"content-type", _TEXT),
     (b"cache-control", b"no-cache"),
-    (b"x-content-type-options", b"nosniff"),
+    NOSNIFF,
     (b"x-accel-buffering", b"no"),
 ]
 _STREAM = b"/logs/stream"

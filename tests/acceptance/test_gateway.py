@@ -114,6 +114,25 @@ def test_a_list_as_body_goes_to_the_model_of_the_query(server: RunningServer) ->
     assert (heard["method"], heard["body"]) == ("POST", scales.decode())
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_model_wrote_is_never_taken_for_a_page(server: RunningServer, stream: bool) -> None:
+    body = {"model": "fake", "messages": [], "stream": stream}
+    url = f"{server.url}/v1/chat/completions"
+    reply = requests.post(url, json=body, headers=KEYED, timeout=60)
+    assert reply.ok and reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models", "/v1/models/none", "/running", "/info", "/health", "/unload", "/v1/embeddings"],
+)
+def test_its_own_answers_are_for_no_frame_either(server: RunningServer, path: str) -> None:
+    for headers in ({}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        reply = requests.get(server.url + path, headers=headers, timeout=60)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff", (path, reply.status_code)
+        assert reply.headers["X-Frame-Options"] == "DENY", (path, reply.status_code)
+
+
 def form_of(size: int, *, model_last: bool) -> tuple[bytes, dict[str, str]]:
     field = b'Content-Disposition: form-data; name="model"\r\n\r\nMODEL\r\n'
     file = (

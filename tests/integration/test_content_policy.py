@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from claracore_site.content_policy import HEADER, POLICY, ContentPolicyMiddleware
+from tests.routes import routes
 
 
 @pytest.mark.django_db
@@ -15,6 +16,26 @@ def test_every_page_forbids_inline_scripts_and_styles(client: Client, path: str)
     assert "script-src 'self';" in policy
     assert "style-src 'self';" in policy
     assert "unsafe" not in policy and "data:" not in policy
+
+
+@pytest.mark.django_db
+def test_every_page_is_kept_from_frames_and_from_being_taken_for_something_else(
+    client: Client,
+) -> None:
+    pages = [route for route in routes() if route.method == "GET" and is_page(route.path)]
+    assert len(pages) > 150
+    for path, _ in pages:
+        headers = client.get(path).headers
+        policy = headers[HEADER]
+        assert "script-src 'self';" in policy and "style-src 'self';" in policy, path
+        assert "frame-ancestors 'none'" in policy and "unsafe" not in policy, path
+        assert headers["X-Frame-Options"] == "DENY", path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+
+
+def is_page(path: str) -> bool:
+    """All but the stream of events, which has no end."""
+    return path == "/" or (path.startswith(("/ui", "/admin")) and not path.startswith("/ui/events"))
 
 
 def test_a_view_may_send_a_policy_of_its_own() -> None:
