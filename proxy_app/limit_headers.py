@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from functools import lru_cache
 
 from proxy_app import limits
 from proxy_app.limits import Account, Standing
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 
 
 def headers_of(account: Account) -> Headers:
@@ -21,18 +22,27 @@ def headers_of(account: Account) -> Headers:
     return headers
 
 
-_NAMES: Final = {
-    what: tuple(b"x-ratelimit-%s-%s" % (part, what) for part in (b"limit", b"remaining", b"reset"))
-    for what in (b"requests", b"tokens")
-}
-
-
 def _add(headers: Headers, what: bytes, standing: Standing | None) -> None:
     if standing is None:
         return
-    limit, remaining, reset = _NAMES[what]
+    limit, left, seconds = standing
+    # As fine as it is written, so that the same few texts come again and again.
+    milliseconds = round(seconds * 1000) if seconds < 1 else round(seconds) * 1000
     headers += (
-        (limit, b"%d" % standing.limit),
-        (remaining, b"%d" % standing.left),
-        (reset, limits.duration(standing.reset).encode()),
+        _limit(what, limit),
+        (_REMAINING[what], b"%d" % left),
+        _reset(what, milliseconds),
     )
+
+
+_REMAINING = {what: b"x-ratelimit-remaining-" + what for what in (b"requests", b"tokens")}
+
+
+@lru_cache(maxsize=1024)
+def _limit(what: bytes, limit: int) -> Header:
+    return b"x-ratelimit-limit-" + what, b"%d" % limit
+
+
+@lru_cache(maxsize=4096)
+def _reset(what: bytes, milliseconds: int) -> Header:
+    return b"x-ratelimit-reset-" + what, limits.duration(milliseconds / 1000).encode()

@@ -49,10 +49,10 @@ class Bucket:
 
 def fill(bucket: Bucket, limit: int, now: float) -> float:
     """Bring it up to `now`; what is left. It fills evenly, to `limit` within a minute."""
-    passed = max(0.0, now - bucket.at)
-    bucket.left = min(float(limit), bucket.left + passed * limit / MINUTE)
+    left = bucket.left + (now - bucket.at) * limit / MINUTE
+    bucket.left = left = left if left < limit else float(limit)
     bucket.at = now
-    return bucket.left
+    return left
 
 
 def seconds_until(left: float, wanted: float, limit: int) -> float:
@@ -177,30 +177,30 @@ def requests_standing(account: Account, now: float) -> Standing | None:
     limit = account.limits.requests_per_minute
     if not limit:
         return None
-    left = fill(account.requests, limit, now)
-    return Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit))
+    return _of_bucket(account.requests, limit, now)
 
 
 def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
     """How it stands with tokens, by the limit of which the least is left."""
     limits, least = account.limits, None
     if limit := limits.tokens_per_minute:
-        left = fill(account.tokens, limit, now)
-        least = Standing(limit, int(max(0.0, left)), seconds_until(left, limit, limit))
-    if limits.has_quota:
-        begin_periods(account, today)
-        if limit := limits.tokens_per_day:
-            least = _lesser(least, limit, account.day, today)
-        if limit := limits.tokens_per_month:
-            least = _lesser(least, limit, account.month, today)
+        least = _of_bucket(account.tokens, limit, now)
+    if not limits.has_quota:
+        return least
+    begin_periods(account, today)
+    for limit, spent in (
+        (limits.tokens_per_day, account.day),
+        (limits.tokens_per_month, account.month),
+    ):
+        left = limit - spent.tokens if limit > spent.tokens else 0
+        if limit and (least is None or left < least.left):
+            least = Standing(limit, left, spent.until - today)
     return least
 
 
-def _lesser(other: Standing | None, limit: int, spent: Spent, today: float) -> Standing:
-    left = max(0, limit - spent.tokens)
-    if other is not None and other.left <= left:
-        return other
-    return Standing(limit, left, spent.until - today)
+def _of_bucket(bucket: Bucket, limit: int, now: float) -> Standing:
+    left = fill(bucket, limit, now)
+    return Standing(limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit)
 
 
 def duration(seconds: float) -> str:

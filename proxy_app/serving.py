@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
@@ -309,7 +310,7 @@ class Serving(Reception):
                 except Exception:
                     logger.exception("Jobs of dead workers could not be looked for.")
             try:
-                if used := self.keys.take_used():
+                if used := self.keys.take_used(time.monotonic()):
                     await self._database.run_patiently(partial(note_use, used))
                 await self._save_last_uses(self._database.run_patiently)
             except Exception:

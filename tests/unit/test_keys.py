@@ -48,8 +48,18 @@ def scope(
 def test_it_knows_a_key_however_it_is_sent(header: tuple[bytes, bytes]) -> None:
     keys = Keys()
     assert keys.caller_of(scope(header), ring("sk-one")) is ANN
-    assert keys.take_used() == {1}
-    assert keys.take_used() == set()
+    assert keys.take_used(now=1.0) == {1}
+    assert keys.take_used(now=100.0) == set()
+
+
+def test_a_key_in_steady_use_is_written_down_once_a_minute() -> None:
+    keys, sent = Keys(), scope((b"authorization", b"Bearer sk-one"))
+    keys.caller_of(sent, ring("sk-one"))
+    assert keys.take_used(now=100.0) == {1}
+    keys.caller_of(sent, ring("sk-one"))
+    assert keys.take_used(now=105.0) == set()
+    assert keys.take_used(now=160.0) == {1}
+    assert keys.take_used(now=300.0) == set()
 
 
 @pytest.mark.parametrize("sent", [b"", b"Bearer", b"Bearer ", b"sk-two", b"Bearer sk-one2"])
