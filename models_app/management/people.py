@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
-
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
 from models_app import people
-from models_app.rights import EVERYTHING, Rights
 
 
 def person_called(name: str) -> User:
@@ -18,12 +15,3 @@ def person_called(name: str) -> User:
         known = ", ".join(one.get_username() for one in people.listed()) or "nobody yet"
         raise CommandError(f"There is nobody called {name}. There are: {known}.")
     return user
-
-
-def console() -> Rights:
-    """Whoever runs a command on this machine may do everything anyway."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "somebody"
-    return Rights(0, f"{name} on the console", EVERYTHING)

@@ -201,7 +201,9 @@ def welcome(request: HttpRequest, token: str = "") -> HttpResponse:
     if user is not None:
         INVITATION.use()
         who = people.rights_of(user)
-        audit.note("people", "made the first account", who, address=_address(request))
+        made = {who.name: {"role": str(Role.ADMINISTRATOR), "active": True}}
+        told = "made the first account"
+        audit.note("people", told, who, address=_address(request), after=made)
         login(request, user)
         return redirect("ui-home")
     status = 200 if request.method != "POST" else 422

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from claracore_site import env, secret_key
-from models_app import hf_token, sealed
+from models_app import audit, hf_token, sealed
+from models_app.management.acts import console
 from proxy_app.home_lock import HomeInUse, HomeLock
 
 
@@ -41,6 +42,7 @@ class Command(BaseCommand):
             secret_key.replace(file)
             settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
             settings.SECRET_KEY = secret_key.read_or_make(file)
+        audit.note("server", "manage.py replace_secret_key", console())
         count = sealed.seal_again() + _seal_token()
         secret_key.former_of(file).unlink(missing_ok=True)
         self.stdout.write(

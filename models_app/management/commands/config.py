@@ -11,6 +11,7 @@ from django.utils import timezone
 from models_app import catalog, causes, hand_edits, importing, revisions
 from models_app.config_yaml import ConfigError, ParsedConfig, parse, read, render
 from models_app.export import write_atomically
+from models_app.management.acts import written_down
 from models_app.models import Revision
 
 SHOWN = 20
@@ -77,7 +78,8 @@ class Command(BaseCommand):
                 found = importing.preview(read(file), replace=replace)
                 self.stdout.write("\n".join([*found.summary, "", found.difference]).strip())
                 return
-            with causes.told(f"manage.py config import {file.name}", _author()):
+            told = f"manage.py config import {file.name}"
+            with written_down("models", told), causes.told(told, _author()):
                 report = importing.apply(parsed, replace=replace)
         except ConfigError as error:
             raise CommandError(f"{file}: {error}. Nothing was changed.") from error
@@ -136,16 +138,20 @@ class Command(BaseCommand):
 
     def _act(self, act: str, revision: Revision) -> None:
         try:
-            if act == "rollback":
-                self._rollback(revision)
-            elif act == "apply":
-                self.stdout.write(str(hand_edits.apply(revision, _author())))
-                revisions.keep()
-            else:
-                hand_edits.dismiss(revision)
-                self.stdout.write(f"{revision} is dismissed; it stays in the list.")
+            with written_down("models", f"manage.py config {act}: {revision}"):
+                self._decide(act, revision)
         except (revisions.CannotGoBack, hand_edits.NotWaiting, ConfigError) as error:
             raise CommandError(str(error)) from error
+
+    def _decide(self, act: str, revision: Revision) -> None:
+        if act == "rollback":
+            self._rollback(revision)
+        elif act == "apply":
+            self.stdout.write(str(hand_edits.apply(revision, _author())))
+            revisions.keep()
+        else:
+            hand_edits.dismiss(revision)
+            self.stdout.write(f"{revision} is dismissed; it stays in the list.")
 
     def _rollback(self, revision: Revision) -> None:
         done = revisions.rollback(revision, _author())

@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from models_app import api_keys, audit
-from models_app.management.people import console, person_called
+from models_app import api_keys
+from models_app.management.acts import written_down
+from models_app.management.people import person_called
 from models_app.models import ApiKey
 from models_app.rights import Scope
 
@@ -61,19 +62,19 @@ class Command(BaseCommand):
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
         choices = {column: options[column] for column in _LIMITS if options[column]}
         try:
-            row, key = api_keys.create(
-                options["name"],
-                expires,
-                person=person,
-                scopes=options["scope"] or [str(Scope.INFERENCE)],
-                allowed_models=options["model"],
-                allowed_groups=options["group"],
-                priority=options["priority"],
-                **choices,
-            )
+            with written_down("keys", f"key create: {options['name']}"):
+                _, key = api_keys.create(
+                    options["name"],
+                    expires,
+                    person=person,
+                    scopes=options["scope"] or [str(Scope.INFERENCE)],
+                    allowed_models=options["model"],
+                    allowed_groups=options["group"],
+                    priority=options["priority"],
+                    **choices,
+                )
         except api_keys.KeyRejected as error:
             raise CommandError(str(error)) from None
-        audit.note("keys", f"key create: {row}", console())
         self.stdout.write(key)
         self.stderr.write("Copy it now: it is not shown again.")
 
@@ -94,8 +95,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{several} with {text!r}. `manage.py key list` shows their numbers."
             )
-        api_keys.revoke(found[0])
-        audit.note("keys", f"key revoke: {found[0]}", console())
+        with written_down("keys", f"key revoke: {found[0]}"):
+            api_keys.revoke(found[0])
         self.stdout.write(f"Revoked: {found[0]}")
 
 

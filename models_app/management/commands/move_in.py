@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from models_app import causes, revisions
+from models_app.management.acts import written_down
 from models_app.management.progress_line import ProgressLine
 from models_app.models import ServerSettings
 from models_app.moving_in import configuration, first, lm_studio, ollama
@@ -61,7 +62,8 @@ class Command(ProgressLine):
             ),
         }
         try:
-            with causes.told(f"manage.py move_in {other}", ""):
+            told = f"manage.py move_in {other}"
+            with written_down("models", told), causes.told(told, ""):
                 report = bring[other]()
         except CannotMoveIn as error:
             raise CommandError(str(error)) from error

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import audit, people
-from models_app.management.people import console, person_called
+from models_app import people
+from models_app.management.acts import written_down
+from models_app.management.people import person_called
 from models_app.rights import Role
 
 
@@ -40,10 +41,10 @@ class Command(BaseCommand):
             self._list()
             return
         try:
-            self._do(act, options)
+            with written_down("people", f"person {act}: {options['name']}"):
+                self._do(act, options)
         except people.PersonRejected as error:
             raise CommandError(str(error)) from None
-        audit.note("people", f"person {act}: {options['name']}", console())
         self.stdout.write("Done.")
 
     def _do(self, act: str, options: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from models_app import (
     people,
     scan_runs,
 )
+from models_app.management.acts import written_down
 from models_app.rights import Role
 from proxy_app import greeting, handover
 from proxy_app.first_administrator import INVITATION
@@ -165,7 +166,8 @@ class Command(BaseCommand):
         """Have an administrator where others reach the port, or say how to make one."""
         if settings.CLARACORE_ADMIN_PASSWORD and not people.administrator_exists():
             try:
-                people.create(FIRST_NAME, settings.CLARACORE_ADMIN_PASSWORD, Role.ADMINISTRATOR)
+                with written_down("people", "made the first account, by CLARACORE_ADMIN_PASSWORD"):
+                    people.create(FIRST_NAME, settings.CLARACORE_ADMIN_PASSWORD, Role.ADMINISTRATOR)
             except people.PersonRejected as error:
                 raise CommandError(f"CLARACORE_ADMIN_PASSWORD was not taken: {error}") from None
             self._say(f"The administrator '{FIRST_NAME}' has the given password.")
