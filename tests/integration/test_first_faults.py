@@ -9,13 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
 from django.test import Client
 
+from claracore_site.asgi import application
 from downloads_app.engines.archive import BadArchive, unpack
 from downloads_app.models import Download, DownloadFile
 from downloads_app.places import default
+from models_app import api_keys
+from models_app.api_keys import digest_of
 from models_app.config_yaml import parse, render
 from models_app.document import ConfigDocument, ModelEntry
+from models_app.models import ApiKey, ServedModel, ServerSettings
+from models_app.rights import EVERYTHING, Rights
+from proxy_app.keys import STRANGER, Caller, Key, KeyRing, Keys, without_key
+from proxy_app.serving import SERVING
+from tests.routes import routes
 from tests.server import ROOT
 
 HUB = "https://huggingface.co/some/model/resolve/main/model.gguf"
@@ -97,6 +110,98 @@ def test_no_name_changes_the_configuration(text: str) -> None:
     assert list(read.models) == ["m"]
     assert (read.models["m"].name, read.models["m"].description) == (text, text)
     assert read.models["m"].cmd.strip() == model.cmd
+
+
+async def asked(path: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> int:
+    """What the whole application answers to a GET at this machine."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"host", b"localhost"), *headers],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", [ServerSettings, ApiKey, User])
+@pytest.mark.parametrize("path", ["/v1/models", "/running", "/api/settings/system"])
+def test_settings_that_cannot_be_read_let_nobody_in(table: type[Model], path: str) -> None:
+    """S5: a settings file that cannot be read turns protection off there."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table._meta.db_table} RENAME TO lost")
+    with pytest.raises(DatabaseError), transaction.atomic():
+        async_to_sync(asked)(path)
+
+
+@pytest.mark.parametrize("path", ["/unload", "/running", "/info", "/logs", "/logs/stream"])
+async def test_nothing_of_the_server_is_told_without_a_key(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S6: these ask for no key there, and /unload unloads everything for anybody."""
+    monkeypatch.setattr(SERVING.keys, "ring", KeyRing(required=True))
+    assert await asked(path) == 401
+    assert await asked(path, (b"authorization", b"Bearer wrong")) == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/running", "/unload"])
+async def test_no_key_is_taken_from_an_address(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S7: a key in the query is taken there everywhere, and sent on to the engine."""
+    key = Key(bytes.fromhex(digest_of("sk-one")), Caller("Ann", 1, Rights(1, "Ann", EVERYTHING)))
+    monkeypatch.setattr(SERVING.keys, "ring", KeyRing.of(True, [key]))
+    assert await asked(path, query=b"api_key=sk-one") == 401
+    assert without_key(b"a=1&api_key=sk-one&apikey=sk-one&b=2") == b"a=1&b=2"
+
+
+def test_the_last_word_on_a_key_has_a_comparison_that_takes_always_as_long() -> None:
+    """S7: keys are compared there as texts are, letter by letter until the first that differs."""
+    found, kept = bytes.fromhex(digest_of("sk-one")), bytes.fromhex(digest_of("sk-two"))
+    ring = KeyRing(required=True, keys={found: Key(kept, Caller("Ann", 1))})
+    scope = {"headers": [(b"authorization", b"Bearer sk-one")], "query_string": b""}
+    assert Keys().caller_of(scope, ring) is STRANGER
+
+
+@pytest.mark.django_db
+def test_no_usable_key_lies_in_the_database() -> None:
+    """S7: the key lies as it is in a file there. A backup holds these rows at most."""
+    _, made = api_keys.create("laptop")
+    api_keys.set_shared("sesame-opens")
+    tables = [model for model in apps.get_models() if model._meta.managed]
+    everything = str([list(model._base_manager.values()) for model in tables])
+    assert "laptop" in everything
+    assert made not in everything and "sesame-opens" not in everything
+
+
+@pytest.mark.django_db
+def test_pages_link_to_the_host_they_were_asked_from(settings: Any) -> None:
+    """S14: links lead to http://127.0.0.1:<port> there, which is the visitor's own machine."""
+    settings.ALLOWED_HOSTS = ["llm.lan"]
+    client = Client(SERVER_NAME="llm.lan", SERVER_PORT="5800")
+    client.force_login(User.objects.create_superuser("boss", password="word"))
+    ServedModel.objects.create(model_id="own", cmd="llama-server --port ${PORT}")
+    pages = [route.path for route in routes() if route.method == "GET"]
+    read = 0
+    for path in pages:
+        if path.startswith("/ui/") and not path.startswith("/ui/events"):
+            text = client.get(path).content.decode(errors="replace")
+            read += "</html>" in text
+            links = re.findall(r"""(?:href|src|action)=["'](https?:[^"']*)""", text)
+            assert not [link for link in links if "127.0.0.1" in link or "localhost" in link], path
+    assert read > 10
 
 
 def test_no_script_keeps_a_key() -> None:
