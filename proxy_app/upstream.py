@@ -17,11 +17,10 @@ from contextlib import suppress
 from proxy_app.errors import EngineNotReached, InvalidRequest, UpstreamGone, UpstreamTimeout
 from proxy_app.upstream_connection import (
     Connection,
-    Headers,
     StaleConnection,
-    UpstreamResponse,
     UpstreamTimeouts,
 )
+from proxy_app.upstream_response import Headers, UpstreamResponse
 
 __all__ = ["EnginePool", "UpstreamResponse", "UpstreamTimeouts", "forwardable"]
 

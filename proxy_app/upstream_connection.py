@@ -1,27 +1,20 @@
-"""One connection to an engine, and the answer that is arriving on it.
+"""One connection to an engine.
 
-The parser's callbacks fill an `UpstreamResponse`, its reader takes from it, and the two meet in one
-future. A connection carries one exchange at a time and is free for the next as soon as the answer
-is complete, even when the reader has not taken all of it yet.
+It carries one exchange at a time and is free for the next as soon as the answer is complete, even
+when its reader has not taken all of it yet.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import cast
 
 import httptools
 
 from proxy_app.errors import EngineDiedMidStream, InvalidRequest, UpstreamGone, UpstreamTimeout
-
-Headers = list[tuple[bytes, bytes]]
-
-BUFFER_LIMIT = 256 * 1024
-"""Bytes of an answer that wait for a slow reader before the engine is no longer read from.
-
-One more read can come on top, which the event loop limits to 256 KiB."""
+from proxy_app.upstream_response import BUFFER_LIMIT, Headers, UpstreamResponse
 
 HEAD_LIMIT = 128 * 1024
 """The longest head of an answer, in bytes; interim answers (1xx) before it are counted in."""
@@ -41,101 +34,6 @@ class UpstreamTimeouts:
 
 class StaleConnection(UpstreamGone):
     """A kept connection was closed by the engine before a byte of this answer arrived."""
-
-
-class UpstreamResponse:
-    """An answer: its head, and a body read in the pieces that arrived, joined when several did.
-
-    Read by one task. Leaving it as a context manager closes the connection of an incomplete
-    answer; a complete one has given its connection back by itself.
-    """
-
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_error",
-        "_sender",
-        "_size",
-        "_waiter",
-        "complete",
-        "headers",
-        "status",
-    )
-
-    def __init__(self, connection: Connection, waiter: asyncio.Future[None]) -> None:
-        self.status = 0
-        """0 until the head has arrived."""
-        self.headers: Headers = []
-        """As received, names in lower case. `forwardable` leaves out what ends here."""
-        self.complete = False
-        """Whether all of the body has arrived; some of it may not have been read yet."""
-        self._error: Exception | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._waiter: asyncio.Future[None] | None = waiter
-        self._connection: Connection | None = connection
-        self._sender: asyncio.Task[None] | None = None
-
-    @property
-    def at_end(self) -> bool:
-        """Whether the body is complete and read to its end."""
-        return self.complete and not self._chunks
-
-    async def read_chunk(self) -> bytes:
-        """The next piece of the body as soon as there is one, `b""` at its end.
-
-        Raises EngineDiedMidStream or UpstreamTimeout after everything that arrived was read.
-        """
-        if not self._chunks:
-            await self._more()
-        return self._take()
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._chunks:
-            await self._more()
-            if not self._chunks:
-                raise StopAsyncIteration
-        return self._take()
-
-    def close(self) -> None:
-        """Stop reading. Closes the connection unless the answer is complete."""
-        if self._connection is not None:
-            self._connection.fail(UpstreamGone("The answer was closed before its end."))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
-        if self._sender is not None:
-            await asyncio.wait([self._sender])
-
-    async def _more(self) -> None:
-        """Wait until there is something to read or the body is complete."""
-        while not self._chunks and not self.complete:
-            if self._error is not None:
-                raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-    def _take(self) -> bytes:
-        chunks = self._chunks
-        chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        if self._size > BUFFER_LIMIT and self._connection is not None:
-            self._connection.resume_reading()
-        self._size = 0
-        return chunk
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):

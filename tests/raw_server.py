@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from proxy_app.upstream import EnginePool, UpstreamResponse
 from tests.fake_server import Engine, EngineProtocol
 
 GUARD = 20
@@ -111,3 +112,15 @@ async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until `condition` holds; the guard around the server limits it."""
     while not condition():
         await asyncio.sleep(0.001)
+
+
+def nothing_open(pool: EnginePool) -> bool:
+    """Whether no exchange is under way."""
+    return repr(pool).endswith((" 0 active, 0 idle>", " closed>"))
+
+
+async def read(response: UpstreamResponse) -> AsyncIterator[bytes]:
+    """The pieces of an answer, which is left at its end."""
+    async with response:
+        async for chunk in response:
+            yield chunk

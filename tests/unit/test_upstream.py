@@ -9,7 +9,7 @@ import pytest
 
 from proxy_app.errors import InvalidRequest
 from proxy_app.upstream import IDLE_LIMIT, EnginePool, UpstreamResponse, forwardable
-from proxy_app.upstream_connection import BUFFER_LIMIT
+from proxy_app.upstream_response import BUFFER_LIMIT
 from tests.fake_server import Engine
 from tests.raw_server import Line, fake_engine, raw_server, until
 

@@ -1,0 +1,117 @@
+"""An answer of an engine: its head, and a body that is read as it arrives.
+
+A connection's parser fills it, its reader takes from it, and the two meet in one future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Self
+
+from proxy_app.errors import UpstreamGone
+
+if TYPE_CHECKING:
+    from proxy_app.upstream_connection import Connection
+
+Headers = list[tuple[bytes, bytes]]
+
+BUFFER_LIMIT = 256 * 1024
+"""Bytes of an answer that wait for a slow reader before the engine is no longer read from.
+
+One more read can come on top, which the event loop limits to 256 KiB."""
+
+
+class UpstreamResponse:
+    """An answer: its head, and a body read in the pieces that arrived, joined when several did.
+
+    Read by one task. Leaving it as a context manager closes the connection of an incomplete
+    answer; a complete one has given its connection back by itself.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_error",
+        "_sender",
+        "_size",
+        "_waiter",
+        "complete",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, connection: Connection, waiter: asyncio.Future[None]) -> None:
+        self.status = 0
+        """0 until the head has arrived."""
+        self.headers: Headers = []
+        """As received, names in lower case. `forwardable` leaves out what ends here."""
+        self.complete = False
+        """Whether all of the body has arrived; some of it may not have been read yet."""
+        self._error: Exception | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = waiter
+        self._connection: Connection | None = connection
+        self._sender: asyncio.Task[None] | None = None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the body is complete and read to its end."""
+        return self.complete and not self._chunks
+
+    async def read_chunk(self) -> bytes:
+        """The next piece of the body as soon as there is one, `b""` at its end.
+
+        Raises EngineDiedMidStream or UpstreamTimeout after everything that arrived was read.
+        """
+        if not self._chunks:
+            await self._more()
+        return self._take()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._chunks:
+            await self._more()
+            if not self._chunks:
+                raise StopAsyncIteration
+        return self._take()
+
+    def close(self) -> None:
+        """Stop reading. Closes the connection unless the answer is complete."""
+        if self._connection is not None:
+            self._connection.fail(UpstreamGone("The answer was closed before its end."))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+        if self._sender is not None:
+            await asyncio.wait([self._sender])
+
+    async def _more(self) -> None:
+        """Wait until there is something to read or the body is complete."""
+        while not self._chunks and not self.complete:
+            if self._error is not None:
+                raise self._error
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _take(self) -> bytes:
+        chunks = self._chunks
+        chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if self._size > BUFFER_LIMIT and self._connection is not None:
+            self._connection.resume_reading()
+        self._size = 0
+        return chunk
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
