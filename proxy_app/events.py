@@ -59,9 +59,15 @@ def _frame_of_broken_text(kind: str, value: Any) -> bytes:
 class Listener:
     """One connected client's backlog."""
 
-    def __init__(self, heartbeat: bytes = b":\n\n", caller: Caller = LOCAL) -> None:
-        """`heartbeat` is what is sent when nothing has come for a while."""
+    def __init__(
+        self,
+        heartbeat: bytes = b":\n\n",
+        caller: Caller = LOCAL,
+        quiet: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        """`heartbeat` is what is sent when nothing has come for `quiet` seconds."""
         self._heartbeat = heartbeat
+        self._quiet = quiet
         self.caller = caller
         self._frames: deque[bytes] = deque()
         self._size = 0
@@ -84,7 +90,7 @@ class Listener:
     async def take(self) -> bytes:
         """Everything that waits, in one piece; a heartbeat when nothing came for a while."""
         try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS):
+            async with asyncio.timeout(self._quiet):
                 await self._wake.wait()
         except TimeoutError:
             return self._heartbeat

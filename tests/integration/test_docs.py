@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from claracore_site import settings_reference
+from proxy_app import paths
 from tests.server import ROOT
 
 
@@ -41,3 +42,8 @@ def test_every_page_is_in_the_list_of_pages() -> None:
 def test_the_settings_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     assert text == settings_reference.page(), "call manage.py settings_reference"
+
+
+@pytest.mark.parametrize("path", [*paths.BY_BODY, *paths.BY_QUERY])
+def test_every_path_of_the_gateway_is_told(path: str) -> None:
+    assert f"`{path}`" in (ROOT / "docs" / "gateway.md").read_text()

@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
-from proxy_app import usage
+from proxy_app import drain, usage
 from proxy_app.journal import Journal, read_from, segments
 from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 from tests.unit.test_records import line
@@ -118,3 +120,22 @@ def test_counts_grow_with_each_bunch(tmp_path: Path) -> None:
     assert UsageCount.objects.get(name="status", label="200").count == 2
     request = UsageCount.objects.get(name="request", label="5")
     assert (request.count, request.total) == (4, 12.0)
+
+
+def test_pages_of_requests_neither_skip_nor_repeat_what_came_in_one_moment(
+    admin_client: Client, tmp_path: Path, settings: Settings
+) -> None:
+    """Nor what came while somebody turned the pages."""
+    settings.CLARACORE_HOME = tmp_path
+    journal = Journal(drain.folder())
+    journal.append([line(number=number, at=NOON) for number in range(5)])
+    seen: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = admin_client.get(f"/api/requests?limit=2&cursor={cursor}").json()
+        seen += [request["id"] for request in page["requests"]]
+        cursor = page["next"]
+        journal.append([line(number=len(seen) + 10, at=NOON + len(seen))])
+    rows = UsageRow.objects.filter(at=datetime.fromtimestamp(NOON, UTC))
+    assert seen == sorted(rows.values_list("pk", flat=True), reverse=True)
+    assert len(seen) == 5

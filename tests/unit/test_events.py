@@ -4,9 +4,11 @@ import asyncio
 import json
 from typing import Any
 
-from proxy_app.events import BACKLOG_BYTES, EventHub, EventStream, frame
+from models_app.rights import Rights, Scope
+from proxy_app.audience import KINDS
+from proxy_app.events import BACKLOG_BYTES, EventHub, EventStream, Listener, frame
 from proxy_app.key_guard import CALLER
-from proxy_app.keys import LOCAL
+from proxy_app.keys import LOCAL, Caller
 
 
 class Client:
@@ -107,3 +109,43 @@ async def test_it_is_only_read() -> None:
     assert sent[0]["status"] == 405
     assert (b"allow", b"GET") in sent[0]["headers"]
     assert json.loads(sent[1]["body"]).keys() == {"error", "details", "code"}
+
+
+async def test_a_comment_keeps_the_line_open_while_nothing_happens() -> None:
+    with EventHub().listen(Listener(quiet=0.01)) as listener:
+        assert await listener.take() == b":\n\n"
+
+
+async def test_who_only_uses_models_is_told_their_states_and_nothing_of_others() -> None:
+    hub, client = EventHub(), Client()
+    scope = {CALLER: Caller("laptop", 3, Rights(7, "Ada", frozenset({Scope.INFERENCE})))}
+    state: list[tuple[str, Any]] = [(kind, []) for kind in KINDS]
+    running = asyncio.create_task(
+        EventStream(hub, lambda: state)(scope, client.receive, client.send)
+    )
+    await until(lambda: client.events())
+    for kind in KINDS:
+        hub.publish(kind, [{"secret": kind}])
+    hub.publish("modelStatus", "last")
+    await until(lambda: ("modelStatus", "last") in client.events())
+    assert {kind for kind, _ in client.events()} == {"modelStatus"}
+    client.leave()
+    await running
+
+
+async def test_the_head_is_the_documented_one() -> None:
+    hub, client = EventHub(), Client()
+    running = asyncio.create_task(EventStream(hub, list)({}, client.receive, client.send))
+    await until(lambda: client.messages)
+    assert client.messages[0] == {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"text/event-stream"),
+            (b"cache-control", b"no-cache"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-accel-buffering", b"no"),
+        ],
+    }
+    client.leave()
+    await running

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
 
-from proxy_app.management.commands.serve import Command
+from proxy_app.management.commands.serve import Command, _prepare_interpreter
 from tests.server import ROOT, clean_environment
 
 
@@ -45,3 +47,17 @@ def test_a_bad_variable_ends_with_one_line_and_no_traceback(tmp_path: Path, comm
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr == "CLARACORE_PORT must be a whole number, not 'many'.\n"
+
+
+def test_threads_that_render_pages_give_way_to_streams_ten_times_as_often() -> None:
+    """One that kept the interpreter for Python's 5 ms held up every stream meanwhile."""
+    before, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    try:
+        with warnings.catch_warnings():
+            _prepare_interpreter()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        assert gc.get_freeze_count() > 0
+    finally:
+        sys.setswitchinterval(before)
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from proxy_app.engine_spec import EngineFailure
 from proxy_app.events import EventHub, Listener
+from proxy_app.failures import Failures
 from proxy_app.logs import LogHistory
 from proxy_app.notices import CRASH, about, notice_of
+from proxy_app.start_failures import FailureKind
 from proxy_app.telling import Telling
 
 
@@ -93,3 +96,17 @@ def test_history_is_bounded_in_bytes(tmp_path: Path) -> None:
     for _ in range(100):
         history.append("ü" * 99 + "\n")
     assert len(history.text().encode()) <= 1000
+
+
+def test_a_load_that_failed_and_a_crash_are_notices_of_their_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures = Failures((1.0,))
+    failures.start_failed("fox", EngineFailure(FailureKind.MEMORY_KV, "out of memory"), now=1)
+    failures.ended("sea", EngineFailure(FailureKind.KILLED, "killed"), ready_at=1, now=2)
+    told = [notice_of(record) for record in caplog.records]
+    assert [(one["level"], one["kind"], one["model"]) for one in told] == [
+        ("error", "load_failed", "fox"),
+        ("error", "crash", "sea"),
+    ]
+    assert "out of memory" in told[0]["text"]
