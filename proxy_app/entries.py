@@ -43,6 +43,7 @@ class Entry(msgspec.Struct, frozen=True):
     total_ms: float = 0
     engine_seconds: float = 0
     gpu_seconds: float = 0
+    request_id: str = ""
 
     @property
     def failed(self) -> bool:
@@ -75,6 +76,7 @@ def entry_of(line: Line) -> Entry:
         total_ms=_ms(line.total),
         engine_seconds=round(line.engine_seconds, 6),
         gpu_seconds=round(line.engine_seconds * line.gpus, 6),
+        request_id=line.request_id.replace("\0", ""),  # which PostgreSQL takes in no text
     )
 
 

@@ -157,6 +157,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     gpus: int
     figures: str
     """What the engine said of its work, as it came (`figures.py`)."""
+    request_id: str = ""
+    """Lines of earlier versions end before it."""
 
 
 def line_of(record: Record) -> Line:
@@ -180,6 +182,7 @@ def line_of(record: Record) -> Line:
         record.engine_seconds,
         record.gpus,
         cut(record.head, record.tail).decode(errors="replace"),
+        record.request_id.decode(),
     )
 
 

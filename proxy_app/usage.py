@@ -43,6 +43,7 @@ _AS_THEY_ARE: Final = (
     "total_ms",
     "engine_seconds",
     "gpu_seconds",
+    "request_id",
 )
 _SUMMED: Final = (
     "requests",

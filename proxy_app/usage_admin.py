@@ -128,8 +128,8 @@ class UsageRowAdmin(OwnUsageAdmin[UsageRow]):
     )
     list_filter = (Ended, OfKey, OfPerson, "at", "streamed", "status")
     date_hierarchy = "at"
-    search_fields = ("model", "path", "error")
-    search_help_text = "Part of the model's id, of the path or of the error"
+    search_fields = ("model", "path", "error", "request_id")
+    search_help_text = "Part of the model's id, of the path, of the error or of the request's id"
     show_full_result_count = False
 
     @admin.display(description="first token", ordering="first_ms")

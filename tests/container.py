@@ -182,7 +182,9 @@ class Container:
         inside, outer = shlex.quote(f"{self._root}{path}"), shlex.quote(str(outside))
         make = f"mkdir -p {inside}"
         if outside.is_file():
-            make = f"mkdir -p {os.path.dirname(inside)} && touch {inside}"
+            make = (
+                f"mkdir -p {os.path.dirname(inside)} && {{ test -e {inside} || touch {inside}; }}"
+            )
         bind = f"{make} && mount --bind {outer} {inside}"
         return bind if how == "rw" else f"{bind} && mount -o remount,bind,ro {inside}"
 

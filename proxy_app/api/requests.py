@@ -43,6 +43,9 @@ _STATUS = OpenApiParameter(
     "status", OpenApiTypes.STR, description="Such as 200 or 4xx, or `failed`."
 )
 _PATH = OpenApiParameter("path", OpenApiTypes.STR, description="What the path begins with.")
+_REQUEST_ID = OpenApiParameter(
+    "requestId", OpenApiTypes.STR, description="What the answer's `X-Request-ID` said."
+)
 _CURSOR = OpenApiParameter(
     "cursor", OpenApiTypes.STR, description="`next` of an earlier answer: what follows on it."
 )
@@ -62,12 +65,14 @@ class Requests(RunnerView):
             next=serializers.CharField(allow_null=True, help_text="`cursor` for what follows."),
         ),
         errors=(400,),
-        query=[MODEL, KEY, PERSON, _STATUS, _PATH, SINCE, UNTIL, LIMIT, _CURSOR],
+        query=[MODEL, KEY, PERSON, _STATUS, _PATH, _REQUEST_ID, SINCE, UNTIL, LIMIT, _CURSOR],
     )
     def get(self, request: Request) -> Response:
         chosen = filters(request, "at") & _by_status(request) & _after(request)
         if path := request.query_params.get("path", ""):
             chosen &= Q(path__startswith=path)
+        if request_id := request.query_params.get("requestId", ""):
+            chosen &= Q(request_id=request_id)
         limit = number(request, "limit", 100, 1, LONGEST_PAGE)
         freshness.catch_up()
         rows = list(UsageRow.objects.filter(chosen)[: limit + 1])
@@ -210,6 +215,7 @@ def _ended(row: UsageRow, names: dict[int, str]) -> dict[str, Any]:
         "timeline": row.timeline(),
         "engineSeconds": row.engine_seconds,
         "gpuSeconds": row.gpu_seconds,
+        "requestId": row.request_id,
     }
 
 

@@ -49,6 +49,9 @@ class EndedRequest(_Who):
     timeline = _Timeline()
     engineSeconds = serializers.FloatField(help_text="Its share of its engine's time.")
     gpuSeconds = serializers.FloatField(help_text="The same, times the GPUs it used.")
+    requestId = serializers.CharField(
+        help_text="What the answer's `X-Request-ID` said; empty for requests of earlier versions."
+    )
 
 
 class LiveRequest(_Who):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from proxy_app import request_ids
+
 
 class UsageRow(models.Model):
     """One request that an engine was asked for, as it went. Written once, from the journal.
@@ -39,6 +41,12 @@ class UsageRow(models.Model):
         default=0, help_text="The request's share of its engine's time."
     )
     gpu_seconds = models.FloatField(default=0, help_text="The same, times the GPUs it used.")
+    request_id = models.CharField(
+        max_length=request_ids.LONGEST,
+        blank=True,
+        db_default="",
+        help_text="What the client, the engine and the log know it by (`X-Request-ID`).",
+    )
 
     class Meta:
         ordering = ("-at", "-pk")

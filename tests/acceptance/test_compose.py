@@ -80,7 +80,7 @@ def test_it_needs_the_folder_of_models_and_says_so() -> None:
 
 
 def test_every_service_is_healthy_by_its_own_check(stack: Stack) -> None:
-    # The fixture waited for each of them; what the server says of the other three:
+    stack.wait_until_healthy("worker")  # The stack waited for the others as it came up.
     told = requests.get(f"{stack.url}/health/ready", timeout=30).json()
     assert told == {"status": "ready", "database": {"status": "ok"}, "broker": {"status": "ok"}}
 

@@ -59,6 +59,18 @@ def newest(server: RunningServer, query: str = "") -> dict[str, Any]:
     return found
 
 
+def test_a_request_is_found_by_the_id_that_its_answer_carries(server: RunningServer) -> None:
+    body = {"model": "fox", "prompt": "Go on"}
+    for headers in ({}, {"X-Request-ID": "trace-7"}):
+        reply = requests.post(
+            f"{server.url}/v1/completions", json=body, headers=headers, timeout=120
+        )
+        told = reply.headers["X-Request-ID"]
+        assert told == headers.get("X-Request-ID", told)
+        found = get(server, f"/api/requests?requestId={told}")["requests"]
+        assert [row["requestId"] for row in found] == [told]
+
+
 def test_metrics_have_the_documented_shape_and_the_request_just_made(
     server: RunningServer,
 ) -> None:

@@ -2,21 +2,20 @@
 
     python -m tests.campaigns.office [--seconds 900] [--users 50] [--kill] [--seed N]
 
-The server and the worker run as docker-compose.yml runs them, each by itself. With --kill each of
-server, worker, Redis and PostgreSQL is killed and started again in turn, and how long it took until
-everything was well again is printed. Afterwards every request must have been answered or refused
-for a stated reason, and every answered one must have its usage row.
+All services run as docker-compose.yml says, in containers of our own (`tests/compose.py`). With
+--kill each of server, worker, Redis and PostgreSQL is killed and started again in turn, and how
+long it took until everything was well again is printed. Afterwards every request must have been
+answered or refused for a stated reason, every answered one must have its usage row, and every
+download must have come to a whole file. It ends with 1 when any of that does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
-import signal
+import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,17 +30,28 @@ import httpx
 import psutil
 import yaml
 
+from tests.compose import CORE, PASSWORD, Stack
 from tests.ggufs import write_embedder, write_reciter
 from tests.hub import Hub
-from tests.server import ROOT, clean_environment, free_port
-from tests.services import NAME, PostgreSql, Redis, Service, postgresql, redis_server
+from tests.server import ROOT
 
 FOX: Final = "The quick brown fox jumps over the lazy dog."
 STATED: Final = {429, 503}
 """Refusals that say when to come back."""
 
-MIX: Final = {"chat": 40, "stream": 25, "embed": 15, "quick": 10, "page": 6, "rest": 3, "fetch": 1}
-"""How often people do what, in a hundred acts."""
+MIX: Final = {
+    "chat": 40,
+    "stream": 25,
+    "embed": 15,
+    "quick": 10,
+    "engine": 5,
+    "page": 6,
+    "rest": 3,
+    "fetch": 1,
+}
+SCOPES: Final = ("inference", "manage", "admin")
+SIGN_IN: Final = "/ui/sign-in/"
+"""How often people do what, among each other."""
 
 PAGES: Final = ("/ui/models/", "/ui/", "/admin/", "/admin/models_app/servedmodel/")
 REST: Final = ("/api/models", "/api/queue", "/api/usage?by=hour", "/api/requests?limit=20")
@@ -50,6 +60,19 @@ PAUSE_SECONDS: Final = 2.0
 """A person's mean pause between two acts."""
 
 WELL_LIMIT_SECONDS: Final = 120.0
+LOST_BY_A_KILL: Final = 5
+"""Usage rows: a server that is killed had not written what ended in its last 20 ms."""
+
+CONFIGURATION: Final = {
+    "models": {
+        "echo": {
+            "cmd": "/venv/bin/python -m tests.echo_engine ${PORT}",
+            "checkEndpoint": "/",
+            "env": ["PYTHONPATH=/app"],
+        }
+    },
+    "groups": {"echoes": {"swap": False, "exclusive": False, "members": ["echo"]}},
+}
 KILLS: Final = ("worker", "redis", "postgres", "web")
 
 
@@ -69,103 +92,69 @@ class Tally:
     """While something is being killed its requests may break off."""
 
 
-class Office:
-    """The four services, as compose starts them."""
+class Office(Stack):
+    """The four services, with an echo engine among the models and a hub to download from."""
 
-    def __init__(self, folder: Path, database: PostgreSql, broker: Redis, hub: Hub) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.database, self.broker = database, broker
-        self._hub = hub
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+    def __init__(self, folder: Path, models: Path, hub: Hub) -> None:
+        # The tests lie beside the program, as a folder that an override file mounts would.
+        super().__init__(folder, models, also={"/app/tests": ROOT / "tests"})
+        self.hub = hub
+        for name in ("web", "worker"):
+            said = self.services[name]["environment"]
+            said["CLARACORE_HF_ENDPOINT"] = hub.url
+            said["CLARACORE_PRIVATE_HOSTS"] = "127.0.0.1"
+        self.headers: dict[str, str] = {}
+        self.cookies: dict[str, str] = {}
 
     def settle(self) -> None:
-        """The one setting that the day needs: models stay loaded beside each other."""
+        """What an administrator does on the first day: signs in, makes a key, brings a config."""
+        scopes = [word for scope in SCOPES for word in ("--scope", scope)]
+        key = self._manage("key", "create", "office", *scopes).strip()
+        self.headers = {"Authorization": f"Bearer {key}"}
+        self._manage("config", "import", "/models/office.yaml")
         code = "from models_app.models import ServerSettings as S; S.current();"
-        code += "S.objects.update(side_by_side=True)"
-        for words in (["migrate", "-v0"], ["shell", "--no-imports", "-c", code]):
-            subprocess.run(
-                [sys.executable, "manage.py", *words],
-                cwd=ROOT,
-                env=self._environment(),
-                check=True,
-            )
+        self._manage("shell", "--no-imports", "-c", code + "S.objects.update(side_by_side=True)")
+        with httpx.Client(base_url=self.url, timeout=LIMIT_SECONDS) as client:
+            form = client.get(SIGN_IN).text
+            token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[0]
+            said = {"name": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token}
+            reply = client.post(SIGN_IN, data=said, headers={"Referer": self.url + SIGN_IN})
+            assert reply.status_code == 302, reply.text
+            self.cookies = dict(client.cookies)
 
-    def start(self, name: str) -> None:
-        words = {
-            "web": ["manage.py", "serve", "--no-worker", "--port", str(self.port)],
-            "worker": ["-m", "celery", *_worker_words()],
-        }[name]
-        if name == "web":
-            words += ["--config", str(self.folder / "config.yaml")]
-            words += ["--models-folder", str(self.folder / "models")]
-        with (self.folder / f"{name}.txt").open("ab") as out:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *words],
-                cwd=ROOT,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
+    def _manage(self, *words: str) -> str:
+        done = self["web"].run(["python", "manage.py", *words])
+        if done.returncode:
+            raise SystemExit(f"{words}: {done.stderr}")
+        return done.stdout
 
-    def _environment(self) -> dict[str, str]:
-        return clean_environment(
-            self.folder / "home",
-            {
-                "CLARACORE_DATABASE_URL": self.database.url,
-                "CLARACORE_REDIS_URL": self.broker.url,
-                "CLARACORE_HF_ENDPOINT": self._hub.url,
-                "CLARACORE_PRIVATE_HOSTS": "127.0.0.1",
-            },
-        )
-
-    def kill(self, name: str) -> None:
-        service: Service | None = {"redis": self.broker, "postgres": self.database}.get(name)
-        if service is None:
-            self.processes[name].kill()
-            self.processes[name].wait(30)
-        else:
-            service.stop(signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
-
-    def revive(self, name: str) -> None:
-        if name == "redis":
-            self.broker.start()
-        elif name == "postgres":
-            self.database.start()
-        else:
-            self.start(name)
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in self.processes.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(60)
-
-    def sizes(self) -> str:
-        """The memory of each, with what it started, in MB."""
-        found = []
-        running = {name: process.pid for name, process in self.processes.items()}
-        for name, service in (("redis", self.broker), ("postgres", self.database)):
-            if service.process is not None:
-                running[name] = service.process.pid
-        for name, pid in running.items():
+    def echo_url(self) -> str:
+        """Where the echo engine itself listens; empty while it does not run."""
+        for process in self["web"].processes():
             with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                family = [process, *process.children(recursive=True)]
-                own = process.memory_info().rss / 1e6
-                whole = sum(one.memory_info().rss for one in family) / 1e6
-                found.append(f"{name} {own:.0f} ({whole:.0f} with children)")
-        return ", ".join(found)
+                words = process.cmdline()
+                if "tests.echo_engine" in words and words[0].endswith("python"):
+                    return f"http://127.0.0.1:{words[-1]}"
+        return ""
 
+    def asked(self, query: str) -> list[str]:
+        """Lines of what the database answers."""
+        words = ["psql", "-h", "/run/postgresql", "-U", "claracore", "-Atc", query]
+        return self["postgres"].run(words).stdout.splitlines()
 
-def _worker_words() -> list[str]:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    words: list[str] = compose["services"]["worker"]["command"]
-    return words[1:]
+    def sizes(self) -> dict[str, tuple[float, float]]:
+        """MB that each program holds, and all of its container; shared pages count once."""
+        found = {}
+        for name in CORE:
+            with suppress(psutil.Error):
+                held = [one.memory_full_info().pss / 1e6 for one in self[name].processes()]
+                found[name] = (held[0], sum(held)) if held else (0.0, 0.0)
+        return found
+
+    def limit(self, name: str) -> float:
+        """MB that the file lets the container have; 0: no limit."""
+        text = str(self.services[name]["deploy"]["resources"]["limits"]["memory"])
+        return float(text.rstrip("gm")) * {"g": 1073.7, "m": 1.0486}.get(text[-1], 1e-6)
 
 
 # ---- People ------------------------------------------------------------------------------------
@@ -176,7 +165,12 @@ class Person:
 
     def __init__(self, office: Office, tally: Tally, chance: random.Random) -> None:
         self._office, self._tally, self._chance = office, tally, chance
-        self._client = httpx.AsyncClient(base_url=office.url, timeout=LIMIT_SECONDS)
+        self._client = httpx.AsyncClient(
+            base_url=office.url, headers=office.headers, timeout=LIMIT_SECONDS
+        )
+        self._browser = httpx.AsyncClient(
+            base_url=office.url, cookies=office.cookies, timeout=LIMIT_SECONDS
+        )
 
     async def work(self, until: float) -> None:
         acts: dict[str, Callable[[], Any]] = {
@@ -184,11 +178,12 @@ class Person:
             "stream": lambda: self._ask("/v1/chat/completions", self._chat(stream=True)),
             "embed": lambda: self._ask("/v1/embeddings", {"model": "letters", "input": "a b"}),
             "quick": lambda: self._ask("/v1/chat/completions", {"model": "echo"}),
-            "page": lambda: self._look(self._chance.choice(PAGES)),
-            "rest": lambda: self._look(self._chance.choice(REST)),
+            "engine": self._ask_engine,
+            "page": lambda: self._look(self._browser, self._chance.choice(PAGES)),
+            "rest": lambda: self._look(self._client, self._chance.choice(REST)),
             "fetch": self._fetch,
         }
-        async with self._client:
+        async with self._client, self._browser:
             while time.monotonic() < until:
                 name = self._chance.choices(list(MIX), list(MIX.values()))[0]
                 await self._do(name, acts[name])
@@ -207,9 +202,9 @@ class Person:
                 self._tally.wrong.append(f"{name}: {type(error).__name__} {error}")
             return
         self._tally.outcomes[name][str(status)] += 1
-        if 200 <= status < 400:
+        if status == 200 and name != "engine":  # which is timed where it is asked
             self._tally.delays[name].append(time.monotonic() - began)
-        elif status not in STATED and not (dying or self._tally.dying):
+        elif status not in {200, *STATED} and not (dying or self._tally.dying):
             self._tally.wrong.append(f"{name}: status {status}")
 
     async def _ask(self, path: str, body: dict[str, Any]) -> int:
@@ -231,13 +226,25 @@ class Person:
         messages = [{"role": "user", "content": "Go on."}]
         return {"model": "fox", "messages": messages, "stream": stream}
 
-    async def _look(self, path: str) -> int:
-        reply = await self._client.get(path, follow_redirects=True)
+    async def _ask_engine(self) -> int:
+        """The echo engine itself, for comparison. It has no door for people: no promise is made."""
+        url = await asyncio.to_thread(self._office.echo_url)
+        began = time.monotonic()
+        try:
+            reply = await self._client.post(f"{url}/", json={"model": "echo"})
+        except httpx.HTTPError:
+            return 503
+        self._tally.delays["engine"].append(time.monotonic() - began)
         return reply.status_code
+
+    async def _look(self, client: httpx.AsyncClient, path: str) -> int:
+        """The page, or 401 where it would have one sign in."""
+        reply = await client.get(path, follow_redirects=True)
+        return 401 if reply.url.path == SIGN_IN else reply.status_code
 
     async def _fetch(self) -> int:
         number = self._chance.randrange(8)
-        body = {"url": self._office._hub.file_url(f"owner/m{number}", "m.gguf")}
+        body = {"url": self._office.hub.file_url(f"owner/m{number}", "m.gguf")}
         body["filename"] = f"m{number}.gguf"
         reply = await self._client.post("/api/models/download", json=body)
         # The same file is fetched already, or is there: an answer as well.
@@ -248,134 +255,150 @@ class Person:
 
 
 async def _is_well(client: httpx.AsyncClient, tally: Tally) -> bool:
+    """Ready by its own word, a model answers, and the worker does a scan."""
+    scan = {"folderPath": "/models", "addToDatabase": True}
     try:
         ready = await client.get("/health/ready", timeout=10)
-        chat = {"model": "fox", "messages": [{"role": "user", "content": "Go on."}]}
-        answer = await client.post("/v1/chat/completions", json=chat, timeout=30)
+        for model in ("fox", "echo"):
+            chat = {"model": model, "messages": [{"role": "user", "content": "Go on."}]}
+            answer = await client.post("/v1/chat/completions", json=chat, timeout=60)
+            tally.answered += answer.status_code == 200
+            if answer.status_code != 200:
+                return False
+        scanned = await client.post("/api/config/scan-folder?wait=5", json=scan, timeout=30)
     except httpx.HTTPError:
         return False
-    tally.answered += answer.status_code == 200
     told = ready.json() if ready.status_code == 200 else {}
-    return answer.status_code == 200 and all(
-        told.get(name, {}).get("status") == "ok" for name in ("database", "broker")
-    )
+    well = all(told.get(name, {}).get("status") == "ok" for name in ("database", "broker"))
+    done = scanned.status_code == 200 and scanned.json().get("code") != "NOT_DONE_YET"
+    return well and done
+
+
+async def _until_well(one: Office, tally: Tally, name: str, began: float) -> None:
+    async with httpx.AsyncClient(base_url=one.url, headers=one.headers) as client:
+        while not await _is_well(client, tally):
+            if time.monotonic() - began > WELL_LIMIT_SECONDS:
+                tally.wrong.append(f"{name}: not well again after {WELL_LIMIT_SECONDS:.0f} s")
+                return
+            await asyncio.sleep(0.2)
 
 
 async def _killing(office: Office, tally: Tally, seconds: float) -> None:
-    """Each is killed once, spread over the day."""
-    async with httpx.AsyncClient(base_url=office.url) as client:
-        for name in KILLS:
-            await asyncio.sleep(seconds / (len(KILLS) + 1) / 2)
-            tally.dying = True
-            await asyncio.to_thread(office.kill, name)
-            await asyncio.sleep(2)
-            began = time.monotonic()
-            await asyncio.to_thread(office.revive, name)
-            while not await _is_well(client, tally):
-                if time.monotonic() - began > WELL_LIMIT_SECONDS:
-                    tally.wrong.append(f"{name}: not well again after {WELL_LIMIT_SECONDS:.0f} s")
-                    break
-                await asyncio.sleep(0.2)
-            tally.recoveries.append(f"{name}: well again {time.monotonic() - began:.1f} s after")
-            await asyncio.sleep(2)
-            tally.dying = False
+    """Each is killed once, spread over the day, and started at once, as a restart policy does."""
+    for name in KILLS:
+        await asyncio.sleep(seconds / (len(KILLS) + 1) / 2)
+        tally.dying = True
+        began = time.monotonic()
+        await asyncio.to_thread(office[name].kill)
+        await asyncio.to_thread(office.start, name)
+        await _until_well(office, tally, name, began)
+        tally.recoveries.append(f"{name}: well {time.monotonic() - began:.1f} s after its kill")
+        await asyncio.sleep(2)
+        tally.dying = False
 
 
 async def _weighing(office: Office, tally: Tally, until: float, every: float) -> None:
     began = time.monotonic()
     while time.monotonic() < until:
-        tally.memory.append(f"{time.monotonic() - began:4.0f} s  {office.sizes()}")
+        sizes = await asyncio.to_thread(office.sizes)
+        texts = [f"{name} {own:.0f} (all {whole:.0f})" for name, (own, whole) in sizes.items()]
+        tally.memory.append(f"{time.monotonic() - began:4.0f} s  {', '.join(texts)}")
+        for name, (_, whole) in sizes.items():
+            if 0 < office.limit(name) < whole:
+                tally.wrong.append(f"{name} holds {whole:.0f} MB, more than its container may")
         await asyncio.sleep(every)
 
 
-async def _day(office: Office, tally: Tally, options: argparse.Namespace) -> None:
-    chance = random.Random(options.seed)
-    until = time.monotonic() + options.seconds
-    people = [Person(office, tally, random.Random(chance.random())) for _ in range(options.users)]
+async def _day(
+    office: Office, tally: Tally, seconds: float, users: int, kill: bool, seed: int
+) -> None:
+    chance = random.Random(seed)
+    until = time.monotonic() + seconds
+    people = [Person(office, tally, random.Random(chance.random())) for _ in range(users)]
     tasks = [person.work(until) for person in people]
-    tasks.append(_weighing(office, tally, until, max(options.seconds / 10, 5)))
-    if options.kill:
-        tasks.append(_killing(office, tally, options.seconds))
+    tasks.append(_weighing(office, tally, until, max(seconds / 10, 5)))
+    if kill:
+        tasks.append(_killing(office, tally, seconds))
     await asyncio.gather(*tasks)
 
 
-def _missing_rows(office: Office, tally: Tally) -> int:
-    """How many rows of answered requests are missing, once the worker had time to write them."""
+def _settled(office: Office, tally: Tally) -> int:
+    """Wait until the worker has written and fetched everything; how many rows are missing."""
     deadline = time.monotonic() + 60
     while True:
-        with office.database.connect(NAME) as connection:
-            query = "SELECT count(*) FROM proxy_app_usagerow WHERE status = 200"
-            (rows,) = connection.execute(query).fetchone() or (0,)
-        missing = tally.answered - int(rows)
-        if missing <= 0 or time.monotonic() > deadline:
-            return max(missing, 0)
+        (rows,) = office.asked("SELECT count(*) FROM proxy_app_usagerow WHERE status = 200")
+        query = "SELECT model_id || ' ' || status FROM downloads_app_download"
+        unfinished = office.asked(f"{query} WHERE status <> 'completed'")
+        missing = max(tally.answered - int(rows), 0)
+        if (not missing and not unfinished) or time.monotonic() > deadline:
+            tally.wrong += [f"download {line}" for line in unfinished]
+            return missing
         time.sleep(1)
 
 
 @contextmanager
-def office(hub: Hub, tally: Tally) -> Iterator[Office]:
-    with (
-        tempfile.TemporaryDirectory(prefix="claracore-office-") as scratch,
-        postgresql() as database,
-        redis_server() as broker,
-    ):
-        with database.connect() as connection:
-            connection.execute(f"CREATE DATABASE {NAME}".encode())
+def office(hub: Hub) -> Iterator[Office]:
+    with tempfile.TemporaryDirectory(prefix="claracore-office-") as scratch:
         folder = Path(scratch)
-        _prepare(folder)
-        one = Office(folder, database, broker, hub)
-        one.settle()
-        one.start("web")
-        one.start("worker")
+        folder.chmod(0o755)  # the containers' users go through it
+        models = folder / "models"
+        models.mkdir()
+        write_reciter(models / "fox-f32.gguf", FOX)
+        write_embedder(models / "letters-f32.gguf")
+        (models / "office.yaml").write_text(yaml.safe_dump(CONFIGURATION))
+        for number in range(8):
+            file = write_reciter(folder / f"m{number}.gguf", f"Number {number}.")
+            hub.add(f"owner/m{number}", {"m.gguf": file.read_bytes()})
+        one = Office(folder, models, hub)
         try:
-            _until_well(one, tally)
+            one.up()
+            one.settle()
             yield one
         finally:
-            one.stop()
-
-
-def _prepare(folder: Path) -> None:
-    models = folder / "models"
-    models.mkdir()
-    (folder / "home").mkdir(mode=0o700)
-    write_reciter(models / "fox-f32.gguf", FOX)
-    write_embedder(models / "letters-f32.gguf")
-    echo = f"{sys.executable} -m tests.echo_engine ${{PORT}}"
-    config = {
-        "models": {"echo": {"cmd": echo, "checkEndpoint": "/", "env": [f"PYTHONPATH={ROOT}"]}},
-        "groups": {"echoes": {"swap": False, "exclusive": False, "members": ["echo"]}},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-
-
-def _until_well(one: Office, tally: Tally) -> None:
-    async def wait() -> None:
-        async with httpx.AsyncClient(base_url=one.url) as client:
-            deadline = time.monotonic() + WELL_LIMIT_SECONDS
-            while not await _is_well(client, tally):
-                if time.monotonic() > deadline:
-                    raise SystemExit((one.folder / "web.txt").read_text())
-                await asyncio.sleep(0.3)
-
-    asyncio.run(wait())
+            one.down()
 
 
 def _tell(tally: Tally, missing: int) -> None:
     total = sum(sum(found.values()) for found in tally.outcomes.values())
-    print(f"{total} acts")
+    print(f"{total} requests")
     for name, found in sorted(tally.outcomes.items()):
-        delays = sorted(tally.delays[name])
         times = ""
-        if delays:
-            p99 = delays[min(len(delays) - 1, int(0.99 * len(delays)))]
-            times = f"  p50 {statistics.median(delays) * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
+        if delays := tally.delays[name]:
+            middle, late = _percentiles(delays)
+            times = f"  p50 {middle:.1f} ms, p99 {late:.1f} ms"
         print(f"  {name:7} {dict(found)}{times}")
-    print("`quick` asks an engine that answers at once: what it takes is the delay that is added.")
-    for line in (*tally.recoveries, *tally.memory):
-        print(f"  {line}")
+    if tally.delays["quick"] and tally.delays["engine"]:
+        pairs = zip(
+            _percentiles(tally.delays["quick"]), _percentiles(tally.delays["engine"]), strict=True
+        )
+        middle, late = (through - alone for through, alone in pairs)
+        print(f"added delay (`quick` less `engine`): p50 {middle:.1f} ms, p99 {late:.1f} ms")
+    print("recovery:", *(tally.recoveries or ["nothing was killed"]), sep="\n  ")
+    print("memory in MB, of the program and (of all in its container):", *tally.memory, sep="\n  ")
     print(f"{tally.answered} answers of engines, {missing} of them without a usage row")
     for line in tally.wrong[:20]:
         print(f"WRONG {line}")
+
+
+def _percentiles(seconds: list[float]) -> tuple[float, float]:
+    """p50 and p99 in milliseconds."""
+    ordered = sorted(seconds)
+    late = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    return statistics.median(ordered) * 1e3, late * 1e3
+
+
+def run(seconds: float, users: int, kill: bool, seed: int) -> tuple[Tally, int]:
+    """A day in the office, and how many usage rows are missing after it."""
+    tally = Tally()
+    hub = Hub()
+    hub.start()
+    try:
+        with office(hub) as one:
+            asyncio.run(_until_well(one, tally, "the start", time.monotonic()))
+            asyncio.run(_day(one, tally, seconds, users, kill, seed))
+            return tally, _settled(one, tally)
+    finally:
+        hub.close()
 
 
 def main() -> int:
@@ -386,24 +409,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.users} people, {options.seconds:.0f} s")
-    tally = Tally()
-    hub = Hub()
-    hub.start()
-    try:
-        with tempfile.TemporaryDirectory() as scratch, office(hub, tally) as one:
-            for number in range(8):
-                file = write_reciter(Path(scratch) / f"m{number}.gguf", f"Number {number}.")
-                hub.add(f"owner/m{number}", {"m.gguf": file.read_bytes()})
-            asyncio.run(_day(one, tally, options))
-            missing = _missing_rows(one, tally)
-    finally:
-        hub.close()
+    tally, missing = run(options.seconds, options.users, options.kill, options.seed)
     _tell(tally, missing)
-    # What a killed server had not written within its last moments may be gone.
-    allowed = 5 if options.kill else 0
-    return int(bool(tally.wrong) or missing > allowed)
+    return int(bool(tally.wrong) or missing > (LOST_BY_A_KILL if options.kill else 0))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "claracore_site.settings")
     sys.exit(main())

@@ -30,6 +30,7 @@ _COLUMNS: Final = (
     "at", "model", "path", "status", "error", "streamed", "tokens_in", "tokens_cached",
     "tokens_out", "prompt_per_second", "tokens_per_second", "queue_ms", "load_ms", "first_ms",
     "prompt_ms", "generation_ms", "total_ms", "engine_seconds", "gpu_seconds",
+    "request_id",
 )  # fmt: skip
 
 
