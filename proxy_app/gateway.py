@@ -209,6 +209,8 @@ class Gateway:
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
             await self._serve(served, errand, scope, receive, send)
+        if paths.manages(scope["path"], scope["method"]):
+            await noting.note(scope, "models")
 
     def _check_load(self, served: Served, scope: Scope) -> None:
         """Raises GetChangesNothing when anybody's read would have to load the model."""

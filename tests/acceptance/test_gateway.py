@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from proxy_app import paths
-from tests.server import KEYED, ROOT, RunningServer, running_server
+from tests.server import KEYED, ROOT, RunningServer, running_server, wait_until
 
 PYTHONPATH = [f"PYTHONPATH={ROOT}"]
 ECHO = {"cmd": f"{sys.executable} -m tests.echo_engine ${{PORT}}", "env": PYTHONPATH}
@@ -131,6 +131,16 @@ def test_its_own_answers_are_for_no_frame_either(server: RunningServer, path: st
         reply = requests.get(server.url + path, headers=headers, timeout=60)
         assert reply.headers["X-Content-Type-Options"] == "nosniff", (path, reply.status_code)
         assert reply.headers["X-Frame-Options"] == "DENY", (path, reply.status_code)
+
+
+@pytest.mark.parametrize("path", ["/lora-adapters?model=echo", "/upstream/echo/props"])
+def test_what_changes_an_engines_settings_is_in_the_audit_log(
+    server: RunningServer, path: str
+) -> None:
+    assert requests.post(server.url + path, data=b"[]", timeout=60).ok
+    told = f"POST {path.partition('?')[0]}"
+    address = f"{server.url}/api/audit?kind=models"
+    wait_until(lambda: told in requests.get(address, timeout=60).text, "the act in the log")
 
 
 def form_of(size: int, *, model_last: bool) -> tuple[bytes, dict[str, str]]:
