@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 MODELS ?=
 ARGS ?=
 # Modules run beside each other; tests that are named run alone.
-BESIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 NAMED := $(findstring tests/,$(ARGS))
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
@@ -69,7 +68,7 @@ test: $(VENV)/.installed-dev
 test-lan: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl redis-server:redis-server
 	@tools/debian-packages /usr/lib/postgresql:postgresql
-	@$(BIN)/python -m tests.lan $(if $(NAMED),,$(BESIDE)) $(ARGS)
+	@$(BIN)/python -m tests.lan $(if $(NAMED),pytest,tests.beside) $(ARGS)
 
 hostile: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.hostile $(ARGS)

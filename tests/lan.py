@@ -1,6 +1,6 @@
 """Where tests run on PostgreSQL and Redis: a database and a broker of its own for every home.
 
-    python -m tests.lan [options of pytest]
+    python -m tests.lan pytest|tests.beside [options of pytest]
 
 starts both, checks and migrates, and runs the tests that touch a database, the broker or events.
 Without them, everything here does nothing, and homes keep what they need in files.
@@ -102,13 +102,15 @@ def count_changes_at_once() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Run the module that runs the tests; its exit code."""
     with postgresql() as database, redis_server() as broker:
         with database.connect() as connection:
             connection.execute(f"CREATE DATABASE {NAME}".encode())
         environment = {**os.environ, DATABASE_URL: database.url, REDIS_URL: broker.url}
         for command in (["check"], ["migrate", "-v0"], ["makemigrations", "--check", "--dry-run"]):
             _run(["manage.py", *command], environment, check=True)
-        return _run(["-m", "pytest", "--touching-services", *arguments], environment)
+        module, *options = arguments
+        return _run(["-m", module, "--touching-services", *options], environment)
 
 
 def _run(words: Sequence[str], environment: Mapping[str, str], check: bool = False) -> int:
