@@ -19,7 +19,19 @@ from django.db.models import F
 from django.utils import timezone
 from requests import Session
 
-from downloads_app import arrival, background, control, hosts, names, places, queue, shelf, tokens
+from downloads_app import (
+    arrival,
+    background,
+    control,
+    hosts,
+    names,
+    places,
+    queue,
+    shelf,
+    starter,
+    starter_download,
+    tokens,
+)
 from downloads_app.halt import Halt, Stopped
 from downloads_app.models import Download, DownloadFile, DownloadSettings
 from downloads_app.pacing import Bandwidth
@@ -142,7 +154,10 @@ class _Job:
         def fetch() -> None:
             background.step_back()
             try:
-                outcome.append(Transfer(order, told, halt, connect).run())
+                if order.url == starter.ADDRESS:
+                    outcome.append(starter_download.fetch(order, told, halt))
+                else:
+                    outcome.append(Transfer(order, told, halt, connect).run())
             except BaseException as error:
                 outcome.append(error)
 

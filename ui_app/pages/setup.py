@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from downloads_app import orders
+from downloads_app import orders, starter, starter_download
 from downloads_app.models import Download
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
@@ -38,6 +38,8 @@ from ui_app.pages.models import unserved_files
 
 SCANNING: Final = (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
 SPEED_CONTEXT: Final = 8192
+STARTER: Final = "starter"
+"""In place of a repository: the model from the Python package index."""
 
 
 class FolderForm(forms.Form):
@@ -134,6 +136,7 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "unserved": unserved_files(),
         "aims": _previews(aims(machine), found, settings),
         "suggestions": [] if found else _suggestions(machine, settings),
+        "starter": starter,
         "downloads": _downloads(),
         "needs_administrator": not people.administrator_exists(),
         "notices": notices.notices(now),
@@ -281,8 +284,10 @@ def tune(request: HttpRequest) -> HttpResponse:
 @needs(Scope.MANAGE)
 @acts("ui-setup")
 def fetch(request: HttpRequest) -> HttpResponse:
-    """Download a suggested model."""
+    """Download a suggested model, or the starter model."""
     wanted = request.POST.get("repository", "")
+    if wanted == STARTER:
+        return _fetch_starter(request)
     found = next((one for one in suggestions.ALL if one.repository == wanted), None)
     if found is None:
         messages.error(request, _("That model is not suggested any more."))
@@ -303,4 +308,14 @@ def fetch(request: HttpRequest) -> HttpResponse:
         messages.error(request, trouble.message)
     else:
         messages.success(request, _("%(name)s is on its way.") % {"name": found.name})
+    return redirect(f"{reverse('ui-setup')}#get")
+
+
+def _fetch_starter(request: HttpRequest) -> HttpResponse:
+    try:
+        starter_download.place()
+    except orders.BadOrder as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("%(name)s is on its way.") % {"name": starter.NAME})
     return redirect(f"{reverse('ui-setup')}#get")
