@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,8 @@ from models_app.document import ConfigDocument
 from models_app.models import Revision, ServerSettings
 
 MEGABYTE: Final = 1000**2
+SEARCHED: Final = 200
+"""Among so many revisions the changes of one model are looked for."""
 
 Kind = Revision.Kind
 Commands = Mapping[str, str]
@@ -94,6 +97,19 @@ def keep() -> Revision | None:
 def newest() -> Revision | None:
     """The state that was kept last; None before the first."""
     return Revision.objects.filter(kind=Kind.CHANGE).first()
+
+
+def touching(model: str, most: int) -> list[tuple[Revision, list[str]]]:
+    """The newest changes that name a model, each with the words that do; of the newest SEARCHED."""
+    named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-]|\.\w)")
+    found = []
+    for revision in Revision.objects.filter(kind=Kind.CHANGE).defer("yaml", "choices")[:SEARCHED]:
+        lines = [line for line in map(str, revision.summary) if named.search(line)]
+        if lines:
+            found.append((revision, lines))
+        if len(found) == most:
+            break
+    return found
 
 
 def previous(revision: Revision) -> Revision | None:

@@ -73,7 +73,7 @@ def busy_server() -> Iterator[RunningServer]:
         write_reciter(folder / "long-talk-f32.gguf", SEA, endless=True, context_length=65536)
         write_embedder(folder / "letters-f32.gguf")
         write_reranker(folder / "judge-f32.gguf")
-        with running_server(folder) as server:
+        with running_server(folder, home=Path(scratch) / "claracore") as server:
             server.wait_for_models("sea", "rainbow", "long-talk", "letters", "judge")
             _work(server, _settle_people(server))
             yield server
@@ -149,18 +149,39 @@ def _charts(seen: Watched) -> None:
     expect(seen.page.locator("canvas").first).to_be_visible()
 
 
+def _lines(seen: Watched) -> None:
+    expect(seen.page.locator(".log-line").first).to_be_visible()
+
+
 SHOWN: Final[dict[str, Callable[[Watched], None]]] = {
     "/ui/playground/?model=rainbow": _talk,
     "/ui/dashboard/": _charts,
     "/ui/activity/": _charts,
     "/ui/keys/usage/": _charts,
+    "/ui/logs/?source=rainbow": _lines,
 }
-INSTEAD: Final = {"/ui/playground/": "/ui/playground/?model=rainbow"}
+INSTEAD: Final = {
+    "/ui/playground/": "/ui/playground/?model=rainbow",
+    "/ui/logs/": "/ui/logs/?source=rainbow",
+}
 """Addresses that show more than the plain one."""
 
 
-def picture(seen: Watched, path: str, file: Path) -> None:
-    """Open a page and take its picture, from the top to TALLEST."""
+_CHANGE_TEXTS: Final = """places => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (const [here, there] of places) {
+      if (node.data.includes(here)) node.data = node.data.replaceAll(here, there);
+    }
+  }
+  for (const field of document.querySelectorAll("textarea, input")) {
+    for (const [here, there] of places) field.value = field.value.replaceAll(here, there);
+  }
+}"""
+
+
+def picture(seen: Watched, path: str, file: Path, places: list[tuple[str, str]]) -> None:
+    """Open a page and take its picture, from the top to TALLEST; `places` are shown otherwise."""
     path = INSTEAD.get(path, path)
     seen.open(path)
     if seen.page.locator("#connection").count():
@@ -168,6 +189,7 @@ def picture(seen: Watched, path: str, file: Path) -> None:
     if path in SHOWN:
         SHOWN[path](seen)
     seen.page.wait_for_load_state("load")
+    seen.page.evaluate(_CHANGE_TEXTS, places)
     seen.page.evaluate("Promise.all([document.fonts.ready, scrollTo(0, 0)])")
     session = seen.page.context.new_cdp_session(seen.page)
     size = session.send("Page.getLayoutMetrics")["cssContentSize"]
@@ -180,6 +202,8 @@ def picture(seen: Watched, path: str, file: Path) -> None:
 def main(folder: Path = FOLDER, *wanted: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with busy_server() as server, running_browser() as browser:
+        # Where this checkout and its passing home lie is another place each time.
+        places = [(str(server.home.parent), "/srv"), (str(ROOT), "/opt/claracore")]
         state = signed_in(browser, server)
         paths = wanted or pages(browser, server, state)
         for kind, options in KINDS.items():
@@ -187,7 +211,7 @@ def main(folder: Path = FOLDER, *wanted: str) -> None:
                 for path in paths:
                     begun = time.monotonic()
                     file = folder / f"{name_of(path)}-{kind}.webp"
-                    picture(seen, path, file)
+                    picture(seen, path, file, places)
                     took = f"{time.monotonic() - begun:.1f} s"
                     print(file.name, file.stat().st_size, took, *seen.complaints, flush=True)
                     seen.complaints.clear()

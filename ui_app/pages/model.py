@@ -14,17 +14,18 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app import changing, retuning
+from models_app import changing, gpu_choice, retuning, revisions
 from models_app.access import needs
 from models_app.models import LoadRecord, ServedModel, ServerSettings
 from models_app.models.served import CACHE_TYPES
-from models_app.plans import PlanContext, describe, find_model, plan_for
+from models_app.plans import PlanContext, describe, find_model, gpus_to_choose, plan_for
 from models_app.rights import Scope
 from models_app.what_if import BadWish, read_wishes
 from ui_app import memory_bars, model_cards, runtime, snippets
 from ui_app.pages.acts import acts
 
 LOADS_SHOWN: Final = 10
+REVISIONS_SHOWN: Final = 8
 LOG_BYTES: Final = 24 * 1024
 LEAST_CONTEXT: Final = 256
 MOST: Final = 10_000_000
@@ -61,23 +62,47 @@ class TuningForm(forms.Form):
         help_text=gettext_lazy("0: none. 999: all."),
     )
 
-    @classmethod
-    def of(cls, model: ServedModel) -> TuningForm:
-        """As it is set."""
-        return cls(
-            initial={
-                "context": model.context,
-                "slots": model.slots,
-                "cacheType": model.cache_type,
-                "layers": model.gpu_layers,
-            }
-        )
+    gpus = forms.MultipleChoiceField(
+        label=gettext_lazy("GPUs"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("The only ones it may use. None: chosen for you."),
+    )
+
+    def __init__(self, model: ServedModel, data: Any = None) -> None:
+        """Without data, as it is set."""
+        chosen = list(gpu_choice.words_of(model.gpus))
+        initial = {
+            "context": model.context,
+            "slots": model.slots,
+            "cacheType": model.cache_type,
+            "layers": model.gpu_layers,
+            "gpus": chosen,
+        }
+        super().__init__(data, initial=initial)
+        there = {gpu.name: f"{gpu.name}: {gpu.description}" for gpu in gpus_to_choose(model.engine)}
+        # What is set and gone meanwhile stays until somebody takes it out.
+        offered = {**there, **{name: name for name in chosen if name not in there}}
+        if offered:
+            self.fields["gpus"].choices = list(offered.items())  # type: ignore[attr-defined]
+        else:
+            del self.fields["gpus"]
 
     def wished(self) -> dict[str, str]:
         """What is filled in, as the plan reads it."""
         return {
-            name: str(value) for name, value in self.cleaned_data.items() if value not in ("", None)
+            name: ",".join(value) if isinstance(value, list) else str(value)
+            for name, value in self.cleaned_data.items()
+            if value not in ("", None, [])
         }
+
+    def choices(self) -> dict[str, Any]:
+        """What is chosen, by the names of the API; None is automatic."""
+        values = dict(self.cleaned_data)
+        values["contextSize"] = values.pop("context")
+        if "gpus" in values:
+            values["gpus"] = ",".join(values["gpus"]) or None
+        return values
 
 
 @needs(Scope.INFERENCE)
@@ -86,7 +111,7 @@ class TuningForm(forms.Form):
 def model(request: HttpRequest, pk: int) -> HttpResponse:
     """A model. A query such as `?context=8192` shows what that would mean."""
     row = get_object_or_404(model_cards.listed(), pk=pk)
-    asked = TuningForm(request.GET) if set(request.GET) & set(TuningForm.base_fields) else None
+    asked = TuningForm(row, request.GET) if set(request.GET) & set(TuningForm.base_fields) else None
     return _page(request, row, asked)
 
 
@@ -95,13 +120,11 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
 def tune(request: HttpRequest, pk: int) -> HttpResponse:
     """Save what was chosen; the message tells what restarts."""
     row = get_object_or_404(ServedModel, pk=pk)
-    form = TuningForm(request.POST)
+    form = TuningForm(row, request.POST)
     if not form.is_valid():
         return _page(request, get_object_or_404(model_cards.listed(), pk=pk), form, status=422)
-    values = dict(form.cleaned_data)
-    values["contextSize"] = values.pop("context")
     try:
-        changed = changing.change(lambda: retuning.retune(row, values), "model tuned")
+        changed = changing.change(lambda: retuning.retune(row, form.choices()), "model tuned")
     except retuning.CannotRetune as error:
         messages.error(request, str(error))
     else:
@@ -119,10 +142,13 @@ def _page(
     context = {
         "card": card,
         "model": row,
-        "form": form or TuningForm.of(row),
+        "form": form or TuningForm(row),
         "is_what_if": form is not None and form.is_valid(),
         **_plan(row, form),
         "loads": _loads(row),
+        "revisions": revisions.touching(row.model_id, REVISIONS_SHOWN)
+        if _may(request, Scope.MANAGE)
+        else [],
         "log": _tail(card.log) if _may(request, Scope.ADMIN) else "",
         "snippets": snippets.every(server, row.model_id, card.kind, keyed),
         "api_url": f"{server}/v1",

@@ -9,6 +9,9 @@ const FEW = 3;
 
 const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
 
+/** Values so few that a line between them would not be seen. */
+const areFew = (values) => values.filter((value) => value !== null).length < FEW;
+
 /** The times it reaches over: for a single moment, the hour around it. */
 function range([times]) {
   const [first, last] = [times[0] ?? 0, times.at(-1) ?? 0];
@@ -47,9 +50,9 @@ function optionsOf(element, { lines, unit = "" }, points) {
     axes: [axis, { ...axis, ...values, scale: "y" }, ...(right ? [{ ...axis, ...values, scale: right.scale, side: 1, grid: { show: false } }] : [])],
     series: [
       {},
-      ...lines.map(({ label, series, fill, scale = "y" }) => {
+      ...lines.map(({ label, series, fill, scale = "y" }, at) => {
         const stroke = colour(`--series-${series}`);
-        return { label, scale, stroke, width: 2, fill: fill ? faint(stroke) : undefined, points: { show: points[0].length < FEW }, value: (_, value) => amount(value) };
+        return { label, scale, stroke, width: 2, fill: fill ? faint(stroke) : undefined, points: { show: areFew(points[at + 1]) }, value: (_, value) => amount(value) };
       }),
     ],
   };

@@ -21,10 +21,11 @@ class Desk {
     this.waitAddress = root.dataset.wait;
     this.models = new Models(document.getElementById("choices"), () => this.views.forEach((view) => view.showState()));
     this.views = [];
+    this.gone = new Set(); // ids of conversations that were deleted
     this.form = document.getElementById("parameters");
     this.list = new ConversationList(document.getElementById("conversations-list"), store, {
       open: (id) => this.open(id),
-      removed: (id) => id === this.conversation.id && this.begin(),
+      removes: (id) => this.#letGo(id),
       save: (id, format) => this.saveAs(id, format),
     });
     this.composer = new Composer(document.getElementById("composer"), {
@@ -67,6 +68,14 @@ class Desk {
     nameInAddress("");
     if (matchMedia("(pointer: fine)").matches) {
       this.composer.field.focus({ preventScroll: true }); // On a phone the keyboard would come up.
+    }
+  }
+
+  /** A conversation is about to be deleted: what is still being written of it is kept no more. */
+  #letGo(id) {
+    this.gone.add(id);
+    if (id === this.conversation.id) {
+      this.begin();
     }
   }
 
@@ -167,7 +176,7 @@ class Desk {
   async changed(view) {
     this.composer.show(this.isBusy);
     const { conversation } = view ?? this;
-    if (!Object.keys(conversation.nodes).length) {
+    if (!Object.keys(conversation.nodes).length || this.gone.has(conversation.id)) {
       return;
     }
     conversation.changed = Date.now();

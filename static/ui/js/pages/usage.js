@@ -1,29 +1,34 @@
-// Usage: tokens by day, drawn anew as requests end.
+// Usage: tokens by day, read anew as requests end.
 
-import { drawChart } from "../charts.js";
+import { draw } from "../chart.js";
 import { on } from "../events.js";
 import { gettext } from "../texts.js";
 
 const PAUSE_MS = 5000;
-const chart = document.getElementById("usage-chart");
+const element = document.getElementById("usage-chart");
 
-async function draw() {
-  const reply = await fetch(chart.dataset.address);
-  if (reply.ok) {
-    const { start, tokensIn, tokensOut } = await reply.json();
-    chart.dataset.nothing = gettext("Nothing in this time");
-    drawChart(chart, [start, tokensIn, tokensOut], [{ label: gettext("read"), series: 4 }, { label: gettext("written"), series: 1 }]);
+let chart = null;
+
+async function show() {
+  const reply = await fetch(element.dataset.address);
+  const { start, tokensIn, tokensOut } = await reply.json();
+  const points = [start, tokensIn, tokensOut];
+  if (chart) {
+    chart.update(points);
+  } else if (start.length) {
+    const lines = [{ label: gettext("read"), series: 4 }, { label: gettext("written"), series: 1 }];
+    chart = draw(element, { points, lines });
   }
 }
 
 let due = 0;
 
-if (chart) {
-  draw().catch(() => {}); // The sign of the connection says it.
+if (element) {
+  show().catch(() => {}); // The sign of the connection says it.
   on("requests", () => {
     due ||= setTimeout(() => {
       due = 0;
-      draw().catch(() => {});
+      show().catch(() => {});
     }, PAUSE_MS);
   });
 }

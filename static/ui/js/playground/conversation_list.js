@@ -5,10 +5,10 @@ import { gettext, interpolate } from "../texts.js";
 
 /** Shows the store's conversations. `open` is given an id, `save` an id and a format. */
 export class ConversationList {
-  constructor(element, store, { open, removed, save }) {
+  constructor(element, store, { open, removes, save }) {
     this.element = element;
     this.store = store;
-    this.acts = { open, removed, save };
+    this.acts = { open, removes, save };
     this.current = "";
     element.addEventListener("click", (event) => this.#act(event));
   }
@@ -94,9 +94,9 @@ export class ConversationList {
       yes: gettext("Delete"),
     };
     if (await confirm(question)) {
+      this.acts.removes(row.dataset.id);
       await this.store.remove(row.dataset.id);
       await this.show();
-      this.acts.removed(row.dataset.id);
     }
   }
 }
