@@ -4,7 +4,7 @@
 
 A server of its own serves small real models to a few people and answers some requests, so that
 pages have something to show. The pages are those of its navigation, and a few that are reached from
-them. Pictures are WebP, and as many colours as they need: they lie in the repository.
+them. Pictures are WebP and small, as they lie in the repository.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ RAINBOW: Final = (
     "| colour | wavelength |\n|---|---|\n| red | 700 nm |\n| green | 530 nm |\n"
     "| violet | 400 nm |\n\n```python\nbow = refract(sun, rain)\n```\n"
 )
-QUALITY: Final = 60
+QUALITIES: Final = (60, 45, 30, 20)
+"""Of WebP, best first: the first that keeps a picture below MOST_BYTES."""
+
+MOST_BYTES: Final = 60_000
 TALLEST: Final = 2600
 """CSS pixels of a page that a picture shows."""
 
@@ -158,6 +161,7 @@ SHOWN: Final[dict[str, Callable[[Watched], None]]] = {
     "/ui/dashboard/": _charts,
     "/ui/activity/": _charts,
     "/ui/keys/usage/": _charts,
+    "/ui/keys/1/": _charts,
     "/ui/logs/?source=rainbow": _lines,
 }
 INSTEAD: Final = {
@@ -194,8 +198,13 @@ def picture(seen: Watched, path: str, file: Path, places: list[tuple[str, str]])
     session = seen.page.context.new_cdp_session(seen.page)
     size = session.send("Page.getLayoutMetrics")["cssContentSize"]
     clip = {**size, "height": min(size["height"], TALLEST), "scale": 1}
-    options = {"format": "webp", "quality": QUALITY, "captureBeyondViewport": True, "clip": clip}
-    file.write_bytes(base64.b64decode(session.send("Page.captureScreenshot", options)["data"]))
+    for quality in QUALITIES:
+        options = {"format": "webp", "quality": quality, "captureBeyondViewport": True}
+        shot = session.send("Page.captureScreenshot", {**options, "clip": clip})
+        content = base64.b64decode(shot["data"])
+        if len(content) <= MOST_BYTES:
+            break
+    file.write_bytes(content)
     session.detach()
 
 

@@ -52,7 +52,9 @@ class SettingsPageForm(SettingsForm):
     )
     macros = PairsField(
         label=gettext_lazy("Macros"),
-        help_text=gettext_lazy("Texts that commands may use as ${name}: `name: text`, one a line."),
+        help_text=gettext_lazy(
+            "Texts that commands may use as ${name}. Write name: text, one a line."
+        ),
     )
     start_pauses = NumbersField(
         label=gettext_lazy("Pauses after failures"),
@@ -80,11 +82,12 @@ class SettingsPageForm(SettingsForm):
             yield Group(f"settings-{number}", heading, [self[name] for name in names])
 
     def changes(self) -> list[Change]:
-        """What differs from what the page had shown."""
+        """What would become different. Somebody else may have wished the very same."""
         return [
             Change(name, str(self[name].label), self._said(name, old), self._said(name, new))
             for name in self.changed_data
             for old, new in [(self.initial.get(name), self.cleaned_data.get(name))]
+            if old != new
         ]
 
     def clean(self) -> dict[str, Any]:
@@ -93,7 +96,9 @@ class SettingsPageForm(SettingsForm):
             field = self[name]
             shown = self.data.get(field.html_initial_name)
             now = self.initial.get(name)
-            if shown is not None and self.fields[name].has_changed(now, shown):
+            if shown is None or now == values.get(name):
+                continue
+            if self.fields[name].has_changed(now, shown):
                 text = _(
                     "Somebody set this to %(value)s meanwhile. Save again to put yours in place."
                 )

@@ -82,6 +82,12 @@ def test_who_changes_what_somebody_else_just_changed_is_told(client: Client) -> 
     assert ServerSettings.current().max_wait == 33
 
 
+def test_two_who_wish_the_same_do_not_contradict_each_other(client: Client) -> None:
+    sent = {**values_of(client), "max_wait": "33"}
+    ServerSettings.objects.update(max_wait=33)
+    assert client.post(f"{PAGE}?dry_run=1", sent).status_code == 302
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

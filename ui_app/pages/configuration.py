@@ -73,10 +73,10 @@ class Settings(View):
         form = SettingsPageForm(request.POST)
         if not form.is_valid():
             return _page(request, form, status=422)
-        if not form.changed_data:
+        changes = form.changes()
+        if not changes:
             return redirect("ui-configuration")
         dry_run = DRY_RUN in request.GET
-        changes = form.changes()
         done = changing.change(form.write, CAUSE, dry_run=dry_run)
         if dry_run:
             return _page(request, form, Outlook(changes, done.effect))

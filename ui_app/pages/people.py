@@ -30,8 +30,8 @@ from ui_app.posting import acts
 from ui_app.usage_sums import Usage
 
 ROLES: Final = {
-    Role.USER: gettext_lazy("User: uses models, has keys and usage of their own"),
-    Role.CURATOR: gettext_lazy("Curator: looks after models, folders and downloads, too"),
+    Role.USER: gettext_lazy("User: uses models"),
+    Role.CURATOR: gettext_lazy("Curator: looks after models, too"),
     Role.ADMINISTRATOR: gettext_lazy("Administrator: everything"),
 }
 NAMES: Final = {
@@ -57,7 +57,7 @@ class NewPersonForm(NewPasswordForm, RoleForm):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=150,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"autocomplete": "username"}),
     )
     field_order = ("name", "role", "password", "again")
 

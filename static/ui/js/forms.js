@@ -15,11 +15,20 @@ document.addEventListener("submit", (event) => {
   }
 });
 
+// A look at what a form would do must not come after it was sent, and show what is no longer so.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.closest("form[aria-busy=true]")) {
+    event.preventDefault();
+  }
+});
+
 async function send(form, button) {
   if (button?.getAttribute("aria-disabled") === "true") {
     return;
   }
   button?.setAttribute("aria-busy", "true");
+  form.setAttribute("aria-busy", "true");
+  window.htmx?.trigger(form, "htmx:abort");
   try {
     const address = button?.getAttribute("formaction") ?? form.getAttribute("action") ?? location.href;
     const reply = await fetch(address, { method: "POST", body: new FormData(form, button) });
@@ -28,6 +37,7 @@ async function send(form, button) {
     toast(gettext("The server gave no answer. Once it is back, try again."), "bad");
   } finally {
     button?.removeAttribute("aria-busy");
+    form.removeAttribute("aria-busy");
   }
 }
 
