@@ -11,7 +11,7 @@ from django.test import Client
 
 from downloads_app import starter, work
 from downloads_app.models import Download
-from models_app.models import ServedModel
+from models_app.models import ServedModel, ServerSettings
 from tests.ggufs import write_reciter
 from tests.integration.downloads.conftest import worked_off
 
@@ -28,6 +28,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setattr(starter, "SPACE_BYTES", 1)
+    ServerSettings.current()
+    ServerSettings.objects.update(download_dir=str(tmp_path / "models"))
     return folder
 
 
