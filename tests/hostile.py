@@ -67,6 +67,7 @@ PATHS = (
     b"/ui/models/",
     b"/health",
 )
+VERSIONS = (*(b" HTTP/1.1",) * 9, b" HTTP/1.0")
 METHODS = (b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH")
 BODIES = (
     b'{"model":"fake","messages":[]}',
@@ -109,6 +110,7 @@ ODD_HEADERS = (
     b"No colon at all",
     b"Content-Type: multipart/form-data",
     b"Content-Type: multipart/form-data; boundary=" + b"y" * 100,
+    b"Content-Type: application/json\r\nContent-Type: multipart/form-data; boundary=b",
     b"Content-Encoding: gzip",
     b"Range: bytes=0-1",
 )
@@ -133,7 +135,7 @@ def make(dice: random.Random) -> bytes:
     target = dice.choice(PATHS) if dice.random() < 0.7 else dice.choice(ODD_TARGETS)
     form = dice.random() < 0.15
     body = FORM if form else dice.choice(BODIES)
-    lines = [dice.choice(METHODS) + b" " + target + b" HTTP/1.1", b"Host: localhost"]
+    lines = [dice.choice(METHODS) + b" " + target + dice.choice(VERSIONS), b"Host: localhost"]
     if form:
         lines.append(b"Content-Type: multipart/form-data; boundary=b")
     lines += dice.sample(ODD_HEADERS, dice.choice((0, 0, 1, 2)))
