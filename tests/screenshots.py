@@ -57,11 +57,11 @@ RAINBOW: Final = (
     "| colour | wavelength |\n|---|---|\n| red | 700 nm |\n| green | 530 nm |\n"
     "| violet | 400 nm |\n\n```python\nbow = refract(sun, rain)\n```\n"
 )
-QUALITIES: Final = (60, 45, 30, 20)
+QUALITIES: Final = (60, 45, 30, 20, 10)
 """Of WebP, best first: the first that keeps a picture below MOST_BYTES."""
 
 MOST_BYTES: Final = 60_000
-TALLEST: Final = 2600
+TALLEST: Final = 2000
 """CSS pixels of a page that a picture shows."""
 
 
