@@ -50,9 +50,21 @@ class Entry(msgspec.Struct, frozen=True):
         return self.status >= 400 or bool(self.error)
 
 
+def figures_of(line: Line) -> Figures:
+    """What the engine said; of a stream that ended early, which says nothing, what came of it.
+
+    Such a stream comes about a token a piece. Were they not counted, who leaves before the end
+    would use as much as they like of a quota.
+    """
+    figures = read_figures(line.figures)
+    if line.streamed and line.ended_early and line.pieces > (figures.tokens_out or 0):
+        return msgspec.structs.replace(figures, tokens_out=line.pieces)
+    return figures
+
+
 def entry_of(line: Line) -> Entry:
     """What is kept of an ended request."""
-    figures = read_figures(line.figures)
+    figures = figures_of(line)
     return Entry(
         at=line.at,
         number=line.number,
@@ -95,7 +107,7 @@ def metric_of_line(line: Line) -> Metric | None:
 
     Those who listen have this done for every request, so it should take little time.
     """
-    figures = read_figures(line.figures)
+    figures = figures_of(line)
     speed = figures.tokens_per_second or _speed(figures, line)
     return _metric(figures, line.number, line.at, line.model, speed, line.total * 1000)
 

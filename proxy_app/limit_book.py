@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 
 from proxy_app import limits
+from proxy_app.entries import figures_of
 from proxy_app.errors import LimitReached
-from proxy_app.figures import read_figures
 from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_of
 from proxy_app.limits import Account
@@ -38,7 +38,7 @@ class LimitBook:
         for line in lines:
             account = self._accounts.get(line.key_id) if line.key_id else None
             if account is not None and account.limits.counts_tokens:
-                figures = read_figures(line.figures)
+                figures = figures_of(line)
                 used = (figures.tokens_in or 0) + (figures.tokens_out or 0)
                 if used:
                     limits.charge(account, used, time.monotonic(), time.time())

@@ -159,6 +159,13 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     """What the engine said of its work, as it came (`figures.py`)."""
     request_id: str = ""
     """Lines of earlier versions end before it."""
+    pieces: int = 0
+    """In how many pieces the answer came."""
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether an answer had begun and did not come to its end."""
+        return self.first is not None and (self.status == CLIENT_LEFT or bool(self.error))
 
 
 def line_of(record: Record) -> Line:
@@ -183,6 +190,7 @@ def line_of(record: Record) -> Line:
         record.gpus,
         cut(record.head, record.tail).decode(errors="replace"),
         record.request_id.decode(),
+        record.pieces,
     )
 
 

@@ -112,3 +112,17 @@ def test_a_metric_counts_what_the_engine_worked_on_where_it_says_so() -> None:
 
 def test_an_answer_without_figures_is_no_metric() -> None:
     assert metric_of(entry_of(line(figures=""))) is None
+
+
+def test_a_stream_that_its_client_left_counts_what_came_of_it() -> None:
+    left = line(status=499, figures="", pieces=7)
+    assert entry_of(left).tokens_out == 7
+    counted = line(status=499, figures='"usage":{"output_tokens":1}', pieces=7)
+    assert entry_of(counted).tokens_out == 7
+
+
+def test_an_answer_that_came_whole_or_never_began_counts_what_the_engine_said() -> None:
+    assert entry_of(line(pieces=99)).tokens_out == 10
+    assert entry_of(line(figures="", pieces=9)).tokens_out is None
+    assert entry_of(line(status=499, figures="", first=None)).tokens_out is None
+    assert entry_of(line(status=499, figures="", pieces=3, streamed=False)).tokens_out is None
