@@ -125,6 +125,7 @@ tables: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python manage.py settings_reference
+	@$(BIN)/python manage.py api_reference
 	@$(BIN)/mkdocs build --quiet
 	@echo "The documentation is in var/docs; open var/docs/index.html"
 

@@ -229,6 +229,8 @@ class Person:
     async def _ask_engine(self) -> int:
         """The echo engine itself, for comparison. It has no door for people: no promise is made."""
         url = await asyncio.to_thread(self._office.echo_url)
+        if not url:
+            return 503
         began = time.monotonic()
         try:
             reply = await self._client.post(f"{url}/", json={"model": "echo"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claracore_site import settings_reference
+from claracore_site import api_reference, settings_reference
 from proxy_app import paths
 from tests.server import ROOT
 
@@ -47,3 +47,8 @@ def test_the_settings_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("path", [*paths.BY_BODY, *paths.BY_QUERY])
 def test_every_path_of_the_gateway_is_told(path: str) -> None:
     assert f"`{path}`" in (ROOT / "docs" / "gateway.md").read_text()
+
+
+def test_the_routes_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "routes.md").read_text()
+    assert text == api_reference.page(), "call manage.py api_reference"
