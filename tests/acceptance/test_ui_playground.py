@@ -161,6 +161,19 @@ def test_conversations_stay_in_the_browser_until_they_are_deleted(chat: Watched)
     expect(chat.page.locator(".play-row")).to_have_count(0)
 
 
+def test_a_conversation_deleted_while_its_answer_comes_stays_deleted(chat: Watched) -> None:
+    open_chat(chat, "endless")
+    ask(chat, "Go on")
+    expect(chat.page.locator(".message > .answer")).to_contain_text("lazy dog")
+    rows = chat.page.locator("#conversations-list [data-id]")
+    rows.first.locator("summary").click()
+    rows.first.locator("[data-act=remove]").click()
+    chat.page.locator("#confirm-yes").click()
+    expect(rows).to_have_count(0)
+    open_chat(chat, "fox")
+    expect(rows).to_have_count(0)
+
+
 def test_parameters_and_the_system_prompt_are_sent(chat: Watched) -> None:
     page = chat.page
     page.get_by_label("System prompt").fill("Be brief.")
