@@ -134,7 +134,7 @@ def test_a_loading_model_tells_for_how_long_and_can_be_cancelled(ui: Watched) ->
 
 
 def test_a_model_s_page_shows_what_a_longer_context_would_take(ui: Watched) -> None:
-    card(ui, "endless").get_by_role("link", name="endless").click()
+    card(ui, "endless").get_by_role("link", name="endless", exact=True).click()
     ui.expect_live()
     plan = ui.page.locator("#what-if")
     expect(plan).to_contain_text("As it is started now.")
