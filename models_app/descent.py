@@ -5,6 +5,7 @@ from __future__ import annotations
 from models_app import plans, rungs
 from models_app.devices import MIB
 from models_app.ladder import step_down
+from models_app.reasons import size
 from models_app.tuning import Plan
 
 
@@ -41,9 +42,10 @@ def difference(before: Plan, after: Plan) -> str:
     old, new = before.options, after.options
     values = (
         ("context", before.context_per_request, after.context_per_request),
-        ("KV cache", old.cache_type_k, new.cache_type_k),
-        ("GPU layers", old.gpu_layers, new.gpu_layers),
-        ("expert layers on the CPU", old.cpu_expert_layers, new.cpu_expert_layers),
+        ("KV cache", old.cache_type_k or "f16", new.cache_type_k or "f16"),
+        ("GPU layers", before.placement.offloaded, after.placement.offloaded),
+        ("expert layers on the CPU", old.cpu_expert_layers or 0, new.cpu_expert_layers or 0),
+        ("copies of weights", size(before.memory.cpu.repacked), size(after.memory.cpu.repacked)),
     )
     parts = [f"{name} {was} -> {now}" for name, was, now in values if was != now]
     mebibytes = (before.memory.total // MIB, after.memory.total // MIB)

@@ -7,6 +7,7 @@ the rung that worked are worth remembering: the next plan then starts from them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from models_app.devices import Caps
@@ -20,11 +21,16 @@ STEP: Final = 0.85
 
 
 def caps_below(failed: Plan) -> Caps:
-    """The caps of the rung below a plan that failed. RAM counts what must be there anyway."""
+    """The caps of the rung below a plan that failed. RAM counts what must be there anyway.
+
+    GPUs that this plan left alone keep their caps: with them free again, the next plan would be one
+    that failed before.
+    """
+    kept = {gpu.name: gpu.cap for gpu in failed.resources.gpus if gpu.cap is not None}
     pairs = zip(failed.devices, failed.memory.gpus, strict=True)
     return Caps(
         ram=int(failed.memory.cpu.total * STEP) if not failed.devices else failed.resources.ram,
-        gpus={device.name: int(use.total * STEP) for device, use in pairs},
+        gpus={**kept, **{device.name: int(use.total * STEP) for device, use in pairs}},
     )
 
 
@@ -46,7 +52,7 @@ def step_down(
         # The weights alone are above the cap: what can still be given up is the cache.
         least = failed.memory.cpu
         fixed = least.total - least.cache - least.state - least.compute
-        caps = Caps(ram=fixed + int((least.total - fixed) * STEP))
+        caps = replace(caps, ram=fixed + int((least.total - fixed) * STEP))
         plan = choose(candidate, machine, preferences, choices, flags, caps)
     if not plan.fits or (plan.memory.total >= failed.memory.total and not failed.devices):
         return None

@@ -68,6 +68,23 @@ def test_on_a_gpu_layers_go_to_the_cpu_in_the_end() -> None:
     assert plans[-1].placement.offloaded == 0
 
 
+def test_a_gpu_that_was_given_up_stays_given_up() -> None:
+    """On two GPUs the plan went back to the first when the second failed, and so on to and fro."""
+    fullest = [
+        max((use.total for use in plan.memory.gpus), default=0)
+        for plan in climb_down(candidate(), machine(16, 12))
+    ]
+    assert fullest == sorted(fullest, reverse=True)
+    assert fullest[-1] == 0
+
+
+def test_below_everything_in_ram_no_gpu_is_tried_again() -> None:
+    plans = climb_down(candidate(), machine(16))
+    without = [bool(plan.devices) for plan in plans].index(False)
+    assert len(plans) > without + 1
+    assert not any(plan.devices for plan in plans[without:])
+
+
 def test_experts_leave_the_gpu_before_layers_do() -> None:
     plans = climb_down(candidate(experts=4), machine(16))
     kept = [plan for plan in plans if plan.placement.offloaded == 33]
