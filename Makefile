@@ -61,7 +61,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@tools/debian-packages libgomp.so.1:libgomp1 curl:curl chromium:chromium nginx:nginx espeak-ng:espeak-ng caddy:caddy
 	@tools/debian-packages node:nodejs npm:npm prometheus:prometheus
-	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql tini:tini
+	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql tini:tini xgettext:gettext
 	@npm ci --silent --prefix tests/clients
 	@$(BIN)/python -m $(if $(NAMED),pytest,tests.beside) $(ARGS)
 

@@ -193,6 +193,7 @@ CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": "downloads"}}
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -18,7 +18,7 @@ from ui_app.pages import (
     setup,
     sign_in,
 )
-from ui_app.pages.acts import TEXTS
+from ui_app.texts import TEXTS
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard.home, name="ui-home"),

@@ -24,7 +24,7 @@ from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 from ui_app import model_list, notices, runtime
 from ui_app.model_list import SORTS, STATES, Wish
-from ui_app.pages.acts import acts
+from ui_app.posting import acts
 
 SETTLE_SECONDS = 2.0
 """How long a form waits for the model it loads or unloads before it shows the page again."""

@@ -33,8 +33,8 @@ from models_app.rights import Scope
 from models_app.what_if import read_wishes
 from proxy_app import ui_events
 from ui_app import notices, runtime, suggestions
-from ui_app.pages.acts import acts
 from ui_app.pages.models import unserved_files
+from ui_app.posting import acts
 
 SCANNING: Final = (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
 SPEED_CONTEXT: Final = 8192
