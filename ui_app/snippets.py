@@ -15,6 +15,8 @@ from urllib.parse import quote as url_quote
 from models_app.kinds import Kind
 
 KEY: Final = "YOUR-KEY"
+SOUND: Final = "speech.wav"
+"""Where a program puts what was spoken."""
 _CURL_KEY: Final = f"  -H 'Authorization: Bearer {KEY}' \\\n"
 
 
@@ -34,7 +36,7 @@ def every(server: str, model: str, kind: str, keyed: bool = False) -> list[Snipp
         Snippet("python", "Python", python(server, model, kind, keyed)),
         Snippet("javascript", "JavaScript", javascript(server, model, kind, keyed)),
     ]
-    if kind not in (Kind.EMBEDDING, Kind.RERANKER):
+    if kind not in (Kind.EMBEDDING, Kind.RERANKER, Kind.SPEECH):
         found.append(Snippet("open-webui", "Open WebUI", open_webui(server, keyed)))
         found.append(Snippet("vs-code", "VS Code", vs_code(server, model, keyed)))
     return found
@@ -44,6 +46,8 @@ def curl(server: str, model: str, kind: str, keyed: bool = False) -> str:
     """A command for a POSIX shell that asks `model` something its kind can answer."""
     path, body = _example(model, kind)
     options = " --no-buffer" if body.get("stream") else ""
+    if kind == Kind.SPEECH:
+        options = f" --output {SOUND}"
     return (
         f"curl{options} \\\n"
         f"  {shell_quote(server + path)} \\\n"
@@ -77,6 +81,11 @@ def _python_call(model: str, kind: str) -> str:
             f"reply = client.embeddings.create(model={model!r}, input='The sky is blue.')\n"
             "print(reply.data[0].embedding)\n"
         )
+    if kind == Kind.SPEECH:
+        return (
+            f"reply = client.audio.speech.create(model={model!r}, voice='alloy',"
+            f" input='Good morning.')\nreply.write_to_file({SOUND!r})\n"
+        )
     if kind == Kind.BASE:
         return (
             f"reply = client.completions.create(model={model!r}, prompt='Once upon a time',"
@@ -93,7 +102,7 @@ def _python_call(model: str, kind: str) -> str:
 
 
 def javascript(server: str, model: str, kind: str, keyed: bool = False) -> str:
-    """For Node.js or a browser, with nothing installed."""
+    """For Node.js or a browser, with nothing installed; to keep sound in a file, for Node.js."""
     path, body = _example(model, kind)
     body = {name: value for name, value in body.items() if name != "stream"}
     key = f"\n    Authorization: 'Bearer {KEY}'," if keyed else ""
@@ -103,8 +112,17 @@ def javascript(server: str, model: str, kind: str, keyed: bool = False) -> str:
         f"  headers: {{\n    'Content-Type': 'application/json',{key}\n  }},\n"
         f"  body: JSON.stringify({_pretty(body)}),\n"
         "});\n"
-        "console.log(await reply.json());\n"
+        f"{_javascript_end(kind)}"
     )
+
+
+def _javascript_end(kind: str) -> str:
+    if kind == Kind.SPEECH:
+        return (
+            "const { writeFile } = await import('node:fs/promises');\n"
+            f"await writeFile({json.dumps(SOUND)}, Buffer.from(await reply.arrayBuffer()));\n"
+        )
+    return "console.log(await reply.json());\n"
 
 
 def open_webui(server: str, keyed: bool = False) -> str:
@@ -144,6 +162,8 @@ def _example(model: str, kind: str) -> tuple[str, dict[str, Any]]:
         documents = ["The sky is blue.", "Bread is baked."]
         body = {"model": model, "query": "What colour is the sky?", "documents": documents}
         return f"/upstream/{url_quote(model, safe='')}/v1/rerank", body
+    if kind == Kind.SPEECH:
+        return "/v1/audio/speech", {"model": model, "input": "Good morning.", "voice": "alloy"}
     messages = [{"role": "user", "content": "Hello!"}]
     return "/v1/chat/completions", {"model": model, "messages": messages, "stream": True}
 

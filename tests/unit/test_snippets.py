@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models_app.kinds import Kind
-from ui_app.snippets import curl
+from ui_app.snippets import SOUND, curl, every
 
 SERVER = "http://127.0.0.1:5800"
 
@@ -26,6 +26,7 @@ def read_back(command: str) -> tuple[str, dict[str, Any]]:
         (Kind.BASE, "/v1/completions", {"model", "prompt", "max_tokens", "stream"}),
         (Kind.EMBEDDING, "/v1/embeddings", {"model", "input"}),
         (Kind.RERANKER, "/upstream/tiny/v1/rerank", {"model", "query", "documents"}),
+        (Kind.SPEECH, "/v1/audio/speech", {"model", "input", "voice"}),
         ("", "/v1/chat/completions", {"model", "messages", "stream"}),
     ],
 )
@@ -48,3 +49,10 @@ def test_a_shell_reads_any_model_name_as_it_is(model: str, kind: str) -> None:
 def test_a_streamed_answer_is_shown_as_it_comes() -> None:
     assert "--no-buffer" in curl(SERVER, "tiny", Kind.CHAT)
     assert "--no-buffer" not in curl(SERVER, "tiny", Kind.EMBEDDING)
+
+
+def test_a_model_that_speaks_is_shown_how_its_sound_is_kept() -> None:
+    found = {snippet.key: snippet.text for snippet in every(SERVER, "voice", Kind.SPEECH)}
+    assert list(found) == ["curl", "python", "javascript"]
+    assert all(SOUND in text for text in found.values())
+    assert "reply.json()" not in found["javascript"]
