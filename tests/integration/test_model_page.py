@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from models_app import hardware, revisions
+from models_app import hardware, people, revisions
 from models_app.engine_help import EngineDevice
 from models_app.machine import GIB
 from models_app.models import GgufFile, ModelFolder, ServedModel
+from models_app.rights import Role
+from proxy_app.log_files import log_path
 from ui_app import error_pages
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +80,51 @@ def test_a_page_without_its_database_is_to_be_tried_again() -> None:
     assert reply["Retry-After"] == "5"
     assert "The database does not answer" in reply.content.decode()
     assert error_pages.failed(request).status_code == 500
+
+
+# ---- Who sees how it is started ------------------------------------------------------------------
+
+
+def page_of(model: ServedModel, role: Role) -> str:
+    client = Client()
+    client.force_login(people.create(f"some-{role}", "correct horse 9", role))
+    return client.get(f"/ui/models/{model.pk}/").content.decode()
+
+
+def test_a_command_is_for_those_who_care_for_models_and_its_secrets_for_administrators() -> None:
+    own = ServedModel.objects.create(model_id="own", cmd="engine --api-key sesame-7 --port ${PORT}")
+    administrator = page_of(own, Role.ADMINISTRATOR)
+    assert "--api-key sesame-7" in administrator
+    curator = page_of(own, Role.CURATOR)
+    assert "engine --api-key" in curator
+    assert "sesame-7" not in curator
+    assert "engine --" not in page_of(own, Role.USER)
+
+
+def test_those_who_care_for_models_see_what_an_engine_said_last(
+    model: ServedModel, settings: Any, tmp_path: Path
+) -> None:
+    settings.CLARACORE_HOME = tmp_path
+    log = log_path(tmp_path, model.model_id)
+    log.parent.mkdir(parents=True)
+    log.write_text("a tensor is missing\n")
+    page_of(model, Role.ADMINISTRATOR)
+    assert "a tensor is missing" in page_of(model, Role.CURATOR)
+    assert "a tensor is missing" not in page_of(model, Role.USER)
+
+
+def test_what_cannot_be_tried_out_says_why_where_the_plan_stands(
+    client: Client, model: ServedModel
+) -> None:
+    text = client.get(f"/ui/models/{model.pk}/", {"context": "7"}).content.decode()
+    what_if = text.partition('id="what-if"')[2].partition('id="tune-form"')[0]
+    assert "Context, in tokens: Ensure this value is greater than or equal to 256." in what_if
+    assert "As it is started now." not in what_if
+
+
+def test_a_look_at_other_settings_is_not_replaced_by_what_somebody_else_changes(
+    client: Client, model: ServedModel
+) -> None:
+    path = f"/ui/models/{model.pk}/"
+    assert "data-pending>" not in client.get(path).content.decode()
+    assert "data-pending>" in client.get(path, {"context": "8192"}).content.decode()

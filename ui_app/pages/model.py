@@ -14,15 +14,15 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app import changing, gpu_choice, retuning, revisions
+from models_app import changing, gpu_choice, retuning, revisions, secrecy
 from models_app.access import needs
 from models_app.models import LoadRecord, ServedModel, ServerSettings
 from models_app.models.served import CACHE_TYPES
 from models_app.plans import PlanContext, describe, find_model, gpus_to_choose, plan_for
 from models_app.rights import Scope
-from models_app.what_if import BadWish, read_wishes
+from models_app.what_if import read_wishes
 from ui_app import memory_bars, model_cards, runtime, snippets
-from ui_app.pages.acts import acts
+from ui_app.posting import acts
 
 LOADS_SHOWN: Final = 10
 REVISIONS_SHOWN: Final = 8
@@ -139,17 +139,19 @@ def _page(
     (card,) = model_cards.cards([row], now)
     server = request.build_absolute_uri("/").rstrip("/")
     keyed = ServerSettings.current().require_api_key
+    plan = _plan(row, form)
     context = {
         "card": card,
         "model": row,
         "form": form or TuningForm(row),
         "is_what_if": form is not None and form.is_valid(),
-        **_plan(row, form),
+        **plan,
+        "command": _command(request, row, plan.get("plan")),
         "loads": _loads(row),
         "revisions": revisions.touching(row.model_id, REVISIONS_SHOWN)
         if _may(request, Scope.MANAGE)
         else [],
-        "log": _tail(card.log) if _may(request, Scope.ADMIN) else "",
+        "log": _tail(card.log) if _may(request, Scope.MANAGE) else "",
         "snippets": snippets.every(server, row.model_id, card.kind, keyed),
         "api_url": f"{server}/v1",
         "most_context": row.file.context_length if row.file else None,
@@ -165,11 +167,16 @@ def _plan(row: ServedModel, form: TuningForm | None) -> dict[str, Any]:
     assert found is not None
     context = PlanContext.load().of(found)
     wished = form.wished() if form is not None and form.is_valid() else {}
-    try:
-        plan = describe(plan_for(found, context, read_wishes(wished)), context)
-    except BadWish as error:
-        return {"plan_problem": str(error)}
+    plan = describe(plan_for(found, context, read_wishes(wished)), context)
     return {"plan": plan, "bars": memory_bars.of_plan(plan["memory"])}
+
+
+def _command(request: HttpRequest, row: ServedModel, plan: dict[str, Any] | None) -> str:
+    """How it is started: for those who care for models, its secrets for administrators alone."""
+    if not _may(request, Scope.MANAGE):
+        return ""
+    command = row.cmd or (plan["command"] if plan else "")
+    return command if _may(request, Scope.ADMIN) else secrecy.hidden(command)
 
 
 def _loads(row: ServedModel) -> list[LoadRecord]:

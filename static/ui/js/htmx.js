@@ -1,6 +1,7 @@
 // What is sent by htmx is sent as our forms are: with Django's token, and with its failures shown.
 
 import { tellAgo } from "./ago.js";
+import { keepOpen } from "./refresh.js";
 import { gettext } from "./texts.js";
 import { toast } from "./toast.js";
 
@@ -21,6 +22,14 @@ document.addEventListener("htmx:responseError", ({ detail }) => {
 });
 
 document.addEventListener("htmx:afterSwap", tellAgo);
+
+// The region that goes is still whole when the one that comes is already in its place.
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  const next = document.getElementById(detail.target.id);
+  if (next && next !== detail.target) {
+    keepOpen(detail.target, next);
+  }
+});
 
 function reasonOf(xhr) {
   try {

@@ -127,7 +127,8 @@ function replace(region, next) {
   window.htmx?.process(taken);
 }
 
-function keepOpen(region, next) {
+/** Open in `next` what is open in the region whose place it takes. */
+export function keepOpen(region, next) {
   for (const { id } of region.querySelectorAll("details[open][id]")) {
     next.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
   }
