@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from models_app import engine_build, engine_installs, hand_edits
+from models_app.models import ModelFolder, ServedModel
 from ui_app import navigation, runtime
+
+FAILED_SHOWN: Final = 3
+"""Up to so many models that could not be loaded have a notice each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,36 @@ def notices(now: runtime.Now) -> list[Notice]:
         )
         found.append(Notice(_("This server shows pages only"), text, "busy"))
     return found
+
+
+def of_models(now: runtime.Now) -> list[Notice]:
+    """Models that could not be loaded and folders that cannot be read, for who cares for them."""
+    folders = ModelFolder.objects.filter(enabled=True).exclude(problem="")
+    failed = {one["id"]: one for one in now.in_state("stopped") if one["problem"]}
+    rows = ServedModel.objects.filter(model_id__in=failed).order_by("model_id")
+    if len(failed) > FAILED_SHOWN:
+        of_failed = [_of_many(sorted(failed))]
+    else:
+        of_failed = [_of_model(row, failed[row.model_id]["problem"]) for row in rows]
+    return [*map(_of_folder, folders), *of_failed]
+
+
+def _of_folder(folder: ModelFolder) -> Notice:
+    title = _("%(folder)s needs you") % {"folder": folder.path}
+    there = f"{reverse('ui-setup')}#folders"
+    return Notice(title, folder.problem, address=there, act=_("Folders"))
+
+
+def _of_model(model: ServedModel, problem: str) -> Notice:
+    title = _("%(model)s could not be loaded") % {"model": model.model_id}
+    there = reverse("ui-model", args=[model.pk])
+    return Notice(title, problem, address=there, act=_("Look at it"))
+
+
+def _of_many(models: Sequence[str]) -> Notice:
+    title = _("%(count)s models could not be loaded") % {"count": len(models)}
+    there = f"{reverse('ui-models')}?state=problem"
+    return Notice(title, ", ".join(models), address=there, act=_("Look at them"))
 
 
 def _engine_problem() -> str:

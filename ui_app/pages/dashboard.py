@@ -54,7 +54,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     rows = model_cards.listed().filter(model_id__in=loaded)
     hours = _hours()
     context = {
-        "notices": notices.notices(now),
+        "notices": [*notices.notices(now), *_of_models(request, now)],
         "bars": memory_bars.of_models(now.devices, now.needs, loaded, _descriptions()),
         "cards": model_cards.cards(rows, now),
         "running": sum(status["inFlight"] for status in now.statuses),
@@ -70,6 +70,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "is_busy": any(card.is_busy for card in model_cards.cards(rows, now)),
     }
     return render(request, "ui/dashboard.html", context)
+
+
+def _of_models(request: HttpRequest, now: runtime.Now) -> list[notices.Notice]:
+    may_mend = request.rights.may(Scope.MANAGE)  # type: ignore[attr-defined]
+    return notices.of_models(now) if may_mend else []
 
 
 def _descriptions() -> dict[str, str]:

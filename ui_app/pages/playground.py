@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.views.decorators.http import require_safe
@@ -92,6 +93,9 @@ def _wait(line: dict[str, Any], share: str) -> dict[str, Any]:
 
 def _page(request: HttpRequest, task: Task) -> HttpResponse:
     everything = choices()
+    wanted = next((one for one in everything if one.model_id == request.GET.get("model")), None)
+    if wanted and wanted.tasks and task not in wanted.tasks:
+        return _to_its_task(wanted)
     offered = [choice for choice in everything if task in choice.tasks]
     chosen = preferred(offered, task, request.GET.get("model", ""))
     rights: Rights = getattr(request, "rights", NOBODY)
@@ -109,6 +113,12 @@ def _page(request: HttpRequest, task: Task) -> HttpResponse:
     response = render(request, f"ui/playground/{task}.html", context)
     response["Content-Security-Policy"] = _POLICY
     return response
+
+
+def _to_its_task(choice: Choice) -> HttpResponse:
+    """Where a model can be tried that cannot do what was asked for."""
+    task = next(task for task in Task if task in choice.tasks)
+    return redirect(f"{reverse(route_of(task))}?{urlencode({'model': choice.model_id})}")
 
 
 def _tabs(current: Task, everything: list[Choice]) -> list[Tab]:

@@ -113,7 +113,7 @@ export class Composer {
 
 function refused(file, attachment) {
   if (attachment?.kind === "image") {
-    return gettext("This model does not see images. Choose one that does, marked with an eye.");
+    return gettext("This model does not see images. The list of models says which ones do.");
   }
   return `${file.name}: ${gettext("Images go to models that see, WAV and MP3 to models that hear.")}`;
 }
