@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils import translation
 
@@ -84,4 +85,5 @@ def test_a_translation_reaches_the_scripts(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("django.conf.settings.LOCALE_PATHS", [tmp_path])
     with translation.override("de"):
         reply = TEXTS(RequestFactory().get("/ui/texts.js"))
+    assert isinstance(reply, HttpResponse)
     assert '"Live": "Verbunden"' in reply.content.decode()
