@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from shlex import quote as shell_quote
 from typing import Any, Final
-from urllib.parse import quote as url_quote
 
 from models_app.kinds import Kind
 
@@ -161,7 +160,7 @@ def _example(model: str, kind: str) -> tuple[str, dict[str, Any]]:
     if kind == Kind.RERANKER:
         documents = ["The sky is blue.", "Bread is baked."]
         body = {"model": model, "query": "What colour is the sky?", "documents": documents}
-        return f"/upstream/{url_quote(model, safe='')}/v1/rerank", body
+        return "/v1/rerank", body
     if kind == Kind.SPEECH:
         return "/v1/audio/speech", {"model": model, "input": "Good morning.", "voice": "alloy"}
     messages = [{"role": "user", "content": "Hello!"}]

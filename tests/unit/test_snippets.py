@@ -25,7 +25,7 @@ def read_back(command: str) -> tuple[str, dict[str, Any]]:
         (Kind.CHAT, "/v1/chat/completions", {"model", "messages", "stream"}),
         (Kind.BASE, "/v1/completions", {"model", "prompt", "max_tokens", "stream"}),
         (Kind.EMBEDDING, "/v1/embeddings", {"model", "input"}),
-        (Kind.RERANKER, "/upstream/tiny/v1/rerank", {"model", "query", "documents"}),
+        (Kind.RERANKER, "/v1/rerank", {"model", "query", "documents"}),
         (Kind.SPEECH, "/v1/audio/speech", {"model", "input", "voice"}),
         ("", "/v1/chat/completions", {"model", "messages", "stream"}),
     ],
