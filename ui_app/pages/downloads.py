@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django import forms
@@ -20,6 +20,7 @@ from downloads_app.models import MOST_AT_ONCE, OVER, Download, DownloadSettings
 from models_app import hf_token
 from models_app.access import needs
 from models_app.rights import Rights, Scope
+from proxy_app import ui_events
 from ui_app import download_cards
 from ui_app.posting import acts
 
@@ -151,6 +152,12 @@ def act(request: HttpRequest) -> HttpResponse:
 def _forget(download: Download) -> None:
     control.cancel(download)
     download.delete()
+    _tell_gone([download.key])
+
+
+def _tell_gone(keys: Iterable[str]) -> None:
+    """Have other browsers take them off their lists; nobody else tells of a row that is gone."""
+    ui_events.tell("downloads", dict.fromkeys(keys))
 
 
 def _sooner(download: Download) -> None:
@@ -185,7 +192,10 @@ _VERBS: Final[Mapping[str, Callable[[Download], object]]] = {
 @acts("ui-downloads")
 def clear(request: HttpRequest) -> HttpResponse:
     """Take what is over off the list; files stay."""
-    Download.objects.filter(status__in=(Status.COMPLETED, Status.CANCELLED)).delete()
+    ended = Download.objects.filter(status__in=(Status.COMPLETED, Status.CANCELLED))
+    keys = list(ended.values_list("key", flat=True))
+    ended.filter(key__in=keys).delete()
+    _tell_gone(keys)
     return redirect("ui-downloads")
 
 

@@ -9,6 +9,11 @@ const told = new Map();
 
 on("downloads", (downloads) => {
   for (const [key, info] of Object.entries(downloads)) {
+    if (info === null) {
+      told.delete(key);
+      refreshFor("downloads-state"); // Somebody took it off the list.
+      continue;
+    }
     const card = document.querySelector(`[data-download="${CSS.escape(key)}"]`);
     const state = stateOf(info);
     const isNew = !card || card.dataset.status !== info.status || (told.get(key) ?? state) !== state;
