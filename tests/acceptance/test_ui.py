@@ -150,6 +150,32 @@ def test_a_model_s_page_shows_what_a_longer_context_would_take(ui: Watched) -> N
     ui.check()
 
 
+def test_the_memory_bar_moves_while_the_context_is_dragged(ui: Watched) -> None:
+    card(ui, "endless").get_by_role("link", name="endless", exact=True).click()
+    ui.expect_live()
+    ui.page.get_by_text("Why it is set like this").click()
+    moved = ui.page.evaluate(
+        """() => new Promise((resolve) => {
+          const slider = document.getElementById("context-slider");
+          const bar = () => document.querySelector("#what-if .memory-bar").outerHTML;
+          const before = bar();
+          let steps = 0;
+          // A hand that never rests.
+          const hand = setInterval(() => {
+            steps += 1;
+            slider.value = steps % 100;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+            if (bar() !== before || steps > 2000) {
+              clearInterval(hand);
+              resolve(bar() !== before);
+            }
+          }, 30);
+        })"""
+    )
+    assert moved
+    expect(ui.page.locator("#what-if #reasons")).to_have_attribute("open", "")
+
+
 def test_the_dashboard_shows_what_is_loaded_and_what_was_done(
     ui: Watched, server: RunningServer
 ) -> None:
@@ -179,7 +205,10 @@ def test_a_file_that_cannot_be_served_is_listed_with_its_reason(ui: Watched) -> 
     expect(card(ui, "broken")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", [MODELS, "/ui/dashboard/", "/ui/setup/", "/ui/components/"])
+@pytest.mark.parametrize(
+    "path",
+    [MODELS, "/ui/models/1/", "/ui/dashboard/", "/ui/setup/", "/ui/engines/", "/ui/components/"],
+)
 def test_a_phone_shows_everything_and_its_buttons_can_be_hit(
     browser: Browser, server: RunningServer, path: str
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
@@ -154,6 +155,12 @@ def test_a_log_is_followed_filtered_and_paused(seen: Watched, server: RunningSer
     seen.page.locator("#log-filter").fill("SLOT")
     expect(lines.locator("mark").first).to_be_visible()
     expect(seen.page.locator("#log-count")).to_contain_text(" of ")
+    expect(seen.page.locator("#log-lines")).to_have_attribute("data-wrap", "")
+    seen.page.locator("[data-log=wrap]").click()
+    expect(seen.page.locator("#log-lines:not([data-wrap])")).to_be_visible()
+    with seen.page.expect_download() as taken:
+        seen.page.locator("a[download]").last.click()
+    assert "slot" in Path(taken.value.path()).read_text()
     seen.check()
 
 

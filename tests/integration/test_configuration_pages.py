@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from django.test import Client
 
-from models_app import catalog, people, revisions
+from models_app import catalog, live, people, revisions
 from models_app.config_yaml import render
 from models_app.models import AuditEntry, Revision, ServedModel, ServerSettings
 from models_app.rights import Role
@@ -143,6 +144,39 @@ def test_an_edit_shows_its_difference_and_then_is_taken_in(client: Client) -> No
     assert not ServedModel.objects.exists()
     assert client.post(TEXT, sent).status_code == 302
     assert ServedModel.objects.get().cmd == "run --port ${PORT}"
+
+
+class Serving:
+    """The serving side, with one model loaded."""
+
+    def loaded_models(self) -> frozenset[str]:
+        return frozenset({"own"})
+
+    def catch_up(self) -> None:
+        pass
+
+    def served(self) -> None:
+        return None
+
+
+@pytest.fixture
+def loaded() -> Iterator[None]:
+    live.register(Serving())
+    yield
+    live.register(None)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_what_restarts_is_told_before_it_is_saved(client: Client) -> None:
+    for name in ("own", "idle"):
+        ServedModel.objects.create(model_id=name, cmd="run-it --port ${PORT}")
+    edited = present().replace("run-it", "run-other")
+    text = client.post(f"{TEXT}?dry_run=1", text_form(client, edited)).content.decode()
+    restarting = text.partition("Restarting:")[2].partition("</p>")[0]
+    assert ">own<" in restarting
+    assert "idle" not in restarting
+    assert "1 model starts otherwise next time, 1 model restarts once its requests are done" in text
+    assert not ServedModel.objects.exclude(cmd="run-it --port ${PORT}").exists()
 
 
 def test_what_changed_while_an_edit_was_written_stays(client: Client) -> None:
