@@ -188,7 +188,7 @@ def test_a_running_scan_shows_how_far_it_is(client: Client, folder: ModelFolder)
     assert "Reading files: 3 of 12" in text
     assert 'max="12" value="3"' in text
     assert "a/b.gguf" in text
-    assert 'http-equiv="refresh"' in text
+    assert '<meta http-equiv="refresh" content="3; url=/ui/setup/">' in text
 
 
 def test_a_failed_scan_says_why(client: Client, folder: ModelFolder) -> None:
