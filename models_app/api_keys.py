@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -30,6 +30,13 @@ SHOWN = 8
 """Characters of a made key that are kept to tell it from others; five of them are random."""
 
 SHARED_NAME = "Shared key"
+
+OF_ADMINISTRATORS: Final = ("priority", "queue_share")
+"""What puts a key before those of others: nobody gives it to their own."""
+
+PLACES_ARE_GIVEN = (
+    "Only an administrator gives a key a priority or a larger share of the queue. Leave both out."
+)
 
 A_KEY_MAKES_NONE = (
     "A key makes no keys, or its limits would limit nobody. Sign in and make it on the page, or "
@@ -99,13 +106,16 @@ def check_grant(row: ApiKey) -> None:
 
 
 def visible_to(rights: Rights) -> QuerySet[ApiKey]:
-    """The keys somebody sees: administrators all, everybody else their own."""
+    """The keys somebody sees: administrators all, everybody else their own, a key itself."""
     rows = ApiKey.objects.select_related("person")
     if rights.may(Scope.ADMIN):
         return rows
+    if rights.key_id:
+        # One that was stolen must not end the others.
+        return rows.filter(pk=rights.key_id)
     if rights.person_id:
         return rows.filter(person_id=rights.person_id)
-    return rows.filter(pk=rights.key_id)
+    return rows.none()
 
 
 def may_make(rights: Rights) -> bool:

@@ -5,11 +5,25 @@ What is counted is forgotten once it is old, and so is whoever gets it right.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 FORGET_SECONDS: Final = 900.0
 LONGEST_WAIT: Final = 300.0
 _MOST_REMEMBERED: Final = 10_000
+
+
+def network_of(address: str) -> str:
+    """What misses from an address are counted against: of IPv6, everybody has 2^64 of them."""
+    try:
+        number = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(number, ipaddress.IPv4Address):
+        return address
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(ipaddress.ip_network((number, 64), strict=False))
 
 
 class Guesses:

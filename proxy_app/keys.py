@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from models_app import api_keys, rights
-from models_app.guessing import Guesses
+from models_app.guessing import Guesses, network_of
 from models_app.models import ApiKey
 from models_app.rights import NOBODY, Rights
 from models_app.rights import Scope as Right
@@ -62,7 +62,8 @@ repeat themselves, too."""
 NOTED_EVERY: Final = 60.0
 """Seconds between two notes of a key's use, which is shown to the minute."""
 
-_FORWARDING = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"))
+_FORWARDING = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip"))
+"""Which proxies add, besides those that begin with `x-forwarded-`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Keys:
 
 def _address(scope: Scope) -> str:
     client = scope.get("client")
-    return str(client[0]) if client else ""
+    return network_of(str(client[0])) if client else ""
 
 
 def is_local(scope: Scope) -> bool:
@@ -194,7 +195,7 @@ def is_local(scope: Scope) -> bool:
     for name, value in scope["headers"]:
         if name == b"host":
             host = value
-        elif name in _FORWARDING:
+        elif name in _FORWARDING or name.startswith(b"x-forwarded-"):
             return False
     return is_loopback_name(host.decode("latin-1"))
 

@@ -19,7 +19,10 @@ from proxy_app.incoming import Receive, Scope, Send
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FORWARDED: tuple[bytes, ...] = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-_PAIR = re.compile(r'\s*([A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*')
+_QUOTED = r'"(?:[^"\\]|\\.)*"?'
+# Each character fits one way only: whoever writes thousands of commas or quotes holds up nothing.
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
+_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+')
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss")}
 """What a proxy says, as ASGI calls it for a request and for a WebSocket."""
 
@@ -95,23 +98,28 @@ def _joined(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 
 def _usual_hops(addresses: str, schemes: str, hosts: str) -> list[Hop]:
-    hops = [_address(part) for part in addresses.split(",") if part.strip()]
+    hops = [_address(part) for part in _parts(addresses)]
+    told = _parts(schemes.lower()), _parts(hosts)
     return [
-        Hop(address, _nth_last(schemes, from_end).lower(), _nth_last(hosts, from_end))
+        Hop(address, *(_nth_last(parts, from_end) for parts in told))
         for address, from_end in zip(hops, range(len(hops), 0, -1), strict=True)
     ]
 
 
-def _nth_last(texts: str, from_end: int) -> str:
+def _parts(texts: str) -> list[str]:
+    return [part.strip() for part in texts.split(",") if part.strip()]
+
+
+def _nth_last(parts: list[str], from_end: int) -> str:
     """Of a list that may be shorter, as most proxies write one value: the nearest to it."""
-    parts = [part.strip() for part in texts.split(",") if part.strip()]
     return parts[max(0, len(parts) - from_end)] if parts else ""
 
 
 def _standard_hops(text: str) -> list[Hop]:
     hops = []
-    for element in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', text) if text else ():
-        told = {name.lower(): value.strip('"') for name, value in _PAIR.findall(element)}
+    for element in _ELEMENT.findall(text):
+        pairs = (pair.partition("=") for pair in _PAIR.findall(element))
+        told = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
         hops.append(
             Hop(_address(told.get("for", "")), told.get("proto", "").lower(), told.get("host", ""))
         )

@@ -6,7 +6,8 @@ a page is no longer true, in bunches.
 
 Every event is `{"version": "…-12", "value": …}`. Its number counts news, so that a page sees when
 it missed one, and whoever has just come is told the present number (`hello`): a page that was made
-at another one reads itself anew.
+at another one reads itself anew. Who only uses models hears on a channel of their own that
+something is new, and of what others and the server do no more than that.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ from django_eventstream.channelmanager import DefaultChannelManager
 from django_eventstream.views import get_listener_manager
 
 from models_app.models import ScanRun
+from models_app.rights import Rights, Scope
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "ui"
+USERS: Final = "ui-users"
+_CHANNELS: Final = (CHANNEL, USERS)
+_FOR_EVERYBODY: Final = frozenset({"models", "requests", "config", "people"})
+"""Kinds whose value says what GET /api/models tells users as well, or nothing."""
 
 POLL_SECONDS = 0.25
 """How often the newest scan is looked at while a page is open, and at most one is told of it."""
@@ -70,6 +76,11 @@ class Channels(DefaultChannelManager):  # type: ignore[misc]
         return False
 
 
+def channel_for(rights: Rights) -> str:
+    """Where the pages of somebody listen."""
+    return CHANNEL if rights.may(Scope.MANAGE) else USERS
+
+
 # ---- Telling -----------------------------------------------------------------------------------
 
 
@@ -84,8 +95,9 @@ def tell(kind: str, value: Any) -> None:
     """Tell open pages a piece of news. From any thread."""
     global _count
     _count += 1
-    if _is_heard():
-        send_event(CHANNEL, kind, {"version": f"{_RUN}-{_count}", "value": value})
+    for channel in _heard():
+        told = value if channel == CHANNEL or kind in _FOR_EVERYBODY else None
+        send_event(channel, kind, {"version": f"{_RUN}-{_count}", "value": told})
 
 
 def tell_of_config() -> None:
@@ -101,11 +113,12 @@ def tell_of_choices() -> None:
 
 def is_watched() -> bool:
     """Whether a page is open, or will be in a moment."""
-    return _is_heard() or time.monotonic() < _expected_until
+    return bool(_heard()) or time.monotonic() < _expected_until
 
 
-def _is_heard() -> bool:
-    return CHANNEL in get_listener_manager().listeners_by_channel
+def _heard() -> list[str]:
+    listeners = get_listener_manager().listeners_by_channel
+    return [channel for channel in _CHANNELS if channel in listeners]
 
 
 def _greet() -> None:
@@ -113,10 +126,14 @@ def _greet() -> None:
     global _greeted
     manager = get_listener_manager()
     with manager.lock:
-        present = frozenset(map(id, manager.listeners_by_channel.get(CHANNEL, ())))
-    if present - _greeted:
-        send_event(CHANNEL, "hello", {"version": f"{_RUN}-{_count}", "value": None})
-    _greeted = present
+        present = {
+            channel: frozenset(map(id, manager.listeners_by_channel.get(channel, ())))
+            for channel in _CHANNELS
+        }
+    for channel, pages in present.items():
+        if pages - _greeted:
+            send_event(channel, "hello", {"version": f"{_RUN}-{_count}", "value": None})
+    _greeted = frozenset().union(*present.values())
 
 
 async def follow_scans(
@@ -157,8 +174,9 @@ def close() -> None:
     _closed = True
     _expected_until = 0.0
     manager = get_listener_manager()
-    for listener in set(manager.listeners_by_channel.get(CHANNEL, ())):
-        manager.kick(listener.user_id, CHANNEL)
+    for channel in _CHANNELS:
+        for listener in set(manager.listeners_by_channel.get(channel, ())):
+            manager.kick(listener.user_id, channel)
 
 
 # ---- What clients of the server are told, in short ---------------------------------------------

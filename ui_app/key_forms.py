@@ -52,7 +52,8 @@ class KeyForm(ApiKeyForm):
         super().__init__(data, instance=row)
         if not rights.may(Scope.ADMIN):
             for name in list(self.fields):
-                if name == "person" or (name != "name" and not is_new):
+                given = name in ("person", *api_keys.OF_ADMINISTRATORS)
+                if given or (name != "name" and not is_new):
                     del self.fields[name]
         if "person" in self.fields:
             self.fields["person"].empty_label = _("nobody's: the server's own")  # type: ignore[attr-defined]

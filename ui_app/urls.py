@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
-from django_eventstream.views import events
 
-from models_app.access import needs
-from models_app.rights import Scope
 from ui_app import server_urls, work_urls
 from ui_app.pages import (
     components,
@@ -14,6 +11,7 @@ from ui_app.pages import (
     hub,
     model,
     models,
+    news,
     old,
     setup,
     sign_in,
@@ -60,7 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *server_urls.urlpatterns,
     path("components/", components.components, name="ui-components"),
     path("texts.js", TEXTS, name="ui-texts"),
-    path("events/", needs(Scope.INFERENCE)(events), {"channels": ["ui"]}, name="ui-events"),
+    path("events/", news.news, name="ui-events"),
     # The pages of the first implementation, as people bookmarked them.
     *old.PATHS,
 ]

@@ -50,7 +50,7 @@ class ApiKeyAdmin(RegistryAdmin[ApiKey]):
         if rights_of(request).may(Scope.ADMIN):
             return self.readonly_fields
         if obj is None:
-            return ("person", *self.readonly_fields)
+            return ("person", *api_keys.OF_ADMINISTRATORS, *self.readonly_fields)
         return ("person", "expires_at", *REACH, *LIMITS, *self.readonly_fields)
 
     def get_list_filter(self, request: HttpRequest) -> Any:

@@ -139,6 +139,8 @@ class Keys(APIView):
         person = _person_for(rights, values)
         if not api_keys.may_make(rights):
             raise ApiError(api_keys.A_KEY_MAKES_NONE, status=403, code="NOT_ALLOWED")
+        if not rights.may(Scope.ADMIN) and _puts_before_others(values):
+            raise ApiError(api_keys.PLACES_ARE_GIVEN, status=403, code="NOT_ALLOWED")
         row = ApiKey(person=person, **_columns(values))
         try:
             key = api_keys.make(row)
@@ -208,6 +210,10 @@ def shown(row: ApiKey) -> dict[str, Any]:
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
     return {_COLUMN[name]: value for name, value in values.items() if name in _COLUMN}
+
+
+def _puts_before_others(values: dict[str, Any]) -> bool:
+    return values.get("priority") is not None or values.get("queueShare", 1) != 1
 
 
 def _visible(request: Request) -> QuerySet[ApiKey]:

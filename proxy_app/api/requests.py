@@ -156,7 +156,8 @@ def _is_own(request: Request, record: Record) -> bool:
 def _cancel(request: Request, number: int) -> Response:
     async def cancel(runner: Runner) -> None:
         record = SERVING.accounting.records.live.get(number)
-        if record is None or not record.take_back():
+        # Of what others do it is not even said that it is under way.
+        if record is None or not _is_own(request, record) or not record.take_back():
             raise RequestNotFound(number)
 
     SERVING.call(cancel)

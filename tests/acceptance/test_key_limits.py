@@ -27,7 +27,7 @@ if not people.administrator_exists():
     people.create("root", "correct horse 9", Role.ADMINISTRATOR)
     people.create("ann", "correct horse 9", Role.USER)
 ann = User.objects.get(username="ann")
-print(json.dumps({{name: api_keys.create(name, person=ann, **choices)[1]
+print(json.dumps({{name: api_keys.create(name, **{{"person": ann, **choices}})[1]
                    for name, choices in {wanted!r}.items()}}))
 """
 
@@ -37,6 +37,7 @@ WANTED: dict[str, dict[str, Any]] = {
     "daily": {"tokens_per_day": 10},
     "one at a time": {"parallel_requests": 1},
     "sea only": {"allowed_models": ["sea"]},
+    "nobody's": {"person": None},
 }
 
 
@@ -125,6 +126,28 @@ def test_one_request_at_a_time_means_one(server: RunningServer, keys: dict[str, 
         work.join(timeout=60)
     assert "1 requests at a time" in messages[0]
     wait_until(lambda: ask(server, key, max_tokens=1).ok, "the place that was given back")
+
+
+def test_nobody_sees_or_ends_what_others_ask(server: RunningServer, keys: dict[str, str]) -> None:
+    def under_way(key: str) -> list[int]:
+        reply = get(server, key, "/api/requests/live")
+        return [request["id"] for request in reply.json()["requests"]]
+
+    other = {"X-API-Key": keys["nobody's"]}
+    with ask(server, keys["free"], "endless", max_tokens=-1, stream=True) as answer:
+        pieces = answer.iter_content(None)
+        assert next(pieces)
+        (number,) = under_way(keys["free"])
+        assert under_way(keys["nobody's"]) == []
+        place = f"{server.url}/api/requests"
+        refused = requests.delete(f"{place}/live/{number}", headers=other, timeout=60)
+        assert (refused.status_code, refused.json()["code"]) == (404, "REQUEST_NOT_FOUND")
+        refused = requests.post(f"{place}/{number}/cancel", headers=other, timeout=60)
+        assert refused.status_code == 404
+        assert under_way(keys["free"]) == [number] and next(pieces)
+        own = {"X-API-Key": keys["free"]}
+        assert requests.delete(f"{place}/live/{number}", headers=own, timeout=60).ok
+        assert b"request_cancelled" in b"".join(pieces)
 
 
 def test_a_key_for_one_model_sees_and_uses_only_that(

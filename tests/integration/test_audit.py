@@ -14,6 +14,7 @@ from models_app import people
 from models_app.models import AuditEntry, ServedModel
 from models_app.rights import Role
 from proxy_app.first_administrator import INVITATION
+from tests.ggufs import write_reciter
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +73,16 @@ def test_an_imported_configuration_is_noted_before_and_after(tmp_path: Path) -> 
     what, before, after = last("models")
     assert what == "manage.py config import config.yaml"
     assert (before["own"]["cmd"], after["own"]["cmd"]) == ("serve ${PORT}", "other ${PORT}")
+
+
+def test_a_scan_is_noted_and_what_it_brought(tmp_path: Path) -> None:
+    write_reciter(tmp_path / "fox.gguf", "Hello there.")
+    run("scan", str(tmp_path))
+    what, before, after = last("models")
+    assert (what, before) == (f"manage.py scan {tmp_path}", {})
+    assert set(after) == {"fox"}
+    run("scan")
+    assert last("scan") == ("manage.py scan", {}, {})
 
 
 def test_what_failed_is_no_act() -> None:

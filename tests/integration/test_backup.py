@@ -54,6 +54,12 @@ print([
 ])
 """
 
+AUDITED = """
+from models_app.models import AuditEntry
+entry = AuditEntry.objects.latest("pk")
+print(entry.who, entry.what, entry.before, entry.after)
+"""
+
 SECRETS = (b"swordfish", b"hf_hidden", b"hf_of_the_hub", b"hf_of_a_download", b"pbkdf2_sha256")
 
 
@@ -161,7 +167,8 @@ def _digests(file: Path) -> dict[str, str]:
     return {
         table["name"]: table["sha256"]
         for table in manifest["tables"]
-        if table["name"] != "models_app.ChangeClock"  # it counts the restoring, too
+        # Both have the restoring itself as well.
+        if table["name"] not in ("models_app.ChangeClock", "models_app.AuditEntry")
     }
 
 
@@ -188,18 +195,21 @@ def test_it_restores_without_secrets_and_says_what_then_is_missing(
 
 
 def test_it_asks_before_it_takes_the_place_of_a_database_in_use(backed: Backed, home: Path) -> None:
-    _, _, refused, done, state = manage(
+    _, _, refused, done, state, noted = manage(
         home,
         ["restore", backed.file],
         "from models_app.models import ModelFolder; ModelFolder.objects.all().delete()",
         ["restore", backed.file],
         ["restore", backed.file, "--replace"],
         backed.read_state,
+        AUDITED,
     )
     assert "Add --replace" in refused.error
     assert not done.error
     assert "/nowhere/models" in state.out
     (before,) = (home / "backups").glob("before-restore-*.zip")
+    assert f"manage.py restore {backed.file.name}" in noted.out
+    assert "on the console" in noted.out and str(before) in noted.out
     table = "models_app.ModelFolder"
     assert _digests(before)[table] != _digests(backed.file)[table]
 

@@ -100,6 +100,31 @@ def test_another_site_is_no_place_to_go_on_to(client: Client) -> None:
     assert client.post(SIGN_IN, form)["Location"] == "/ui/"
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("/unload", "/upstream/fox/", "/uix/", "//evil.example/ui/", "http://localhost/unload"),
+        *("/ui/../unload", "/ui/%2E%2e/unload", "/ui/..\\unload", "/ui\\..\\unload"),
+    ],
+)
+def test_signing_in_leads_to_pages_only(client: Client, wanted: str) -> None:
+    """A link on any page may lead to /ui/sign-in/?next=/unload, and what follows seems our own."""
+    person(Role.ADMINISTRATOR)
+    form = {"name": "ann", "password": PASSWORD, "next": wanted}
+    assert client.post(SIGN_IN, form)["Location"] == "/ui/"
+
+
+def test_guesses_from_all_of_a_network_count_as_one() -> None:
+    person(Role.ADMINISTRATOR)
+    for number in range(6):
+        client = Client(REMOTE_ADDR=f"2001:db8:1:2::{number:x}")
+        reply = client.post(SIGN_IN, {"name": f"somebody {number}", "password": "wrong"})
+    assert "Too many wrong tries" in reply.content.decode()
+    elsewhere = Client(REMOTE_ADDR="2001:db8:1:3::1")
+    reply = elsewhere.post(SIGN_IN, {"name": "somebody", "password": "wrong"})
+    assert "belong together" in reply.content.decode()
+
+
 def test_signing_out_ends_it() -> None:
     person(Role.ADMINISTRATOR)
     client = signed_in()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -94,6 +97,45 @@ def test_hops_are_read_as_proxies_write_them() -> None:
     assert hops_of([]) == []
     with pytest.raises(TwoStories):
         hops_of([*usual, (b"forwarded", b"for=1.2.3.4")])
+
+
+def test_a_quoted_comma_parts_nothing() -> None:
+    told = b'for="a,b;c";proto=https;host="x\\",y", for=1.2.3.4; by="unclosed'
+    assert hops_of([(b"forwarded", told)]) == [
+        Hop("a,b;c", "https", 'x\\",y'),
+        Hop("1.2.3.4"),
+    ]
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raises TimeoutError when the block takes longer, a regular expression included."""
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {b"forwarded": b"," * 500_000},
+        {b"forwarded": b"a" * 500_000},
+        {b"forwarded": b'"' * 500_001},
+        {b"x-forwarded-for": b"1," * 100_000, b"x-forwarded-proto": b"a," * 100_000},
+    ],
+)
+def test_headers_made_to_take_long_are_read_at_once(told: dict[bytes, bytes]) -> None:
+    """Read in steps that grow with the square, these would hold up everybody for minutes."""
+    with at_most(60):
+        hops_of(list(told.items()))
 
 
 @pytest.mark.parametrize("secure", [True, False])

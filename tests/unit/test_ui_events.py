@@ -11,6 +11,7 @@ from django.test import RequestFactory, override_settings
 from django_eventstream import views
 from django_eventstream.eventrequest import EventRequest
 
+from models_app.rights import Rights, Scope
 from proxy_app import ui_events
 from proxy_app.ui_events import CHANNEL, ScanState, follow_scans
 
@@ -98,6 +99,27 @@ async def test_nothing_is_asked_while_no_page_is_open() -> None:
     await asyncio.sleep(3 * ui_events.POLL_SECONDS)
     assert not database.is_read.is_set()
     await end(task)
+
+
+async def test_who_only_uses_models_is_not_told_what_others_and_the_server_do(page: Page) -> None:
+    user = Page()
+    user.channels = {ui_events.USERS}
+    views.get_listener_manager().add_listener(user)
+    ui_events.tell("downloads", {"1": {"filename": "secret.gguf"}})
+    ui_events.tell("notices", [{"text": "the disk is full"}])
+    ui_events.tell("models", {"changed": [], "gone": ["fox"]})
+    views.get_listener_manager().remove_listener(user)
+    news = [json.loads(event.data) for event in user.channel_items[ui_events.USERS]]
+    assert [one["value"] for one in news] == [None, None, {"changed": [], "gone": ["fox"]}]
+    numbers = [int(one["version"].partition("-")[2]) for one in news]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2], "no page misses one"
+    assert page.told()[1] == [{"text": "the disk is full"}]
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_whoever_manages_models_hears_everything(scope: Scope) -> None:
+    channel = ui_events.channel_for(Rights(1, "ann", frozenset({scope})))
+    assert channel == (CHANNEL if scope is Scope.MANAGE else ui_events.USERS)
 
 
 @override_settings(EVENTSTREAM_CHANNELMANAGER_CLASS="proxy_app.ui_events.Channels")

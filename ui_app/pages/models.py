@@ -11,7 +11,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -24,7 +23,7 @@ from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 from ui_app import model_list, notices, runtime
 from ui_app.model_list import SORTS, STATES, Wish
-from ui_app.posting import acts
+from ui_app.posting import acts, is_page_of_ours
 
 SETTLE_SECONDS = 2.0
 """How long a form waits for the model it loads or unloads before it shows the page again."""
@@ -97,7 +96,7 @@ def act(request: HttpRequest) -> HttpResponse:
 def _back(request: HttpRequest, name: str) -> HttpResponse:
     """Where the form stood: the list, or the model's own page."""
     there = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(there, None) and there.startswith("/ui/"):
+    if is_page_of_ours(there):
         return redirect(there)
     row = ServedModel.objects.filter(model_id=name).only("pk").first()
     return redirect(reverse("ui-models") + (f"#model-{row.pk}" if row else ""))

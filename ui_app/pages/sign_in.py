@@ -12,7 +12,6 @@ from django.contrib.auth import authenticate, login, logout, update_session_auth
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -20,10 +19,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from models_app import audit, people
 from models_app.access import Open, needs
-from models_app.guessing import Guesses
+from models_app.guessing import Guesses, network_of
 from models_app.rights import NOBODY, Rights, Role, Scope
 from proxy_app.first_administrator import INVITATION
 from proxy_app.serving import SERVING
+from ui_app.posting import is_page_of_ours
 
 GUESSES: Final = Guesses(free=5)
 _FORMS: Final = ("GET", "HEAD", "POST")
@@ -120,12 +120,12 @@ def _authenticated(request: HttpRequest, data: dict[str, Any]) -> User | None:
     user = authenticate(request, username=name, password=data["password"])
     if isinstance(user, User):
         GUESSES.hit(f"name {name.lower()}")
-        GUESSES.hit(f"address {address}")
+        GUESSES.hit(_network(request))
         audit.note("login", "signed in", people.rights_of(user), address=address)
         return user
     now = time.monotonic()
     GUESSES.missed(f"name {name.lower()}", now)
-    GUESSES.missed(f"address {address}", now)
+    GUESSES.missed(_network(request), now)
     audit.note("login", "failed to sign in", Rights(0, name), address=address)
     return None
 
@@ -133,7 +133,7 @@ def _authenticated(request: HttpRequest, data: dict[str, Any]) -> User | None:
 def _wait(request: HttpRequest, name: str) -> float:
     now = time.monotonic()
     by_name = GUESSES.wait(f"name {name.lower()}", now)
-    return max(by_name, GUESSES.wait(f"address {_address(request)}", now))
+    return max(by_name, GUESSES.wait(_network(request), now))
 
 
 def _refusal(wait: float) -> str:
@@ -216,7 +216,7 @@ def _sits_here(request: HttpRequest) -> bool:
 
 
 def _is_administrators_key(request: HttpRequest, form: forms.Form) -> bool:
-    who, now = f"key {_address(request)}", time.monotonic()
+    who, now = f"key {_network(request)}", time.monotonic()
     wait = GUESSES.wait(who, now)
     if not wait and SERVING.keys.grants_admin(form.cleaned_data["key"]):
         GUESSES.hit(who)
@@ -236,12 +236,13 @@ def _first_administrator(form: forms.Form) -> User | None:
 
 
 def _next(request: HttpRequest) -> str:
-    """Where somebody wanted to go: on this server, or else to its first page."""
+    """Where somebody wanted to go: to one of our pages, or else to the first of them."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    hosts = {request.get_host()}
-    if url_has_allowed_host_and_scheme(wanted, hosts, require_https=request.is_secure()):
-        return wanted
-    return "/ui/"
+    return wanted if is_page_of_ours(wanted) else "/ui/"
+
+
+def _network(request: HttpRequest) -> str:
+    return f"address {network_of(_address(request))}"
 
 
 def _address(request: HttpRequest) -> str:

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from claracore_site.backup import restoring
 from claracore_site.backup.archive import BackupError
+from models_app import audit
+from models_app.management.acts import console
 from proxy_app.home_lock import HomeInUse, HomeLock
 
 
@@ -33,6 +35,10 @@ class Command(BaseCommand):
                 done = restoring.restore(file, self.stdout.write, replace=replace)
         except (BackupError, HomeInUse) as error:
             raise CommandError(str(error)) from error
+        # In the database that came back: the log of the one before is in its backup.
+        what = {"file": str(file), "madeAt": str(done.manifest.made_at), "rows": done.rows}
+        kept = {"keptIn": str(done.before)} if done.before else {}
+        audit.note("server", f"manage.py restore {file.name}", console(), before=kept, after=what)
         self.stdout.write(
             f"Restored {done.rows} rows, as of {done.manifest.made_at} "
             f"(ClaraCore {done.manifest.version}, {done.manifest.database})."

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from models_app import folders, scan_runs
+from models_app.management.acts import written_down
 from models_app.management.progress_line import ProgressLine
 from models_app.models import ModelFolder, ScanRun
 
@@ -23,15 +24,20 @@ class Command(ProgressLine):
         parser.add_argument("folders", nargs="*", metavar="FOLDER")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = [self._tracked(path) for path in options["folders"]]
+        with written_down("scan", " ".join(("manage.py scan", *options["folders"]))):
+            done = self._scan(options["folders"])
+        self.show_line("")
+        self._tell(done)
+
+    def _scan(self, paths: list[str]) -> ScanRun:
+        wanted = [self._tracked(path) for path in paths]
         if not wanted and not ModelFolder.objects.filter(enabled=True).exists():
             raise CommandError("No folder is tracked. Name one: manage.py scan /path/to/models")
         run = scan_runs.create(wanted)
         done = scan_runs.perform(run.pk, listener=self.show)
         if done is None or done.status != ScanRun.Status.COMPLETED:
             raise CommandError("The scan was taken over by a worker; the admin shows how it ends.")
-        self.show_line("")
-        self._tell(done)
+        return done
 
     def _tracked(self, path: str) -> ModelFolder:
         # Paths on a command line are relative to where the person stands.

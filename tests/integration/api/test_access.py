@@ -82,6 +82,34 @@ def test_nobody_takes_more_than_they_have(ann: User, root: User) -> None:
     assert ApiKey.objects.get().requests_per_minute is None
 
 
+def test_nobody_puts_their_own_keys_before_those_of_others(ann: User, root: User) -> None:
+    api, form = as_person(ann), Client(SERVER_NAME="localhost")
+    for chosen in ({"priority": 1000}, {"queueShare": 16}):
+        refused = api("post", "/api/keys", {"name": "first", **chosen}, status=403)
+        assert refused["code"] == "NOT_ALLOWED"
+    plain = {"name": "plain", "priority": None, "queueShare": 1}
+    assert api("post", "/api/keys", plain)["priority"] is None
+    form.force_login(ann)
+    sent = {"scopes": ["inference"], "priority": "1000", "queue_share": "16"}
+    form.post("/ui/keys/", {"name": "by page", **sent})
+    form.post("/admin/models_app/apikey/add/", {"name": "by admin", **sent})
+    rows = ApiKey.objects.values_list("name", "priority", "queue_share").order_by("pk")
+    assert list(rows) == [("plain", None, 1), ("by page", None, 1), ("by admin", None, 1)]
+    made = as_person(root)("post", "/api/keys", {"name": "x", "priority": 5, "queueShare": 2})
+    assert (made["priority"], made["queueShare"]) == (5, 2)
+
+
+def test_a_key_that_was_stolen_ends_itself_alone(ann: User) -> None:
+    other, _ = api_keys.create("other", person=ann)
+    row, key = api_keys.create("stolen", person=ann)
+    api = with_key(key)
+    assert [one["id"] for one in api("get", "/api/keys")["keys"]] == [row.pk]
+    api("delete", f"/api/keys/{other.pk}", status=404)
+    api("patch", f"/api/keys/{other.pk}", {"name": "mine"}, status=404)
+    assert api("delete", f"/api/keys/{row.pk}")["state"] == "revoked"
+    assert ApiKey.objects.get(pk=other.pk).revoked_at is None
+
+
 def test_administrators_make_change_and_remove_people(root: User) -> None:
     api = as_person(root)
     made = api("post", "/api/people", {"name": "ben", "password": "correct horse 9"})
