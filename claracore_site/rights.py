@@ -16,8 +16,9 @@ from models_app import acting, people
 from models_app.access import Open, needed_by, rights_of
 from models_app.rights import Scope
 from proxy_app import sessions
+from proxy_app.access_errors import KeyRequired, NotAllowed
 from proxy_app.error_shapes import error_body
-from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
+from proxy_app.errors import GatewayError
 from proxy_app.key_guard import CALLER
 from proxy_app.key_rows import read_ring
 from proxy_app.keys import LOCAL, Caller

@@ -15,13 +15,8 @@ from functools import lru_cache, partial
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port
 
-from proxy_app.errors import (
-    ForeignPage,
-    GatewayError,
-    GetChangesNothing,
-    LooksLikeForm,
-    UnknownHost,
-)
+from proxy_app.access_errors import ForeignPage, GetChangesNothing, LooksLikeForm, UnknownHost
+from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Message, Receive, Scope, Send
 from proxy_app.strangers import WEBSOCKET, Friends, Headers, Verdict, is_vouched_for, judge

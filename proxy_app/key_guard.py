@@ -13,7 +13,8 @@ from asgiref.sync import sync_to_async
 
 from models_app.rights import Scope as Right
 from proxy_app import paths
-from proxy_app.errors import GatewayError, KeyRequired, NotAllowed
+from proxy_app.access_errors import KeyRequired, NotAllowed
+from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.key_rows import read_ring

@@ -21,7 +21,7 @@ from models_app.guessing import Guesses, network_of
 from models_app.models import ApiKey
 from models_app.rights import NOBODY, Rights
 from models_app.rights import Scope as Right
-from proxy_app.errors import TooManyGuesses
+from proxy_app.access_errors import TooManyGuesses
 from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
 from proxy_app.limits import Limits, Spent

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 
 from proxy_app import limits
+from proxy_app.access_errors import LimitReached
 from proxy_app.entries import figures_of
-from proxy_app.errors import LimitReached
 from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_of
 from proxy_app.limits import Account

@@ -12,7 +12,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from proxy_app.errors import GatewayError, TwoStories
+from proxy_app.access_errors import TwoStories
+from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from proxy_app import limits
-from proxy_app.errors import ModelNotAllowed
+from proxy_app.access_errors import ModelNotAllowed
 from proxy_app.keys import Caller
 from proxy_app.limits import Account
 from proxy_app.lineup import Lineup

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from django.test import Client
@@ -20,14 +23,15 @@ from claracore_site.asgi import application
 from downloads_app.engines.archive import BadArchive, unpack
 from downloads_app.models import Download, DownloadFile
 from downloads_app.places import default
-from models_app import api_keys
+from models_app import api_keys, folders
 from models_app.api_keys import digest_of
 from models_app.config_yaml import parse, render
 from models_app.document import ConfigDocument, ModelEntry
-from models_app.models import ApiKey, ServedModel, ServerSettings
+from models_app.models import ApiKey, GgufFile, ServedModel, ServerSettings
 from models_app.rights import EVERYTHING, Rights
 from proxy_app.keys import STRANGER, Caller, Key, KeyRing, Keys, without_key
 from proxy_app.serving import SERVING
+from tests.ggufs import write_reciter
 from tests.routes import routes
 from tests.server import ROOT
 
@@ -110,6 +114,29 @@ def test_no_name_changes_the_configuration(text: str) -> None:
     assert list(read.models) == ["m"]
     assert (read.models["m"].name, read.models["m"].description) == (text, text)
     assert read.models["m"].cmd.strip() == model.cmd
+
+
+LENGTHS = (2**31, 2**40, 2**63 - 1, 2**64 - 1)
+"""What a crafted file says of its own lengths."""
+
+
+@pytest.mark.django_db
+def test_lengths_that_a_model_file_claims_are_not_believed(tmp_path: Path) -> None:
+    """S11: memory is taken there for whatever length a file names, and the server dies of it."""
+    whole = write_reciter(tmp_path / "good.gguf", "Hello there.").read_bytes()
+    metadata = struct.pack("<Q", len("general.architecture")) + b"general.architecture"
+    at = whole.index(metadata)
+    value = at + len(metadata) + 4
+    for place, name in ((8, "tensors"), (16, "pairs"), (at, "key"), (value, "text")):
+        for length in LENGTHS:
+            crafted = whole[:place] + struct.pack("<Q", length) + whole[place + 8 :]
+            (tmp_path / f"{name}-{length}.gguf").write_bytes(crafted)
+    folders.add(str(tmp_path))
+    call_command("scan", stdout=io.StringIO(), stderr=io.StringIO())
+    problems = dict(GgufFile.objects.values_list("relative_path", "problem"))
+    assert len(problems) == 1 + 4 * len(LENGTHS)
+    assert [name for name, problem in problems.items() if not problem] == ["good.gguf"]
+    assert list(ServedModel.objects.values_list("model_id", flat=True)) == ["good"]
 
 
 async def asked(path: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> int:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 
+from proxy_app.access_errors import KeyRequired
 from proxy_app.error_shapes import error_body, error_event
-from proxy_app.errors import EngineDiedMidStream, KeyRequired, ModelNotFound, QueueFull
+from proxy_app.errors import EngineDiedMidStream, ModelNotFound, QueueFull
 
 
 def test_each_path_gets_the_shape_its_clients_know() -> None:

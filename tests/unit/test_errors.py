@@ -5,24 +5,24 @@ import json
 import pytest
 
 from models_app.rights import Scope
-from proxy_app import errors
+from proxy_app import access_errors, errors
 
 EXAMPLES = [
     (errors.InvalidRequest("The body is not JSON.", param="messages"), 400),
     (errors.ModelNotFound("qwen3-8b"), 404),
     (errors.PathNotFound("/v1/no/such"), 404),
     (errors.MethodNotAllowed("GET", "/v1/completions", "POST"), 405),
-    (errors.UnknownHost("evil.example"), 403),
-    (errors.ForeignPage(), 403),
-    (errors.LooksLikeForm(), 415),
-    (errors.GetChangesNothing("POST /api/models/unload"), 403),
-    (errors.TwoStories(), 400),
-    (errors.TooManyGuesses(2.5), 429),
-    (errors.NotAllowed(Scope.MANAGE), 403),
-    (errors.LimitReached("requests a minute", 60, 2.5, []), 429),
-    (errors.ModelNotAllowed("qwen3-8b"), 403),
+    (access_errors.UnknownHost("evil.example"), 403),
+    (access_errors.ForeignPage(), 403),
+    (access_errors.LooksLikeForm(), 415),
+    (access_errors.GetChangesNothing("POST /api/models/unload"), 403),
+    (access_errors.TwoStories(), 400),
+    (access_errors.TooManyGuesses(2.5), 429),
+    (access_errors.NotAllowed(Scope.MANAGE), 403),
+    (access_errors.LimitReached("requests a minute", 60, 2.5, []), 429),
+    (access_errors.ModelNotAllowed("qwen3-8b"), 403),
     (errors.BodyTooLarge(1000), 413),
-    (errors.KeyRequired(), 401),
+    (access_errors.KeyRequired(), 401),
     (errors.ModelBackingOff("qwen3-8b", "it ran out of memory", 3, 30), 503),
     (errors.RequestTimeout(60), 408),
     (errors.NoRoom("No space left on device"), 507),

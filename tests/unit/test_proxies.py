@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from claracore_site.secure_cookies import SecureCookies
-from proxy_app.errors import TwoStories
+from proxy_app.access_errors import TwoStories
 from proxy_app.proxies import Hop, TrustedProxies, hops_of
 
 NAMED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")]
