@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -42,6 +43,19 @@ A_KEY_MAKES_NONE = (
     "A key makes no keys, or its limits would limit nobody. Sign in and make it on the page, or "
     "use an administrator's key."
 )
+
+
+class Left(NamedTuple):
+    """Tokens that are left of a key's quotas (UTC); None without one."""
+
+    today: int | None = None
+    month: int | None = None
+
+
+TokensUsed = Callable[[Collection[int]], Mapping[int, tuple[int, int]]]
+"""Tokens of this day and this month by the numbers of keys."""
+
+_tokens_used: TokensUsed | None = None
 
 
 class KeyRejected(ValueError):
@@ -116,6 +130,28 @@ def visible_to(rights: Rights) -> QuerySet[ApiKey]:
     if rights.person_id:
         return rows.filter(person_id=rights.person_id)
     return rows.none()
+
+
+def count_with(used: TokensUsed) -> None:
+    """What counts the tokens that keys use: the serving side says so at start-up."""
+    global _tokens_used
+    _tokens_used = used
+
+
+def tokens_left(rows: Iterable[ApiKey]) -> dict[int, Left]:
+    """What is left of the quotas of those keys that have any."""
+    limited = [row for row in rows if row.tokens_per_day or row.tokens_per_month]
+    if not limited or _tokens_used is None:
+        return {}
+    used = _tokens_used([row.pk for row in limited])
+    return {
+        row.pk: Left(*map(_rest, (row.tokens_per_day, row.tokens_per_month), used[row.pk]))
+        for row in limited
+    }
+
+
+def _rest(quota: int | None, used: int) -> int | None:
+    return max(0, quota - used) if quota else None
 
 
 def may_make(rights: Rights) -> bool:

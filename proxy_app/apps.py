@@ -8,6 +8,8 @@ class ProxyConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from proxy_app import drain  # listen to Celery's signals; need the models
+        from models_app import api_keys
+        from proxy_app import drain, key_rows  # listen to Celery's signals; need the models
 
         assert drain
+        api_keys.count_with(key_rows.tokens_used)

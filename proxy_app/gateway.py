@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from proxy_app import listing, noting, paths, rerank
+from models_app.rights import Scope as Right
+from proxy_app import listing, noting, paths, remote_media, rerank
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
@@ -148,6 +149,8 @@ class Gateway:
         head = read_head(body)
         asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
         served = await self._found(lambda: resolve(self._runner, asked))
+        if not caller_of(scope).rights.may(Right.ADMIN):
+            remote_media.check(body)
         edit = None
         if scope["path"].rstrip("/") in rerank.PATHS:
             edit = partial(rerank.merged, body)
@@ -205,6 +208,8 @@ class Gateway:
         with Spool(self._uploads) as spool:
             async for piece in body_pieces(scope, receive, self._runner.lineup.rules.max_body):
                 await spool.append(piece)
+            if not caller_of(scope).rights.may(Right.ADMIN):
+                await _check_media(spool)
             errand = _errand(scope, target, spool.whole(), served)
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
@@ -337,6 +342,13 @@ def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:
         body,
         served.timeouts,
     )
+
+
+async def _check_media(spool: Spool) -> None:
+    """Raises InvalidRequest for what would have the engine fetch something."""
+    start = b"".join([piece async for piece in spool.read(0, min(64, spool.size))])
+    if remote_media.may_be_json(start):
+        remote_media.check(b"".join([piece async for piece in spool.read(0, spool.size)]))
 
 
 def _content_type(scope: Scope) -> bytes:

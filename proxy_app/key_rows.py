@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -107,6 +107,11 @@ def _role(is_superuser: bool, is_staff: bool) -> Role:
     if is_superuser:
         return Role.ADMINISTRATOR
     return Role.CURATOR if is_staff else Role.USER
+
+
+def tokens_used(key_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Tokens of this day and this month, by key."""
+    return {key: (day.tokens, month.tokens) for key, (day, month) in _spent(list(key_ids)).items()}
 
 
 def _spent(key_ids: list[int]) -> dict[int, tuple[Spent, ...]]:

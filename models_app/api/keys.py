@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib.auth.models import User
@@ -17,6 +18,7 @@ from models_app.api.bodies import read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Text, Texts, Whole
 from models_app.api.schema import answer, described
+from models_app.api_keys import Left
 from models_app.models import ApiKey
 from models_app.models.api_keys import MOST_SHARES
 from models_app.rights import Rights, Scope
@@ -103,6 +105,12 @@ class KeyRow(serializers.Serializer[Any]):
     tokensPerMinute = serializers.IntegerField(allow_null=True)
     tokensPerDay = serializers.IntegerField(allow_null=True)
     tokensPerMonth = serializers.IntegerField(allow_null=True)
+    tokensLeftToday = serializers.IntegerField(
+        allow_null=True, help_text="Of `tokensPerDay`, as of the last seconds. null: no limit."
+    )
+    tokensLeftThisMonth = serializers.IntegerField(
+        allow_null=True, help_text="Of `tokensPerMonth`, as of the last seconds. null: no limit."
+    )
     parallelRequests = serializers.IntegerField(allow_null=True)
     priority = serializers.IntegerField(allow_null=True)
     queueShare = serializers.IntegerField()
@@ -123,7 +131,9 @@ class Keys(APIView):
         answers=answer("KeyList", keys=KeyRow(many=True)),
     )
     def get(self, request: Request) -> Response:
-        return Response({"keys": [shown(row) for row in _visible(request)]})
+        rows = list(_visible(request))
+        left = api_keys.tokens_left(rows)
+        return Response({"keys": [shown(row, left) for row in rows]})
 
     @described(
         "make_key",
@@ -192,8 +202,9 @@ class OneKey(APIView):
         return Response(shown(row))
 
 
-def shown(row: ApiKey) -> dict[str, Any]:
+def shown(row: ApiKey, left: Mapping[int, Left] | None = None) -> dict[str, Any]:
     """A key as it is told: never the key itself, nor its digest."""
+    rest = (api_keys.tokens_left([row]) if left is None else left).get(row.pk, Left())
     return {
         "id": row.pk,
         "person": row.person_id,
@@ -204,6 +215,8 @@ def shown(row: ApiKey) -> dict[str, Any]:
         "createdAt": row.created_at,
         "lastUsedAt": row.last_used_at,
         "revokedAt": row.revoked_at,
+        "tokensLeftToday": rest.today,
+        "tokensLeftThisMonth": rest.month,
         **{name: getattr(row, column) for name, column in _COLUMN.items()},
     }
 

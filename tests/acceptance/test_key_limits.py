@@ -150,6 +150,22 @@ def test_nobody_sees_or_ends_what_others_ask(server: RunningServer, keys: dict[s
         assert b"request_cancelled" in b"".join(pieces)
 
 
+@pytest.mark.parametrize("place", ["", "/upstream/fox"])
+@pytest.mark.parametrize("padding", [0, 600_000])
+def test_no_engine_fetches_a_picture_for_a_key_that_may_only_use_models(
+    server: RunningServer, keys: dict[str, str], place: str, padding: int
+) -> None:
+    """llama-server would ask any address, those of the local network as well."""
+    picture = {"type": "image_url", "image_url": {"url": f"{server.url}/api/me"}}
+    fields = {"model": "fox", "messages": [{"role": "user", "content": [picture]}]}
+    body = b" " * padding + json.dumps(fields).encode()
+    address, headers = f"{server.url}{place}/v1/chat/completions", {"X-API-Key": keys["free"]}
+    headers["Content-Type"] = "application/json"
+    refused = requests.post(address, headers=headers, data=body, timeout=120)
+    assert refused.status_code == 400
+    assert "data: URL" in refused.json()["error"]["message"]
+
+
 def test_a_key_for_one_model_sees_and_uses_only_that(
     server: RunningServer, keys: dict[str, str]
 ) -> None:

@@ -24,7 +24,7 @@ RICH = (
     "# Rainbows\n\nSun and **rain**:\n\n| colour | nm |\n|---|---|\n| red | 700 |\n\n"
     "```python\nbow = sun + rain\n```\n\n![spy](http://spy.example/x.png) "
     '<img src="http://spy.example/y.png" onerror="document.title = 1"> '
-    "[more](https://more.example)"
+    "[more](https://more.example) [clear](/unload)"
 )
 
 
@@ -89,6 +89,8 @@ def test_an_answer_comes_as_safe_markup_with_what_it_took(
     expect(answer.locator("td").first).to_have_text("red")
     expect(answer.locator(".code .button")).to_have_text("Copy")
     expect(answer.locator("img")).to_have_count(0)
+    # A click would come from our own page, and /unload would do what it says.
+    expect(answer.get_by_text("clear", exact=True)).not_to_have_attribute("href", re.compile(""))
     link = answer.get_by_role("link", name="more")
     expect(link).to_have_attribute("rel", re.compile("noopener"))
     figures = chat.page.locator(".message-figures")

@@ -188,6 +188,24 @@ def test_usage_of_a_key_and_of_a_person_stands_on_their_pages(ulla: User, root: 
     assert "1,234" in read(as_person(ulla), f"{USAGE}?period=90d")
 
 
+def test_what_is_left_of_a_quota_stands_on_the_key_s_page_and_in_the_api(ulla: User) -> None:
+    key, secret = api_keys.create("cut", person=ulla, tokens_per_day=5000, tokens_per_month=9000)
+    free, _ = api_keys.create("free", person=ulla)
+    used(ulla, key, 1234)
+    text = read(as_person(ulla), f"{KEYS}{key.pk}/")
+    assert "1,298 left today" in text
+    assert "5,298 left this month" in text
+    client = Client(SERVER_NAME="localhost", headers={"X-API-Key": secret})
+    for told in (client.get("/api/me").json()["key"], client.get(f"/api/keys/{key.pk}").json()):
+        assert (told["tokensLeftToday"], told["tokensLeftThisMonth"]) == (1298, 5298)
+    rows = as_person(ulla).get("/api/keys").json()["keys"]
+    assert {row["id"]: row["tokensLeftToday"] for row in rows} == {key.pk: 1298, free.pk: None}
+    used_up = UsageDay.objects.get()
+    used_up.tokens_in = 10_000
+    used_up.save()
+    assert "0 left today" in read(as_person(ulla), f"{KEYS}{key.pk}/")
+
+
 # ---- People ------------------------------------------------------------------------------------
 
 

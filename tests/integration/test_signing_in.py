@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -92,6 +94,24 @@ def test_guessing_is_slowed_down_even_when_the_guess_is_right(client: Client) ->
         client.post(SIGN_IN, {"name": "ann", "password": "wrong"})
     reply = client.post(SIGN_IN, {"name": "ann", "password": PASSWORD})
     assert reply.status_code == 422 and "Too many wrong tries" in reply.content.decode()
+
+
+class Watching(ModelBackend):
+    """Says how long the next try has to wait while this one is looked at."""
+
+    waits: ClassVar[list[float]] = []
+
+    def authenticate(self, *args: Any, **kwargs: Any) -> Any:
+        self.waits.append(sign_in.GUESSES.wait("name ann", time.monotonic()))
+        return super().authenticate(*args, **kwargs)
+
+
+def test_many_tries_at_once_are_many_tries(client: Client, settings: Any) -> None:
+    person(Role.ADMINISTRATOR)
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Watching"]
+    for _ in range(3):
+        client.post(SIGN_IN, {"name": "ann", "password": "wrong"})
+    assert [wait > 0 for wait in Watching.waits] == [False, False, True]
 
 
 def test_another_site_is_no_place_to_go_on_to(client: Client) -> None:

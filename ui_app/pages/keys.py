@@ -143,6 +143,8 @@ def _one(request: HttpRequest, row: ApiKey, form: KeyForm, status: int = 200) ->
     context = {
         "key": shown(row),
         "form": form,
+        # After the usage, for which what just ended was counted.
+        "left": api_keys.tokens_left([row]).get(row.pk),
         "total": usage.total(),
         "models": usage.by_model(),
         "chart_query": urlencode({"period": usage_sums.USUAL, "key": str(row.pk)}),

@@ -117,15 +117,16 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 def _authenticated(request: HttpRequest, data: dict[str, Any]) -> User | None:
     name, address = data["name"], _address(request)
+    # Before the password is looked at, which takes a while: else many tries at once cost one.
+    now = time.monotonic()
+    GUESSES.missed(f"name {name.lower()}", now)
+    GUESSES.missed(_network(request), now)
     user = authenticate(request, username=name, password=data["password"])
     if isinstance(user, User):
         GUESSES.hit(f"name {name.lower()}")
         GUESSES.hit(_network(request))
         audit.note("login", "signed in", people.rights_of(user), address=address)
         return user
-    now = time.monotonic()
-    GUESSES.missed(f"name {name.lower()}", now)
-    GUESSES.missed(_network(request), now)
     audit.note("login", "failed to sign in", Rights(0, name), address=address)
     return None
 

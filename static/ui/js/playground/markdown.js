@@ -27,12 +27,19 @@ const SAFE = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+const leadsHere = (address) => !URL.canParse(address, document.baseURI) || new URL(address, document.baseURI).origin === location.origin;
+
 let count = 0;
 
 /** A text as a fragment to be put into the page. */
 export function markup(text) {
   const made = window.DOMPurify.sanitize(marked.parse(text), SAFE);
   for (const link of made.querySelectorAll("a[href]")) {
+    if (leadsHere(link.getAttribute("href"))) {
+      // Followed from our own page, `/unload` does what it says.
+      link.removeAttribute("href");
+      continue;
+    }
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }

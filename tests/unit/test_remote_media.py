@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy_app.errors import InvalidRequest
+from proxy_app.remote_media import check
+
+INSIDE = "http://127.0.0.1:9/admin"
+
+
+def chat(*parts: Any) -> dict[str, Any]:
+    return {"model": "eye", "messages": [{"role": "user", "content": list(parts)}]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        chat({"type": "image_url", "image_url": {"url": INSIDE}}),
+        chat({"type": "image_url", "image_url": INSIDE}),
+        chat({"type": "image_url", "image_url": {"url": "HTTPS://metadata.example/"}}),
+        chat({"type": "image", "source": {"type": "url", "url": INSIDE}}),
+        {"model": "eye", "input": [{"content": [{"type": "input_image", "image_url": INSIDE}]}]},
+    ],
+)
+def test_nothing_is_fetched_for_whoever_may_only_use_models(fields: dict[str, Any]) -> None:
+    plain = json.dumps(fields)
+    escaped = plain.replace("url", "\\u0075rl").replace("source", "\\u0073ource")
+    for body in (plain, escaped, "\ufeff" + plain):
+        with pytest.raises(InvalidRequest, match="data: URL"):
+            check(body.encode())
+
+
+def test_deep_nesting_hides_nothing() -> None:
+    body = b'{"image_url": "http://x", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(InvalidRequest):
+        check(body)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        chat({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}),
+        chat({"type": "text", "text": f"What is at {INSIDE}, an image_url?"}),
+        chat({"type": "tool_use", "input": {"image_url": INSIDE, "source": {"url": INSIDE}}}),
+        {**chat(), "tools": [{"image_url": {"type": "string"}}], "metadata": {"url": INSIDE}},
+    ],
+)
+def test_pictures_in_the_request_and_addresses_in_texts_pass(fields: dict[str, Any]) -> None:
+    check(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"image_url", b'{"image_url": ', b"\xff image_url"])
+def test_what_the_engine_cannot_read_is_left_to_it(body: bytes) -> None:
+    check(body)
