@@ -15,6 +15,6 @@ from proxy_app import ui_events
 def news(request: HttpRequest) -> HttpResponseBase:
     """/ui/events/: the channel of whoever asks."""
     # django-eventstream takes orders from the query, and fails at those it cannot read.
-    request.GET = QueryDict()  # type: ignore[assignment]
+    request.GET = QueryDict()
     answer: HttpResponseBase = events(request, channels=[ui_events.channel_for(rights_of(request))])
     return answer
