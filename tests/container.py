@@ -150,15 +150,16 @@ class Container:
         lines = [
             "mount --make-rprivate /",
             f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(root)}",
-            *self._system(),
-            *(self._bind(path, outside, "ro") for path, outside in self._shape.readable.items()),
-            *(self._bind(path, outside, "rw") for path, outside in self._shape.writable.items()),
         ]
+        # First, so that they do not hide a checkout that lies in one of them.
         for path, options in (
             ("/tmp", "mode=1777"),
             ("/dev/shm", f"mode=1777,size={self._shape.shared_memory}"),
         ):
             lines += [f"mkdir -p {root}{path}", f"mount -t tmpfs -o {options} tmpfs {root}{path}"]
+        lines += self._system()
+        lines += [self._bind(path, outside, "ro") for path, outside in self._shape.readable.items()]
+        lines += [self._bind(path, outside, "rw") for path, outside in self._shape.writable.items()]
         lines += [f"mkdir -p {root}/proc", f"mount -t proc proc {root}/proc"]
         return [*lines, f"mount -o remount,ro {root}"]
 
