@@ -36,7 +36,8 @@ class Command(BaseCommand):
             "--scope",
             action="append",
             choices=[str(scope) for scope in Scope],
-            help="what it may be used for; may be given more than once (default inference)",
+            help="what it may be used for; may be given more than once (default inference). None "
+            "includes another: a key with manage alone neither uses nor lists models",
         )
         create.add_argument("--days", type=_positive, help="days until it expires")
         create.add_argument("--model", action="append", default=[], help="a model it may use")
