@@ -24,6 +24,7 @@ NAMES = (
     "config.yaml",
     "curl",
     "CPU",
+    "UTC",
     "hf_…",
     "/srv/llama-b9000-bin-ubuntu-x64.tar.gz",
 )
