@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
 from tests.server import RunningServer, running_server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.in_order]
 
 PASSWORD = "correct horse 9"
 COMMAND = "sleep 600 ${PORT}"
