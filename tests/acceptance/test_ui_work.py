@@ -17,7 +17,7 @@ from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
 from tests.ggufs import write_reciter
 from tests.server import RunningServer, running_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.engine]
+pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.in_order]
 
 FOX = "The quick brown fox jumps over the lazy dog."
 
