@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from openai import OpenAI
+from playwright.sync_api import Browser
 
+from tests.browser import running_browser
 from tests.ggufs import cut, numbers, write_embedder, write_reciter
 from tests.server import RunningServer, running_server
 
@@ -42,3 +44,10 @@ def server(models_folder: Path) -> Iterator[RunningServer]:
 def client(server: RunningServer) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as openai:
         yield openai
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for a module: starting it takes seconds."""
+    with running_browser() as browser:
+        yield browser

@@ -15,7 +15,7 @@ import requests
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.acceptance.conftest import FOX, write_models
-from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
+from tests.browser import PHONE, WEIGHT_LIMIT, Watched, watched
 from tests.ggufs import write_gguf, write_reciter
 from tests.server import ROOT, RunningServer, clean_environment, running_server, wait_until
 
@@ -47,12 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(folder, arguments=["--config", str(config)]) as running:
         running.wait_for_models("fox", "sea", "endless", "letters", "alien", "sleeper")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

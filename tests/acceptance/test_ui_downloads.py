@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser import PHONE, Watched, running_browser, watched
+from tests.browser import PHONE, Watched, watched
 from tests.ggufs import write_reciter
 from tests.hub import Fault, Hub, running_hub
 from tests.server import RunningServer, running_server
@@ -35,12 +35,6 @@ def server(hub: Hub) -> Iterator[RunningServer]:
     env = {"CLARACORE_HF_ENDPOINT": hub.url, "CLARACORE_PRIVATE_HOSTS": "127.0.0.1"}
     with running_server(env=env) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

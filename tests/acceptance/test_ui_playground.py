@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
+from tests.browser import PHONE, WEIGHT_LIMIT, Watched, watched
 from tests.ggufs import write_embedder, write_reciter
 from tests.server import RunningServer, running_server
 
@@ -41,12 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(folder, arguments=["--config", str(config)]) as running:
         running.wait_for_models("fox", "rich", "endless", "letters", "broken", "riddle")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
+from tests.browser import PHONE, WEIGHT_LIMIT, Watched, watched
 from tests.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.in_order]
@@ -27,12 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(folder, arguments=["--config", str(config)]) as running:
         running.wait_for_models("fox")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import requests
 import yaml
 from playwright.sync_api import Browser, Route, expect
 
-from tests.browser import PHONE, Watched, running_browser, watched
+from tests.browser import PHONE, Watched, watched
 from tests.ggufs import write_reciter, write_reranker
 from tests.server import ROOT, RunningServer, running_server
 
@@ -35,12 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(folder, arguments=["--config", str(config)]) as running:
         running.wait_for_models("fox", "sorter-reranker", "tts-model", "whisper-1")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

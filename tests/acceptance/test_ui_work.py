@@ -13,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.browser import PHONE, WEIGHT_LIMIT, Watched, running_browser, watched
+from tests.browser import PHONE, WEIGHT_LIMIT, Watched, watched
 from tests.ggufs import write_reciter
 from tests.server import RunningServer, running_server
 
@@ -35,12 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         assert one_at_a_time.ok, one_at_a_time.text
         ask(running, "fox")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
