@@ -10,16 +10,21 @@ What a page complained about and every address it asked for are kept from the fi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
+import psutil
 from playwright.sync_api import Browser, Page, Playwright, Response, expect, sync_playwright
 
 LIMIT_MS: Final = 90_000
 """A guard against hanging, far beyond what anything here takes."""
+
+STUCK_SECONDS: Final = 300
+"""No test takes so long with a browser that answers."""
 
 WEIGHT_LIMIT: Final = 300_000
 """Bytes that one page may fetch, as they are sent."""
@@ -54,19 +59,63 @@ def chromium() -> str:
     return program
 
 
-def launch(playwright: Playwright) -> Browser:
-    """A browser without a window."""
-    return playwright.chromium.launch(executable_path=chromium(), args=list(OPTIONS))
+class Browsers:
+    """A browser without a window for one test after the other, a new one when it has died."""
+
+    def __init__(self, playwright: Playwright, options: Sequence[str]) -> None:
+        self._playwright = playwright
+        self._options = options
+        self._running: Browser | None = None
+
+    def one(self) -> Browser:
+        if self._running is None or not self._running.is_connected():
+            self._running = self._playwright.chromium.launch(
+                executable_path=chromium(), args=list(self._options)
+            )
+        return self._running
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
+
+@contextmanager
+def running_browsers(*more_options: str) -> Iterator[Browsers]:
+    """For the time of the block; `expect` waits long enough for a slow machine."""
+    expect.set_options(timeout=LIMIT_MS)
+    with sync_playwright() as playwright:
+        browsers = Browsers(playwright, [*OPTIONS, *more_options])
+        yield browsers
+        browsers.close()
 
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """A browser for the time of the block; `expect` waits long enough for a slow machine."""
-    expect.set_options(timeout=LIMIT_MS)
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
+    """One browser for the time of the block."""
+    with running_browsers() as browsers:
+        yield browsers.one()
+
+
+@contextmanager
+def ended_when_stuck() -> Iterator[None]:
+    """Whatever waits for a browser that hangs fails, late.
+
+    Much of what a page is asked (`evaluate`, closing it) has no time limit of its own.
+    """
+    timer = Timer(STUCK_SECONDS, _kill_browsers)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _kill_browsers() -> None:
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("chrom"):
+                process.kill()
 
 
 @dataclass
@@ -130,8 +179,10 @@ def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Watched]:
     seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     seen.page.on("request", lambda request: seen.addresses.append(request.url))
     seen.page.on("response", lambda answer: seen.answers.append(answer))
-    yield seen
-    context.close()
+    try:
+        yield seen
+    finally:
+        context.close()
 
 
 def accessibility_faults(page: Page) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser
 
-from tests.browser import running_browser
+from tests.browser import Browsers, ended_when_stuck, running_browsers
 from tests.ggufs import cut, numbers, write_embedder, write_reciter
 from tests.server import RunningServer, running_server
 
@@ -47,7 +47,13 @@ def client(server: RunningServer) -> Iterator[OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One for a module: starting it takes seconds."""
-    with running_browser() as browser:
-        yield browser
+def browsers() -> Iterator[Browsers]:
+    """For a module: starting a browser takes seconds."""
+    with running_browsers() as browsers:
+        yield browsers
+
+
+@pytest.fixture
+def browser(browsers: Browsers) -> Iterator[Browser]:
+    with ended_when_stuck():
+        yield browsers.one()

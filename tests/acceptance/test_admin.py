@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.conftest import FOX, write_models
-from tests.browser import LIMIT_MS, PHONE, running_browser
+from tests.browser import LIMIT_MS, PHONE
 from tests.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
@@ -60,12 +60,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
-
-
 @contextmanager
 def watched(browser: Browser, server: RunningServer, **options: object) -> Iterator[Watched]:
     context = browser.new_context(**options)  # type: ignore[arg-type]
@@ -78,9 +72,11 @@ def watched(browser: Browser, server: RunningServer, **options: object) -> Itera
 
     watch(seen.page)
     context.on("page", watch)
-    yield seen
-    assert seen.complaints == []
-    context.close()
+    try:
+        yield seen
+        assert seen.complaints == []
+    finally:
+        context.close()
 
 
 def every_page(seen: Watched) -> dict[str, bool]:

@@ -22,9 +22,9 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import OPTIONS, chromium
+from tests.browser import Browsers, running_browsers
 from tests.ggufs import write_reciter
 from tests.server import RunningServer, running_server, wait_until
 
@@ -194,12 +194,9 @@ def attacker() -> Iterator[_Server]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    options = [*OPTIONS, f"--host-resolver-rules={NAMES}"]
-    with sync_playwright() as play:
-        launched = play.chromium.launch(executable_path=chromium(), args=options)
-        yield launched
-        launched.close()
+def browsers() -> Iterator[Browsers]:
+    with running_browsers(f"--host-resolver-rules={NAMES}") as browsers:
+        yield browsers
 
 
 @pytest.fixture
