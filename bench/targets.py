@@ -25,6 +25,10 @@ from tests.server import ROOT, free_port, running_server, wait_until
 MODEL = "fake"
 CHAT = "/v1/chat/completions"
 
+SETTLED_SECONDS = 2.0
+SETTLED_SHARE = 0.1
+"""Of a processor; a start takes all of one for many seconds."""
+
 SET_UP = """
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -157,6 +161,15 @@ class Claracore(Target):
     session: str = ""
     """An administrator's, for pages."""
 
+    def has_started(self) -> bool:
+        """Whether it and its helpers have nothing more to do than on any quiet day."""
+        assert self.process is not None
+        family = [self.process, *self.process.children(recursive=True)]
+        before = sum(sum(one.cpu_times()[:2]) for one in family)
+        time.sleep(SETTLED_SECONDS)
+        used = sum(sum(one.cpu_times()[:2]) for one in family) - before
+        return used < SETTLED_SHARE * SETTLED_SECONDS
+
     def requests_in_usage(self) -> int:
         """How many requests the usage knows of, once what was recorded is taken over."""
         known, before = self._known(), -1
@@ -249,4 +262,5 @@ def claracore(cores: Cores, scratch: Path, *, usage: bool = True) -> Iterator[Cl
         process = psutil.Process(server.process.pid)
         target = Claracore("claracore", server.url, process, key, server.home, session)
         target.wait()
+        wait_until(target.has_started, "the end of its start")
         yield target
