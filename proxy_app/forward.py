@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from proxy_app import request_ids
 from proxy_app.answer_headers import NO_FRAME, NOSNIFF
 from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
-from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.incoming import ClientLink, Receive, Scope, Send
 from proxy_app.limit_headers import headers_of
 from proxy_app.limits import Account
 from proxy_app.process import Engine
@@ -72,10 +73,18 @@ def client_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     ]
 
 
-async def forward(engine: Engine, errand: Errand, path: str, send: Send, record: Record) -> None:
+async def forward(
+    engine: Engine,
+    errand: Errand,
+    path: str,
+    send: Send,
+    record: Record,
+    link: ClientLink | None = None,
+) -> None:
     """Send the request, pass the answer on. `path` is the client's, for the shape of errors.
 
-    What comes is noted in `record`.
+    What comes is noted in `record`. With a `link` most pieces of an event stream take no turn of
+    the task: waking it for each would cost as much as the piece.
 
     Raises UpstreamGone or UpstreamTimeout before the answer began. Afterwards an event stream
     ends with an error event, and anything else raises AnswerCut.
@@ -93,6 +102,8 @@ async def forward(engine: Engine, errand: Errand, path: str, send: Send, record:
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if link is not None and streaming and _comes_in_chunks(response.status, headers):
+            response.hand_on(partial(_pass_on, link, record))
         try:
             more = True
             while more:
@@ -107,6 +118,13 @@ async def forward(engine: Engine, errand: Errand, path: str, send: Send, record:
                 raise AnswerCut(str(error)) from error
             record.error = error.code
             await end_stream(path, send, error, record)
+
+
+def _pass_on(link: ClientLink, record: Record, piece: bytes) -> bool:
+    if not link.pass_on(piece):
+        return False
+    record.piece(piece)
+    return True
 
 
 async def end_stream(path: str, send: Send, error: GatewayError, record: Record) -> None:
@@ -166,6 +184,11 @@ def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
         if name == b"content-type":
             return _EVENT_STREAM in value
     return False
+
+
+def _comes_in_chunks(status: int, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the server sends the answer in chunks: it has a body, of a length nobody knows."""
+    return status == 200 and not any(name == b"content-length" for name, _ in headers)
 
 
 async def answer(

@@ -40,6 +40,7 @@ from proxy_app.hosts import refuse_to_change
 from proxy_app.incoming import (
     LINK,
     ClientLeft,
+    ClientLink,
     ClientWatch,
     Receive,
     Scope,
@@ -256,19 +257,20 @@ class Gateway:
     ) -> None:
         model, path = served.entry.model_id, scope["path"]
         share, priority = place_in_queue(caller_of(scope), errand.account)
-        watch = ClientWatch(receive, scope.get(LINK))
+        link: ClientLink | None = scope.get(LINK)
+        watch = ClientWatch(receive, link)
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)
         with recording as record:
             try:
                 with watch, await self._runner.acquire(model, share, priority) as lease:
                     recording.granted(self._runner, lease)
                     try:
-                        await forward(lease.engine, errand, path, send, record)
+                        await forward(lease.engine, errand, path, send, record, link)
                     except EngineNotReached:
                         # It died a moment ago, and the next one can be asked as well.
                         if not await lease.renew():
                             raise
-                        await forward(lease.engine, errand, path, send, record)
+                        await forward(lease.engine, errand, path, send, record, link)
             except asyncio.CancelledError:
                 error = recording.taken_back()
                 if error is None:

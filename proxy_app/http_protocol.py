@@ -187,7 +187,10 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
         self._head_is_here()
-        cast(Scope, self.scope)[LINK] = ClientLink()
+        parser = self.parser
+        in_chunks = parser.get_http_version() == "1.1" and parser.get_method() != b"HEAD"
+        link = ClientLink(self.flow, self.transport.write if in_chunks else None)
+        cast(Scope, self.scope)[LINK] = link
         super().on_headers_complete()
         before = [cycle for cycle in self._cycles if not cycle.response_complete]
         self._cycles = (*before, self.cycle)

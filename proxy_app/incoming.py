@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from proxy_app.errors import BodyTooLarge, RequestTimeout
 
@@ -33,18 +33,37 @@ class ClientLeft(Exception):
     """The client closed the connection before it had sent its whole request."""
 
 
+class Flow(Protocol):
+    """Whether a client takes what is written to it."""
+
+    write_paused: bool
+
+
 class ClientLink:
     """What the connection knows of a request before ASGI tells whoever waits for it."""
 
-    __slots__ = ("gone", "on_leave", "whole")
+    __slots__ = ("_flow", "_write", "gone", "on_leave", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, flow: Flow, write: Callable[[bytes], None] | None) -> None:
+        """`write` takes bytes for the client; None where an answer cannot come in chunks."""
+        self._flow = flow
+        self._write = write
         self.whole = False
         """All of the request is here."""
         self.gone = False
         """The client left."""
         self.on_leave: Callable[[], None] | None = None
         """Called when it leaves."""
+
+    def pass_on(self, piece: bytes) -> bool:
+        """Write a piece of a body that is being sent in chunks, past ASGI.
+
+        False when it was not: the client is behind or gone, or cannot take chunks.
+        """
+        if self._write is None or self._flow.write_paused or self.gone:
+            return False
+        self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
 
     def leave(self) -> None:
         """The client left."""

@@ -221,6 +221,8 @@ class Connection(asyncio.Protocol):
                 self._deadline = None
             else:
                 self._watch(self._timeouts.between_chunks, "continue its answer")
+                if response._is_handed_on():
+                    return
         response._wake()
 
     def resume_reading(self) -> None:

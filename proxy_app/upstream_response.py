@@ -6,7 +6,7 @@ A connection's parser fills it, its reader takes from it, and the two meet in on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self
 
 from proxy_app.errors import UpstreamGone
@@ -33,6 +33,7 @@ class UpstreamResponse:
         "_chunks",
         "_connection",
         "_error",
+        "_hand_on",
         "_sender",
         "_size",
         "_waiter",
@@ -51,6 +52,7 @@ class UpstreamResponse:
         self._error: Exception | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+        self._hand_on: Callable[[bytes], bool] | None = None
         self._waiter: asyncio.Future[None] | None = waiter
         self._connection: Connection | None = connection
         self._sender: asyncio.Task[None] | None = None
@@ -68,6 +70,13 @@ class UpstreamResponse:
         if not self._chunks:
             await self._more()
         return self._take()
+
+    def hand_on(self, taker: Callable[[bytes], bool]) -> None:
+        """Give `taker` what arrives while `read_chunk` waits, without waking who reads.
+
+        What it does not take, answering False, waits for the reader, and so does the last piece.
+        """
+        self._hand_on = taker
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -108,6 +117,17 @@ class UpstreamResponse:
             self._connection.resume_reading()
         self._size = 0
         return chunk
+
+    def _is_handed_on(self) -> bool:
+        """Whether all that is here was taken, so that nobody has to be woken."""
+        if self._hand_on is None or self._waiter is None or not self._chunks:
+            return False
+        chunks = self._chunks
+        if not self._hand_on(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+            return False
+        chunks.clear()
+        self._size = 0
+        return True
 
     def _wake(self) -> None:
         waiter = self._waiter
