@@ -91,6 +91,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench.proxy $(ARGS)
 	@$(BIN)/python -m bench.usage_cost
 	@$(BIN)/python -m bench.keys_cost
+	@$(BIN)/python -m bench.abandon
 	@$(BIN)/python -m bench.swap
 	@$(BIN)/python manage.py starter
 	@$(BIN)/python -m bench.swap_ratio --model "$(HOME_FOLDER)"/starter/gemma-3-270m-q4_k_m.gguf
