@@ -209,7 +209,8 @@ class Gateway:
         with Spool(self._uploads) as spool:
             async for piece in body_pieces(scope, receive, self._runner.lineup.rules.max_body):
                 await spool.append(piece)
-            if not caller_of(scope).rights.may(Right.ADMIN):
+            if spool.size and not caller_of(scope).rights.may(Right.ADMIN):
+                remote_media.check_headers(scope["headers"])
                 await _check_media(spool)
             errand = _errand(scope, target, spool.whole(), served)
             if spool.on_disk:

@@ -92,14 +92,17 @@ def caller_of(scope: Scope) -> Caller:
 def needed(scope: Scope) -> Right | Django | None:
     """The right that a request needs; None where anybody may come.
 
-    Settings of an engine are changed at `/props` and the like, here or at `/upstream/<model>/`.
+    Settings of an engine are changed at `/props` and the like, here or at `/upstream/<model>/`,
+    where its tools are as well, if it has any: they run programs.
     """
     path: str = scope["path"]
     if path in _OPEN or _is_page(path):
         return None
     if scope["type"] == "websocket":
-        return Right.INFERENCE
+        return Right.ADMIN if paths.commands(path) else Right.INFERENCE
     if paths.is_ours(path):
+        if paths.commands(path):
+            return Right.ADMIN
         if paths.manages(path, scope["method"]):
             return Right.MANAGE
         return Right.INFERENCE

@@ -46,7 +46,8 @@ _FIRST: Final = frozenset(path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)) 
 }
 
 
-_ENGINE_SETTINGS: Final = frozenset({"props", "slots", "lora-adapters"})
+_ENGINE_SETTINGS: Final = frozenset({"props", "slots", "lora-adapters", "load", "unload"})
+"""`load` and `unload` are under `/models/` of an engine that serves several."""
 
 
 def manages(path: str, method: str) -> bool:
@@ -56,6 +57,16 @@ def manages(path: str, method: str) -> bool:
         return True
     at_engine = _ENGINE_SETTINGS.intersection(parts if parts[0] == "upstream" else parts[:1])
     return bool(at_engine) and method not in ("GET", "HEAD", "OPTIONS")
+
+
+_ENGINE_TOOLS: Final = frozenset({"cors-proxy", "tools"})
+"""Where an engine fetches any address, or runs programs, once it was started with `--agent`."""
+
+
+def commands(path: str) -> bool:
+    """Whether a request to one of these paths has an engine do what its own command may."""
+    parts = path.strip("/").split("/")
+    return parts[0] == "upstream" and not _ENGINE_TOOLS.isdisjoint(parts[2:])
 
 
 def is_ours(path: str) -> bool:

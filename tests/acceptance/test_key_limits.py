@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Iterator
@@ -158,12 +159,28 @@ def test_no_engine_fetches_a_picture_for_a_key_that_may_only_use_models(
     """llama-server would ask any address, those of the local network as well."""
     picture = {"type": "image_url", "image_url": {"url": f"{server.url}/api/me"}}
     fields = {"model": "fox", "messages": [{"role": "user", "content": [picture]}]}
+    fields["type"] = "tool_use"
     body = b" " * padding + json.dumps(fields).encode()
     address, headers = f"{server.url}{place}/v1/chat/completions", {"X-API-Key": keys["free"]}
     headers["Content-Type"] = "application/json"
     refused = requests.post(address, headers=headers, data=body, timeout=120)
     assert refused.status_code == 400
     assert "data: URL" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tools", "%74ools", "/tools", "./tools", "cors-proxy?url=http://127.0.0.1/", "x/tools/y"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_an_administrators_key_reaches_an_engines_tools(
+    server: RunningServer, keys: dict[str, str], method: str, path: str
+) -> None:
+    """`llama-server --agent` runs programs and fetches addresses for whoever asks."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+    connection.request(method, f"/upstream/fox/{path}", headers={"X-API-Key": keys["free"]})
+    answer = connection.getresponse()
+    assert (answer.status, json.load(answer)["error"]["code"]) == (403, "not_allowed")
 
 
 def test_a_key_for_one_model_sees_and_uses_only_that(
