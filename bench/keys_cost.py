@@ -105,6 +105,7 @@ def own_us(count: int = 50_000) -> float:
     from proxy_app.limit_headers import headers_of
     from proxy_app.limits import Limits
     from proxy_app.records import Record, line_of
+    from proxy_app.reservation import tokens_wanted
 
     limits = Limits(10**9, 10**9, 10**12, 10**13, 10**6, 2)
     texts = [f"sk-bench-{number:06}" for number in range(COUNT)]
@@ -125,7 +126,7 @@ def own_us(count: int = 50_000) -> float:
         }
         for text in texts
     ]
-    keys, book = Keys(), LimitBook()
+    keys, book, body = Keys(), LimitBook(), chat_body().encode()
     record = Record(1, "/v1/chat/completions", "fake", "fake", "127.0.0.1")
     record.piece(b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":16}}')
     line = line_of(record)
@@ -133,10 +134,9 @@ def own_us(count: int = 50_000) -> float:
     before = time.process_time()
     for number in range(count):
         caller = keys.caller_of(scopes[number % COUNT], ring)
-        account = book.account_of(caller)
-        assert account is not None
-        with within(account):
-            headers_of(account)
+        accounts = book.accounts_of(caller)
+        with within(accounts, tokens_wanted("/v1/chat/completions", body)):
+            headers_of(accounts)
         book.charge((lines[number % COUNT],))
     return (time.process_time() - before) * 1e6 / count
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError
 from django.utils import timezone
 
-from models_app import people, snapshot
+from models_app import people, person_limits, snapshot
 from models_app.models import ApiKey, AuditEntry, EngineInstall
 from models_app.rights import LOCAL_NAME, NOBODY, Rights
 from models_app.secrecy import hidden
@@ -124,11 +124,15 @@ def _keys() -> dict[str, Any]:
 
 
 def _people() -> dict[str, Any]:
-    users = User.objects.exclude(username=LOCAL_NAME).order_by("pk")
-    return {
-        user.username: {"role": str(people.role_of(user)), "active": user.is_active}
-        for user in users
-    }
+    users = User.objects.exclude(username=LOCAL_NAME).select_related("limits").order_by("pk")
+    return {user.username: _person(user) for user in users}
+
+
+def _person(user: User) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": str(people.role_of(user)), "active": user.is_active}
+    if limits := person_limits.chosen(person_limits.of(user)):
+        told["limits"] = limits
+    return told
 
 
 def _engines() -> dict[str, Any]:

@@ -29,6 +29,7 @@ NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
     "ModelAlias": frozenset(),
     "ModelFolder": frozenset({"added_at", "last_scanned_at", "problem"}),
     "ModelGroup": frozenset(),
+    "PersonLimits": frozenset(),
     "ServedModel": frozenset({"created_at", "last_used_at"}),
     "VirtualModel": frozenset(),
     "ServerSettings": frozenset(),

@@ -12,7 +12,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 
-from models_app import rights
+from models_app import person_limits, rights
 from models_app.rights import LOCAL_NAME, Rights, Role
 
 
@@ -31,7 +31,8 @@ def rights_of(user: User | AnonymousUser) -> Rights:
     """What somebody may who has signed in; nothing when nobody has."""
     if not isinstance(user, User) or not user.is_active or user.get_username() == LOCAL_NAME:
         return rights.NOBODY
-    return rights.of_person(user.pk, user.get_username(), role_of(user))
+    bounds = person_limits.bounds_of(user)
+    return rights.of_person(user.pk, user.get_username(), role_of(user), bounds)
 
 
 def administrator_exists() -> bool:
@@ -103,7 +104,8 @@ def remove(user: User) -> None:
 
 def listed() -> list[User]:
     """Everybody who has an account, by name; not whoever merely sits at this machine."""
-    return list(User.objects.exclude(username=LOCAL_NAME).order_by("username"))
+    people = User.objects.exclude(username=LOCAL_NAME).select_related("limits")
+    return list(people.order_by("username"))
 
 
 def keep_one_administrator(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -46,6 +47,28 @@ _WHO_GIVES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """The only models that may be used: some by their ids, and all of some groups."""
+
+    models: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def holds(self, model: str, group: str | None) -> bool:
+        """Whether a model that is in `group` is one of them."""
+        return model in self.models or group in self.groups
+
+
+Bounds = tuple[Bound, ...]
+"""A model may be used that is within each; none: all may."""
+
+
+def bounds_of(models: Iterable[str], groups: Iterable[str]) -> Bounds:
+    """What the columns of a key or a person say; nothing in both of them limits nothing."""
+    bound = Bound(frozenset(models), frozenset(groups))
+    return (bound,) if bound.models or bound.groups else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rights:
     """Who sends a request, and what for it may be used."""
 
@@ -54,10 +77,8 @@ class Rights:
     name: str = ""
     """For people and logs: the person's name, or the key's."""
     scopes: frozenset[Scope] = frozenset()
-    models: frozenset[str] = frozenset()
-    """Ids of models that a key is limited to; with no groups either: it is not."""
-    groups: frozenset[str] = frozenset()
-    """Groups of models that a key is limited to."""
+    bounds: Bounds = ()
+    """What the key is limited to, and what its person is."""
     key_id: int = 0
     """The key that was sent; 0 without one."""
 
@@ -68,7 +89,11 @@ class Rights:
     @property
     def is_limited(self) -> bool:
         """Whether some models are out of reach."""
-        return bool(self.models or self.groups)
+        return bool(self.bounds)
+
+    def may_use(self, model: str, group: str | None = None) -> bool:
+        """Whether a model, by its id and its group, is within reach."""
+        return all(bound.holds(model, group) for bound in self.bounds)
 
 
 NOBODY: Final = Rights()
@@ -79,9 +104,9 @@ LOCAL_NAME: Final = "local"
 LOCAL: Final = Rights(0, LOCAL_NAME, EVERYTHING)
 
 
-def of_person(person_id: int, name: str, role: Role) -> Rights:
+def of_person(person_id: int, name: str, role: Role, bounds: Bounds = ()) -> Rights:
     """What somebody may who has signed in."""
-    return Rights(person_id, name, SCOPES_OF[role])
+    return Rights(person_id, name, SCOPES_OF[role], bounds)
 
 
 def lacking(scope: Scope) -> str:

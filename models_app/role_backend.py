@@ -49,6 +49,11 @@ PERMISSIONS: Final = {
 class RoleBackend(ModelBackend):
     """Passwords as Django checks them, permissions by role."""
 
+    def get_user(self, user_id: Any) -> User | None:
+        """With the limits, which are asked for with every request."""
+        user = User.objects.select_related("limits").filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         given = super().get_all_permissions(user_obj, obj)
         if not isinstance(user_obj, User) or not user_obj.is_active or obj is not None:

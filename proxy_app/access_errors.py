@@ -7,6 +7,7 @@ import math
 from models_app import rights
 from models_app.rights import Scope
 from proxy_app.errors import GatewayError
+from proxy_app.limits import Refusal
 
 
 class UnknownHost(GatewayError):
@@ -127,20 +128,19 @@ class NotAllowed(GatewayError):
 
 
 class LimitReached(GatewayError):
-    """The key has used up what it may; the client should come back later."""
+    """A key or its person has used up what they may; the client should come back later."""
 
     status = 429
     code = "rate_limit_exceeded"
     type = "rate_limit_error"
 
-    def __init__(
-        self, what: str, limit: int, retry_after: float, headers: list[tuple[bytes, bytes]]
-    ) -> None:
-        """`what` completes "a limit of 5 …"; `headers` tell how it stands."""
+    def __init__(self, refusal: Refusal, headers: list[tuple[bytes, bytes]]) -> None:
+        """`headers` tell how it stands."""
+        reached = "might be passed by requests under way" if refusal.is_pending else "is reached"
         super().__init__(
-            f"This key's limit of {limit} {what} is reached. Try again in "
-            f"{math.ceil(retry_after)} s, or ask an administrator for a higher limit.",
-            retry_after=retry_after,
+            f"The limit of {refusal.limit} {refusal.what} {reached}. Try again in "
+            f"{math.ceil(refusal.retry_after)} s, or ask an administrator for a higher limit.",
+            retry_after=refusal.retry_after,
         )
         self._standing = headers
 
@@ -150,7 +150,7 @@ class LimitReached(GatewayError):
 
 
 class ModelNotAllowed(GatewayError):
-    """The key is limited to other models."""
+    """The key, or its person, is limited to other models."""
 
     status = 403
     code = "model_not_allowed"
@@ -158,8 +158,8 @@ class ModelNotAllowed(GatewayError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"This key may not use the model '{model}'. GET /v1/models lists those it may use; an "
-            "administrator can allow it others.",
+            f"You may not use the model '{model}' here. GET /v1/models lists those you may; an "
+            "administrator can allow you others.",
             param="model",
         )
         self.model = model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models_app.rights import Rights, Scope
+from models_app.rights import Bound, Rights, Scope
 from proxy_app.keys import LOCAL, STRANGER, Caller
 
 
@@ -17,20 +17,18 @@ def as_told(caller: Caller) -> list[Any]:
         rights.person_id,
         rights.name,
         sorted(rights.scopes),
-        sorted(rights.models),
-        sorted(rights.groups),
+        [[sorted(bound.models), sorted(bound.groups)] for bound in rights.bounds],
     ]
 
 
 def as_heard(told: list[Any]) -> Caller:
     """The caller that `as_told` told of."""
-    name, key_id, person_id, own_name, scopes, models, groups = told
+    name, key_id, person_id, own_name, scopes, bounds = told
     rights = Rights(
         person_id,
         own_name,
         frozenset(Scope(scope) for scope in scopes),
-        frozenset(models),
-        frozenset(groups),
+        tuple(Bound(frozenset(models), frozenset(groups)) for models, groups in bounds),
         key_id or 0,
     )
     caller = Caller(name, key_id, rights)

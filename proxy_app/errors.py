@@ -71,6 +71,7 @@ class ModelNotFound(GatewayError):
         )
         super().__init__(f"The model '{model}' does not exist. {hint}", param="model")
         self.model = model
+        self.similar = similar
 
 
 class PathNotFound(GatewayError):

@@ -37,6 +37,8 @@ _HEADERS = [
 ]
 
 
+WithinReach = Callable[[Caller, str, Any], Any]
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -111,6 +113,8 @@ class EventHub:
         """Is told every message as it is, besides those who listen."""
         self.is_tapped: Callable[[], bool] = lambda: False
         """Whether somebody hears what is told to `tap`."""
+        self.within_reach: WithinReach = lambda caller, kind, value: value
+        """What of a message somebody is told who may use some models only."""
 
     @property
     def is_heard(self) -> bool:
@@ -127,6 +131,9 @@ class EventHub:
         whole = b""
         for listener in self._listeners:
             if may_hear(listener.caller, kind):
+                if listener.caller.rights.is_limited:
+                    listener.push(frame(kind, self.within_reach(listener.caller, kind, value)))
+                    continue
                 whole = whole or frame(kind, value)
                 listener.push(whole)
             elif own is not None and (part := own(listener.caller)):
@@ -181,7 +188,11 @@ class EventStream:
         first = self._first()
         watch = ClientWatch(receive, scope.get(LINK))
         with watch, self._hub.listen(Listener(caller=caller)) as listener:
-            told = (frame(kind, value) for kind, value in first if may_hear(caller, kind))
+            told = (
+                frame(kind, self._hub.within_reach(caller, kind, value))
+                for kind, value in first
+                if may_hear(caller, kind)
+            )
             state = b"".join(told)
             await send({"type": "http.response.body", "body": state, "more_body": True})
             while not listener.ended:

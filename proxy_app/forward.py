@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,8 +49,8 @@ class Errand:
     """Bytes of a body that comes in pieces."""
     asked_for: str = ""
     """The model's name as the client wrote it; empty: its id."""
-    account: Account | None = None
-    """Of the key, whose limits the answer tells; None without limits."""
+    accounts: Sequence[Account] = ()
+    """Of the key and its person, whose limits the answer tells; none without limits."""
     edit: Callable[[bytes], bytes] | None = None
     """Changes a whole JSON answer; None passes it on as it comes."""
 
@@ -91,8 +91,8 @@ async def forward(
     """
     async with await _ask(engine, errand, record.request_id) as response:
         headers = client_headers(response.headers)
-        if errand.account is not None:
-            headers += headers_of(errand.account)
+        if errand.accounts:
+            headers += headers_of(errand.accounts)
         headers += ((request_ids.HEADER, record.request_id), NOSNIFF)
         streaming = _is_event_stream(headers)
         record.answered(response.status, streamed=streaming)

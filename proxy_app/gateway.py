@@ -49,14 +49,15 @@ from proxy_app.incoming import (
     read_body,
 )
 from proxy_app.key_guard import caller_of
-from proxy_app.keys import without_key
+from proxy_app.keys import is_local, without_key
 from proxy_app.limit_book import LimitBook, within
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
 from proxy_app.multipart import FieldFinder, boundary_of
 from proxy_app.naming import resolve, split_upstream
-from proxy_app.reach import allowed_items, check_allowed, place_in_queue, visible
+from proxy_app.reach import allowed_items, check_allowed, only_within, place_in_queue, visible
 from proxy_app.recording import Recording
+from proxy_app.reservation import tokens_wanted
 from proxy_app.runner import Runner
 from proxy_app.spool import Spool, spliced
 from proxy_app.standing import Standing, readiness
@@ -85,8 +86,8 @@ class Gateway:
         standings: Sequence[Standing] = (),
     ) -> None:
         """`uploads` is the folder where large bodies wait for their engine. `look_again` reads a
-        configuration that may have changed a moment ago. `book` knows what keys with limits have
-        used. `standings` are of what `/health/ready` tells."""
+        configuration that may have changed a moment ago. `book` knows what keys and people
+        with limits have used. `standings` are of what `/health/ready` tells."""
         self._book = book or LimitBook()
         self._runner = runner
         self._accounting = accounting
@@ -149,7 +150,7 @@ class Gateway:
         body = await read_body(scope, receive, lineup.rules.max_body)
         head = read_head(body)
         asked = (not head.model and model_of_query(scope["query_string"])) or model_of(head)
-        served = await self._found(lambda: resolve(self._runner, asked))
+        served = await self._found(scope, lambda: resolve(self._runner, asked))
         if not caller_of(scope).rights.may(Right.ADMIN):
             remote_media.check(body)
         edit = None
@@ -175,11 +176,11 @@ class Gateway:
                 await spool.append(piece)
             finder.end()
             asked = _model_of_form(finder, scope["query_string"])
-            served = await self._found(lambda: resolve(self._runner, asked))
+            served = await self._found(scope, lambda: resolve(self._runner, asked))
             named = served.rewrite.model_name.encode()
             changes = [(finder.span, named)] if named and finder.value is not None else []
             errand = _errand(scope, scope["raw_path"].rstrip(b"/"), b"", served)
-            errand.body = spliced(spool, changes)
+            errand.body, errand.asked_for = spliced(spool, changes), asked
             errand.length = spool.size + sum(
                 len(text) - (end - start) for (start, end), text in changes
             )
@@ -193,12 +194,14 @@ class Gateway:
                 "/v1/models>.",
                 param="model",
             )
-        served = await self._found(lambda: resolve(self._runner, asked))
+        served = await self._found(scope, lambda: resolve(self._runner, asked))
         self._check_load(served, scope)
         await self._pass(served, scope["raw_path"].rstrip(b"/"), scope, receive, send)
 
     async def _upstream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        served, rest = await self._found(lambda: split_upstream(self._runner, scope["raw_path"]))
+        served, rest = await self._found(
+            scope, lambda: split_upstream(self._runner, scope["raw_path"])
+        )
         self._check_load(served, scope)
         await self._pass(served, rest, scope, receive, send)
 
@@ -246,18 +249,20 @@ class Gateway:
         """Every request that an engine answers comes through here."""
         caller = caller_of(scope)
         check_allowed(caller, self._runner.lineup, served.entry.model_id, errand.asked_for)
-        account = errand.account = self._book.account_of(caller)
-        if account is None:
+        accounts = errand.accounts = self._book.accounts_of(caller)
+        if not accounts:
             await self._answer(served, errand, scope, receive, send)
             return
-        with within(account):
+        counted = any(account.limits.counts_tokens for account in accounts)
+        wanted = tokens_wanted(scope["path"], errand.body) if counted else 0
+        with within(accounts, wanted):
             await self._answer(served, errand, scope, receive, send)
 
     async def _answer(
         self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
         model, path = served.entry.model_id, scope["path"]
-        share, priority = place_in_queue(caller_of(scope), errand.account)
+        share, priority = place_in_queue(caller_of(scope), self._book)
         link: ClientLink | None = scope.get(LINK)
         watch = ClientWatch(receive, link)
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)
@@ -284,13 +289,16 @@ class Gateway:
             if watch.left:
                 recording.client_left()
 
-    async def _found(self, find: Callable[[], T]) -> T:
+    async def _found(self, scope: Scope, find: Callable[[], T]) -> T:
         """What is found under a name; a model may have been made since somebody last looked."""
         try:
             return find()
         except ModelNotFound:
             await self._look_again()
-        return find()
+        try:
+            return find()
+        except ModelNotFound as error:
+            raise only_within(error, caller_of(scope), self._runner.lineup) from None
 
     # ---- Small answers -------------------------------------------------------------------
 
@@ -304,7 +312,8 @@ class Gateway:
         name = checked_name(scope["path"].removeprefix("/v1/models/").rstrip("/"))
         caller = caller_of(scope)
         found = await self._found(
-            lambda: listing.find(visible(caller, self._runner.lineup), name, self._started)
+            scope,
+            lambda: listing.find(visible(caller, self._runner.lineup), name, self._started),
         )
         await answer_json(send, found)
 
@@ -332,8 +341,14 @@ class Gateway:
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """200 even when something is lost: models are served all the same, and the body says so."""
-        await answer_json(send, readiness(self._standings))
+        """200 even when something is lost: models are served all the same, and the body says so.
+
+        What is lost is told to those who have any right, or ask on this machine.
+        """
+        told = readiness(self._standings)
+        if not caller_of(scope).rights.scopes and not is_local(scope):
+            told = {"status": told["status"]}
+        await answer_json(send, told)
 
 
 def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.contrib.auth.models import User
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from models_app import people, rights
-from models_app.models import ApiKey, ServerSettings
-from models_app.rights import Rights, Role, Scope
-from proxy_app.keys import Caller, Key, KeyRing
+from models_app import people, person_limits, rights
+from models_app.models import ApiKey, PersonLimits, ServerSettings
+from models_app.rights import Bounds, Rights, Role, Scope
+from proxy_app.keys import Allowance, Caller, Key, KeyRing
 from proxy_app.limits import Limits, Spent, day_end, month_end
 from proxy_app.models import UsageDay
 
@@ -39,6 +41,7 @@ _COLUMNS: Final = (
 )
 
 _UNLIMITED: Final = Limits()
+_Spending = dict[int, tuple[Spent, ...]]
 
 
 def read_ring() -> KeyRing:
@@ -53,12 +56,53 @@ def read_ring() -> KeyRing:
         .values(*_COLUMNS)
     )
     quotas = [row["pk"] for row in rows if row["tokens_per_day"] or row["tokens_per_month"]]
-    spent = _spent(quotas) if quotas else {}
+    spent = _spent("key_id", quotas)
+    persons = _Persons.read(PersonLimits.objects.all())
     required = ServerSettings.current().require_api_key
-    return KeyRing.of(required, _keys(rows, spent), people.administrator_exists())
+    return KeyRing.of(required, _keys(rows, spent, persons), people.administrator_exists())
 
 
-def _keys(rows: list[dict[str, Any]], spent: dict[int, tuple[Spent, ...]]) -> Iterator[Key]:
+def allowance_of(user: User) -> Allowance | None:
+    """What somebody who has signed in is limited to."""
+    row = person_limits.of(user)
+    return _Persons.read([row]).allowances.get(row.person_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Persons:
+    """The limits of people, by their numbers."""
+
+    bounds: dict[int, Bounds]
+    allowances: dict[int, Allowance]
+
+    @classmethod
+    def read(cls, rows: Iterable[PersonLimits]) -> _Persons:
+        limits = {row.person_id: _limits_of(row) for row in rows}
+        spent = _spent("person_id", [who for who, limit in limits.items() if limit.has_quota])
+        return cls(
+            {
+                row.person_id: rights.bounds_of(row.allowed_models, row.allowed_groups)
+                for row in rows
+            },
+            {
+                who: Allowance(limit, spent.get(who, ()))
+                for who, limit in limits.items()
+                if limit != _UNLIMITED
+            },
+        )
+
+
+def _limits_of(row: PersonLimits) -> Limits:
+    return Limits(
+        row.requests_per_minute or 0,
+        row.tokens_per_minute or 0,
+        row.tokens_per_day or 0,
+        row.tokens_per_month or 0,
+        row.parallel_requests or 0,
+    )
+
+
+def _keys(rows: list[dict[str, Any]], spent: _Spending, persons: _Persons) -> Iterator[Key]:
     known: dict[Limits, Limits] = {_UNLIMITED: _UNLIMITED}
     for row in rows:
         limits = Limits(
@@ -75,9 +119,12 @@ def _keys(rows: list[dict[str, Any]], spent: dict[int, tuple[Spent, ...]]) -> It
         caller = Caller(
             row["name"],
             row["pk"],
-            _rights(row),
+            _rights(row, persons),
             None if limits is _UNLIMITED else limits,
             spent.get(row["pk"], ()),
+            persons.allowances.get(row["person_id"]),
+            # Administrators decide who goes before whom anyway.
+            row["person_id"] is not None and not row["person__is_superuser"],
         )
         yield Key(
             bytes.fromhex(row["digest"]),
@@ -87,7 +134,7 @@ def _keys(rows: list[dict[str, Any]], spent: dict[int, tuple[Spent, ...]]) -> It
         )
 
 
-def _rights(row: dict[str, Any]) -> Rights:
+def _rights(row: dict[str, Any], persons: _Persons) -> Rights:
     """What a key grants: never more than its person has now."""
     granted = frozenset(Scope(scope) for scope in row["scopes"])
     if row["person_id"] is not None:
@@ -97,8 +144,8 @@ def _rights(row: dict[str, Any]) -> Rights:
         row["person_id"] or 0,
         row["name"],
         granted,
-        frozenset(row["allowed_models"]),
-        frozenset(row["allowed_groups"]),
+        rights.bounds_of(row["allowed_models"], row["allowed_groups"])
+        + persons.bounds.get(row["person_id"], ()),
         row["pk"],
     )
 
@@ -111,28 +158,34 @@ def _role(is_superuser: bool, is_staff: bool) -> Role:
 
 def tokens_used(key_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     """Tokens of this day and this month, by key."""
-    return {key: (day.tokens, month.tokens) for key, (day, month) in _spent(list(key_ids)).items()}
+    spent = _spent("key_id", list(key_ids))
+    return {key: (day.tokens, month.tokens) for key, (day, month) in spent.items()}
 
 
-def _spent(key_ids: list[int]) -> dict[int, tuple[Spent, ...]]:
-    """Tokens of this day and month, from the same sums that usage shows."""
+def _spent(whose: str, ids: list[int]) -> _Spending:
+    """Tokens of this day and month, from the same sums that usage shows.
+
+    `whose` is the column that holds the ids.
+    """
+    if not ids:
+        return {}
     now = time.time()
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     ends = day_end(now), month_end(now)
     sums = (
         UsageDay.objects.filter(start__gte=today.replace(day=1))
-        .exclude(key_id=0)
+        .exclude(**{whose: 0})
         .order_by()
-        .values("key_id")
+        .values(whose)
         .annotate(
             month=Sum(F("tokens_in") + F("tokens_out")),
             day=Sum(F("tokens_in") + F("tokens_out"), filter=Q(start__gte=today), default=0),
         )
     )
-    found = {row["key_id"]: (row["day"], row["month"]) for row in sums}
+    found = {row[whose]: (row["day"], row["month"]) for row in sums}
     return {
-        key: tuple(
-            Spent(tokens, end) for tokens, end in zip(found.get(key, (0, 0)), ends, strict=True)
+        one: tuple(
+            Spent(tokens, end) for tokens, end in zip(found.get(one, (0, 0)), ends, strict=True)
         )
-        for key in key_ids
+        for one in ids
     }

@@ -28,6 +28,15 @@ from proxy_app.limits import Limits, Spent
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a person is limited to with all their keys, and what they had used of it."""
+
+    limits: Limits
+    spent: tuple[Spent, ...] = ()
+    """Tokens of this day and this month."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request, resolved once and handed along with it."""
 
@@ -40,11 +49,15 @@ class Caller:
     """None: as much as it likes."""
     spent: tuple[Spent, ...] = ()
     """Tokens of this day and this month, as they were when the key was read."""
+    own: Allowance | None = None
+    """Of the key's person, or of who signed in; None: as much as they like."""
+    shares_place: bool = False
+    """Whether its turn is its person's. Who makes keys for themselves would else have as many."""
 
     @property
     def share(self) -> str:
         """Whose share of the engines a request counts against."""
-        if self.key_id is not None:
+        if self.key_id is not None and not self.shares_place:
             return f"key {self.key_id}"
         return f"person {self.rights.person_id}" if self.rights.person_id else ""
 

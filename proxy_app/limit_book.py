@@ -1,4 +1,4 @@
-"""Keeps each limited key's account while the server runs. Used in the event loop only."""
+"""Keeps the accounts of limited keys and people while the server runs. For the event loop only."""
 
 from __future__ import annotations
 
@@ -10,65 +10,96 @@ from proxy_app.access_errors import LimitReached
 from proxy_app.entries import figures_of
 from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_of
-from proxy_app.limits import Account
+from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
+
+Accounts = tuple[Account, ...]
+Before = tuple[Spent, ...]
+"""Tokens of this day and this month, by the database."""
 
 
 class LimitBook:
-    """Accounts by the number of their key."""
+    """Accounts by the number of their key, and of their person."""
 
     def __init__(self) -> None:
         self._accounts: dict[int, Account] = {}
+        self._persons: dict[int, Account] = {}
 
-    def account_of(self, caller: Caller) -> Account | None:
-        """The account of a caller; None of one that is not limited."""
-        if caller.limits is None or caller.key_id is None:
-            return None
-        account = self._accounts.get(caller.key_id)
-        if account is None:
-            account = self._accounts[caller.key_id] = Account(caller.limits)
-            self._start(account, caller)
-        elif account.limits is not caller.limits:
-            account.limits = caller.limits
-            self._start(account, caller)
-        return account
+    def accounts_of(self, caller: Caller) -> Accounts:
+        """The accounts that a caller's requests count against: the key's, and the person's."""
+        limits, own, key_id = caller.limits, caller.own, caller.key_id
+        if own is None:
+            if limits is None or key_id is None:
+                return ()
+            return (_opened(self._accounts, key_id, limits, caller.spent),)
+        person = _opened(self._persons, caller.rights.person_id, own.limits, own.spent)
+        if limits is None or key_id is None:
+            return (person,)
+        return (_opened(self._accounts, key_id, limits, caller.spent), person)
+
+    def next_lane(self, caller: Caller) -> int:
+        """Which of the callers that a key counts as its next request belongs to."""
+        account = self._accounts.get(caller.key_id or 0)
+        return 0 if account is None else limits.next_lane(account)
 
     def charge(self, lines: Iterable[Line]) -> None:
-        """Count the tokens of requests that ended."""
+        """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
         for line in lines:
-            account = self._accounts.get(line.key_id) if line.key_id else None
-            if account is not None and account.limits.counts_tokens:
+            accounts = self._charged(line)
+            if any(account.limits.counts_tokens for account in accounts):
                 figures = figures_of(line)
                 used = (figures.tokens_in or 0) + (figures.tokens_out or 0)
-                if used:
-                    limits.charge(account, used, time.monotonic(), time.time())
+                now, today = time.monotonic(), time.time()
+                for account in accounts:
+                    limits.charge(account, used, now, today)
+            for account in accounts:
+                limits.settle(account)
 
-    def _start(self, account: Account, caller: Caller) -> None:
-        """What was used before this server knew of the quota."""
-        today = time.time()
-        if account.day.until > today:
-            return  # Counted here from the beginning.
-        limits.begin_periods(account, today)
-        # They were added up a while ago, perhaps yesterday.
-        for spent, before in zip((account.day, account.month), caller.spent, strict=False):
-            if spent.until == before.until:
-                spent.tokens = before.tokens
+    def _charged(self, line: Line) -> list[Account]:
+        found = self._accounts.get(line.key_id), self._persons.get(line.person_id)
+        return [account for account in found if account is not None]
+
+
+def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:
+    """Somebody's account, with the limits they have now."""
+    account = accounts.get(who)
+    if account is None:
+        account = accounts[who] = Account(limit)
+    elif account.limits is limit:
+        return account
+    account.limits = limit
+    _take_over(account, spent)
+    return account
+
+
+def _take_over(account: Account, spent: Before) -> None:
+    """What was used before this server knew of the quota, or while there was none."""
+    limits.begin_periods(account, time.time())
+    # They were added up a while ago, perhaps yesterday.
+    for known, before in zip((account.day, account.month), spent, strict=False):
+        if known.until == before.until:
+            known.tokens = max(known.tokens, before.tokens)
 
 
 class within:
-    """Holds one of an account's places while the block runs. Raises LimitReached on the way in."""
+    """Holds a place of each account while the block runs. Raises LimitReached on the way in."""
 
-    __slots__ = ("_account",)
+    __slots__ = ("_accounts", "_wanted")
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, accounts: Accounts, wanted: int = 0) -> None:
+        """`wanted` is how many tokens the request may use."""
+        self._accounts = accounts
+        self._wanted = wanted
 
     def __enter__(self) -> None:
-        account = self._account
-        refusal = limits.admit(account, time.monotonic(), time.time())
-        if refusal is not None:
-            standing = headers_of(account)
-            raise LimitReached(refusal.what, refusal.limit, refusal.retry_after, standing)
+        now, today = time.monotonic(), time.time()
+        for account in self._accounts:
+            refusal = limits.refusal_of(account, now, today)
+            if refusal is not None:
+                raise LimitReached(refusal, headers_of(self._accounts))
+        for account in self._accounts:
+            limits.begin(account, self._wanted)
 
     def __exit__(self, *error: object) -> None:
-        limits.end(self._account)
+        for account in self._accounts:
+            limits.end(account, self._wanted)

@@ -1,8 +1,9 @@
-"""How the account of a key stands, in the headers that OpenAI's clients read."""
+"""How the accounts of a key and its person stand, in the headers that OpenAI's clients read."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 
 from proxy_app import limits
@@ -12,14 +13,24 @@ Header = tuple[bytes, bytes]
 Headers = list[Header]
 
 
-def headers_of(account: Account) -> Headers:
-    """How an account stands, in the headers that OpenAI's clients read."""
-    now = time.monotonic()
+def headers_of(accounts: Sequence[Account]) -> Headers:
+    """How accounts stand, by the one of which the least is left."""
+    now, today = time.monotonic(), time.time()
+    requests = tokens = None
+    for account in accounts:
+        requests = _scarcer(requests, limits.requests_standing(account, now))
+        if account.limits.counts_tokens:
+            tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
     headers: Headers = []
-    _add(headers, b"requests", limits.requests_standing(account, now))
-    if account.limits.counts_tokens:
-        _add(headers, b"tokens", limits.tokens_standing(account, now, time.time()))
+    _add(headers, b"requests", requests)
+    _add(headers, b"tokens", tokens)
     return headers
+
+
+def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.left < one.left else one
 
 
 def _add(headers: Headers, what: bytes, standing: Standing | None) -> None:

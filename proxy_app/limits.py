@@ -1,7 +1,10 @@
-"""How much one key may ask for (pure): buckets that fill again, and quotas of a day or month.
+"""How much a key, or a person with all their keys, may ask for (pure).
 
-Tokens are known when a request has ended, so a bucket of tokens may fall below nothing; the next
-request waits until it is above again. Times are seconds; a limit of 0 is none.
+Minutes are buckets that fill again; of days and months there are quotas.
+
+How many tokens a request uses is known when it has ended. Until then what it may use is reserved,
+so that many at once do not use a quota many times over; a single one may still go beyond it, and a
+bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ WHEN_ONE_ENDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a key is limited to."""
+    """What a key or a person is limited to."""
 
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
@@ -85,7 +88,7 @@ def month_end(now: float) -> float:
 
 @dataclass(slots=True)
 class Account:
-    """What one key has used. Owned by the event loop."""
+    """What a key or a person has used. Owned by the event loop."""
 
     limits: Limits
     requests: Bucket = field(default_factory=Bucket)
@@ -93,6 +96,10 @@ class Account:
     day: Spent = field(default_factory=Spent)
     month: Spent = field(default_factory=Spent)
     running: int = 0
+    reserved: int = 0
+    """Tokens that requests under way may use, and those that ended but were not charged yet."""
+    settling: int = 0
+    """The latter's share of it."""
     turn: int = 0
 
 
@@ -103,10 +110,20 @@ class Refusal:
     what: str
     limit: int
     retry_after: float
+    is_pending: bool = False
+    """Whether it is only reached if the requests under way use what they may."""
 
 
-def admit(account: Account, now: float, today: float) -> Refusal | None:
-    """Let a request begin, or say why not. A refused one uses nothing up.
+def admit(account: Account, now: float, today: float, wanted: int = 0) -> Refusal | None:
+    """Let a request begin that may use `wanted` tokens, or say why not."""
+    refusal = refusal_of(account, now, today)
+    if refusal is None:
+        begin(account, wanted)
+    return refusal
+
+
+def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
+    """Why a request may not begin; None when it may. Nothing is used up by asking.
 
     `now` is on a clock that only goes forward, `today` in seconds since 1970.
     """
@@ -115,28 +132,42 @@ def admit(account: Account, now: float, today: float) -> Refusal | None:
         return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
         begin_periods(account, today)
-        limit, spent = limits.tokens_per_month, account.month
-        if limit and spent.tokens >= limit:
-            return Refusal("tokens a month", limit, spent.until - today)
-        limit, spent = limits.tokens_per_day, account.day
-        if limit and spent.tokens >= limit:
-            return Refusal("tokens a day", limit, spent.until - today)
+        for what, limit, spent in (
+            ("tokens a month", limits.tokens_per_month, account.month),
+            ("tokens a day", limits.tokens_per_day, account.day),
+        ):
+            if limit and spent.tokens + account.reserved >= limit:
+                if spent.tokens < limit:
+                    return Refusal(what, limit, WHEN_ONE_ENDS, is_pending=True)
+                return Refusal(what, limit, spent.until - today)
     limit = limits.tokens_per_minute
-    if limit and (left := fill(account.tokens, limit, now)) < 1:
+    if limit and (left := fill(account.tokens, limit, now)) - account.reserved < 1:
+        if left >= 1:
+            return Refusal("tokens a minute", limit, WHEN_ONE_ENDS, is_pending=True)
         return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
     limit = limits.requests_per_minute
-    if limit:
-        left = fill(account.requests, limit, now)
-        if left < 1:
-            return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
-        account.requests.left = left - 1
-    account.running += 1
+    if limit and (left := fill(account.requests, limit, now)) < 1:
+        return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
     return None
 
 
-def end(account: Account) -> None:
-    """A request that was let in has ended."""
+def begin(account: Account, wanted: int) -> None:
+    """A request begins that may use `wanted` tokens."""
+    account.requests.left -= 1
+    account.running += 1
+    account.reserved += wanted
+
+
+def end(account: Account, wanted: int = 0) -> None:
+    """A request that was let in has ended; `wanted` stays reserved until it is charged."""
     account.running -= 1
+    account.settling += wanted
+
+
+def settle(account: Account) -> None:
+    """All that ended was charged."""
+    account.reserved -= account.settling
+    account.settling = 0
 
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:

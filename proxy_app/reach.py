@@ -5,31 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from proxy_app import limits
+from models_app.rights import Bound
 from proxy_app.access_errors import ModelNotAllowed
+from proxy_app.errors import ModelNotFound
 from proxy_app.keys import Caller
-from proxy_app.limits import Account
+from proxy_app.limit_book import LimitBook
 from proxy_app.lineup import Lineup
 
 
 def check_allowed(caller: Caller, lineup: Lineup, model: str, asked_for: str) -> None:
-    """Raises ModelNotAllowed for a key that is limited to other models.
+    """Raises ModelNotAllowed for a key or person who is limited to other models.
 
     A virtual model may be allowed by its own name: then its members are by way of it.
     """
-    if not caller.rights.is_limited or may_use(caller, lineup, model):
+    if not caller.rights.is_limited:
         return
-    if asked_for in lineup.virtual and asked_for in caller.rights.models:
-        return
-    raise ModelNotAllowed(asked_for or model)
+    group, virtual = lineup.group_of.get(model), asked_for in lineup.virtual
+    for bound in caller.rights.bounds:
+        if not bound.holds(model, group) and not (virtual and asked_for in bound.models):
+            raise ModelNotAllowed(asked_for or model)
 
 
 def may_use(caller: Caller, lineup: Lineup, model: str) -> bool:
     """Whether a model, by its id, is within reach."""
-    rights = caller.rights
-    if not rights.is_limited or model in rights.models:
-        return True
-    return bool(rights.groups) and lineup.group_of.get(model) in rights.groups
+    return caller.rights.may_use(model, lineup.group_of.get(model))
 
 
 def visible(caller: Caller, lineup: Lineup) -> Lineup:
@@ -42,10 +41,27 @@ def visible(caller: Caller, lineup: Lineup) -> Lineup:
     virtual = {
         name: members
         for name, members in lineup.virtual.items()
-        if name in caller.rights.models or models.keys() >= set(members)
+        if all(_holds_virtual(bound, name, lineup) for bound in caller.rights.bounds)
     }
     names = {name: model for name, model in lineup.names.items() if model in models}
     return replace(lineup, models=models, names=names, virtual=virtual)
+
+
+def _holds_virtual(bound: Bound, name: str, lineup: Lineup) -> bool:
+    """Whether it is allowed itself, or each of its members."""
+    members = lineup.virtual[name]
+    return name in bound.models or all(
+        bound.holds(member, lineup.group_of.get(member)) for member in members
+    )
+
+
+def only_within(error: ModelNotFound, caller: Caller, lineup: Lineup) -> ModelNotFound:
+    """The same error, naming nothing that is out of reach."""
+    if not caller.rights.is_limited:
+        return error
+    seen = visible(caller, lineup)
+    similar = [name for name in error.similar if name in seen.names or name in seen.virtual]
+    return ModelNotFound(error.model, similar)
 
 
 def allowed_items(caller: Caller, lineup: Lineup, answer: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +69,7 @@ def allowed_items(caller: Caller, lineup: Lineup, answer: dict[str, Any]) -> dic
     if not caller.rights.is_limited:
         return answer
     kept = {
-        name: [item for item in value if may_use(caller, lineup, item["model"])]
+        name: allowed(caller, lineup, value, "model")
         for name, value in answer.items()
         if isinstance(value, list)
     }
@@ -62,11 +78,21 @@ def allowed_items(caller: Caller, lineup: Lineup, answer: dict[str, Any]) -> dic
     return kept
 
 
-def place_in_queue(caller: Caller, account: Account | None) -> tuple[str, int | None]:
+def allowed(
+    caller: Caller, lineup: Lineup, items: list[dict[str, Any]], key: str = "id"
+) -> list[dict[str, Any]]:
+    """Those of some items whose model, named by `key`, is within reach."""
+    if not caller.rights.is_limited:
+        return items
+    return [item for item in items if may_use(caller, lineup, item[key])]
+
+
+def place_in_queue(caller: Caller, book: LimitBook) -> tuple[str, int | None]:
     """Whose turn a request takes, and its priority. A larger share are several callers."""
-    if account is None:
+    limits = caller.limits
+    if limits is None:
         return caller.share, None
-    share = caller.share
-    if account.limits.share > 1:
-        share = f"{share}/{limits.next_lane(account)}"
-    return share, account.limits.priority
+    if limits.share > 1:
+        # Given to this key, and so no part of its person's turn.
+        return f"key {caller.key_id}/{book.next_lane(caller)}", limits.priority
+    return caller.share, limits.priority

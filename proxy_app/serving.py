@@ -30,6 +30,7 @@ from proxy_app import (
     listing,
     logs,
     queues,
+    reach,
     ui_events,
     usage,
     worker,
@@ -49,7 +50,7 @@ from proxy_app.guards import GuardPool
 from proxy_app.guests import Guests
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.journal import Journal
-from proxy_app.keys import Keys, note_use
+from proxy_app.keys import Caller, Keys, note_use
 from proxy_app.ledger import Ledger
 from proxy_app.limit_book import LimitBook
 from proxy_app.log_files import log_path
@@ -116,6 +117,7 @@ class Serving(Reception):
         """What takes up the jobs of dead workers; each is called every few seconds."""
         self.hub = EventHub()
         self.hub.tap, self.hub.is_tapped = ui_events.Relay(), ui_events.is_watched
+        self.hub.within_reach = self._within_reach
         self.keys = Keys()
         self.book = LimitBook()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
@@ -346,6 +348,9 @@ class Serving(Reception):
 
     def _statuses(self) -> list[dict[str, Any]]:
         return listing.statuses(self._runner) if self._runner else []
+
+    def _within_reach(self, caller: Caller, kind: str, value: Any) -> Any:
+        return reach.allowed(caller, self.lineup, value) if kind == "modelStatus" else value
 
     def _queues(self) -> dict[str, Any]:
         return queues.summary(self._runner) if self._runner else queues.NOTHING

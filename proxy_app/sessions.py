@@ -6,6 +6,7 @@ A session is looked up in the database, so what was found is kept for a moment.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Final
@@ -13,10 +14,12 @@ from typing import Final
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from models_app import people
 from proxy_app.incoming import Scope
+from proxy_app.key_rows import allowance_of
 from proxy_app.keys import STRANGER, Caller
 
 KEPT_SECONDS: Final = 2.0
@@ -48,7 +51,7 @@ class Sessions:
 
 
 def of_user(user: object) -> Caller:
-    """The caller that a person is who has signed in."""
+    """The caller that a person is who has signed in, without what they are limited to a minute."""
     rights = people.rights_of(user)  # type: ignore[arg-type]
     return Caller(rights.name, None, rights) if rights.scopes else STRANGER
 
@@ -69,4 +72,8 @@ def session_key(scope: Scope) -> str:
 def _look_up(key: str) -> Caller:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    return of_user(get_user(request))
+    user = get_user(request)
+    caller = of_user(user)
+    if isinstance(user, User) and caller is not STRANGER:
+        caller = replace(caller, own=allowance_of(user))
+    return caller

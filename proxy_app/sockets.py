@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any, cast
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -22,11 +22,10 @@ from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
 from proxy_app.limit_book import within
-from proxy_app.limits import Account
 from proxy_app.lineup import Served
 from proxy_app.naming import split_upstream
 from proxy_app.process import Engine
-from proxy_app.reach import check_allowed, place_in_queue
+from proxy_app.reach import check_allowed, only_within, place_in_queue
 from proxy_app.recording import Recording
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -98,17 +97,20 @@ class UpstreamSocket(AsyncWebsocketConsumer):
         scope = cast(Scope, self.scope)
         if not scope["path"].startswith("/upstream/"):
             raise PathNotFound(scope["path"])
-        served, target = await _found(runner, _raw_path(scope))
-        model, caller = served.entry.model_id, caller_of(scope)
+        caller = caller_of(scope)
+        try:
+            served, target = await _found(runner, _raw_path(scope))
+        except ModelNotFound as error:
+            raise only_within(error, caller, runner.lineup) from None
+        model = served.entry.model_id
         check_allowed(caller, runner.lineup, model, "")
-        account = SERVING.book.account_of(caller)
-        with within(account) if account is not None else nullcontext():
-            await self._join_engine(model, target, account)
+        with within(SERVING.book.accounts_of(caller)):
+            await self._join_engine(model, target)
 
-    async def _join_engine(self, model: str, target: bytes, account: Account | None) -> None:
+    async def _join_engine(self, model: str, target: bytes) -> None:
         runner, scope = SERVING.runner, cast(Scope, self.scope)
         assert runner is not None
-        share, priority = place_in_queue(caller_of(scope), account)
+        share, priority = place_in_queue(caller_of(scope), SERVING.book)
         recording = Recording(SERVING.accounting, scope, model, model)
         with recording as record:
             try:

@@ -14,9 +14,10 @@ from rest_framework.views import APIView
 
 from models_app import api_keys
 from models_app.access import needs
+from models_app.api import limits
 from models_app.api.bodies import read
 from models_app.api.errors import ApiError
-from models_app.api.fields import Choice, Text, Texts, Whole
+from models_app.api.fields import Choice, Text, Whole
 from models_app.api.schema import answer, described
 from models_app.api_keys import Left
 from models_app.models import ApiKey
@@ -27,13 +28,7 @@ _COLUMN: Final = {
     "name": "name",
     "expiresAt": "expires_at",
     "scopes": "scopes",
-    "models": "allowed_models",
-    "groups": "allowed_groups",
-    "requestsPerMinute": "requests_per_minute",
-    "tokensPerMinute": "tokens_per_minute",
-    "tokensPerDay": "tokens_per_day",
-    "tokensPerMonth": "tokens_per_month",
-    "parallelRequests": "parallel_requests",
+    **limits.COLUMN,
     "priority": "priority",
     "queueShare": "queue_share",
 }
@@ -42,16 +37,8 @@ _COLUMN: Final = {
 _OF_ADMINISTRATORS: Final = frozenset(_COLUMN) - {"name"}
 """Nobody else changes these of a key that is there: else nobody would be limited by them."""
 
-_LARGEST: Final = 2**53
 
-
-def _limit(text: str, most: int = 2**31 - 1) -> Whole:
-    return Whole(
-        required=False, allow_null=True, min_value=1, max_value=most, help_text=f"{text} null: any."
-    )
-
-
-class KeyChoices(serializers.Serializer[Any]):
+class KeyChoices(limits.LimitChoices):
     """What is left out stays as it is; a new key then has no limit."""
 
     name = Text(required=False, max_length=255, help_text="Whose key it is, or what for.")
@@ -59,13 +46,6 @@ class KeyChoices(serializers.Serializer[Any]):
     scopes = serializers.ListField(
         child=Choice(choices=[str(scope) for scope in Scope]), required=False, allow_empty=False
     )
-    models = Texts(required=False, help_text="Ids of the only models it may use. Empty: all.")
-    groups = Texts(required=False, help_text="Groups whose models it may use as well.")
-    requestsPerMinute = _limit("Requests a minute.")
-    tokensPerMinute = _limit("Tokens a minute, of prompts and answers.")
-    tokensPerDay = _limit("Tokens a day (UTC).", _LARGEST)
-    tokensPerMonth = _limit("Tokens a month (UTC).", _LARGEST)
-    parallelRequests = _limit("Requests at the same time.")
     priority = serializers.IntegerField(
         required=False, allow_null=True, min_value=-1000, max_value=1000
     )
@@ -86,7 +66,7 @@ class NewKey(KeyChoices):
     )
 
 
-class KeyRow(serializers.Serializer[Any]):
+class KeyRow(limits.ShownLimits):
     id = serializers.IntegerField()
     name = serializers.CharField()
     person = serializers.IntegerField(allow_null=True)
@@ -99,19 +79,12 @@ class KeyRow(serializers.Serializer[Any]):
     revokedAt = serializers.DateTimeField(allow_null=True)
     expiresAt = serializers.DateTimeField(allow_null=True)
     scopes = serializers.ListField(child=serializers.CharField())
-    models = serializers.ListField(child=serializers.CharField())
-    groups = serializers.ListField(child=serializers.CharField())
-    requestsPerMinute = serializers.IntegerField(allow_null=True)
-    tokensPerMinute = serializers.IntegerField(allow_null=True)
-    tokensPerDay = serializers.IntegerField(allow_null=True)
-    tokensPerMonth = serializers.IntegerField(allow_null=True)
     tokensLeftToday = serializers.IntegerField(
         allow_null=True, help_text="Of `tokensPerDay`, as of the last seconds. null: no limit."
     )
     tokensLeftThisMonth = serializers.IntegerField(
         allow_null=True, help_text="Of `tokensPerMonth`, as of the last seconds. null: no limit."
     )
-    parallelRequests = serializers.IntegerField(allow_null=True)
     priority = serializers.IntegerField(allow_null=True)
     queueShare = serializers.IntegerField()
 

@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app import people
+from models_app import people, person_limits
 from models_app.access import needs
+from models_app.api import limits
 from models_app.api.bodies import read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Flag, Text
@@ -21,7 +22,7 @@ from models_app.rights import LOCAL_NAME, Role, Scope
 _ROLES = [str(role) for role in Role]
 
 
-class Person(serializers.Serializer[Any]):
+class Person(limits.ShownLimits):
     id = serializers.IntegerField()
     name = serializers.CharField()
     role = serializers.ChoiceField(_ROLES)
@@ -30,13 +31,13 @@ class Person(serializers.Serializer[Any]):
     lastSignIn = serializers.DateTimeField(allow_null=True)
 
 
-class NewPerson(serializers.Serializer[Any]):
+class NewPerson(limits.LimitChoices):
     name = Text(max_length=150)
     password = Text(max_length=1024, help_text="At least eight characters, and no common one.")
     role = Choice(choices=_ROLES, required=False)
 
 
-class PersonChoices(serializers.Serializer[Any]):
+class PersonChoices(limits.LimitChoices):
     """What is left out stays."""
 
     role = Choice(choices=_ROLES, required=False)
@@ -62,9 +63,11 @@ class People(APIView):
         values = read(request, NewPerson)
         role = Role(values.get("role", Role.USER))
         try:
-            return Response(shown(people.create(values["name"], values["password"], role)))
+            user = people.create(values["name"], values["password"], role)
         except people.PersonRejected as error:
             raise _rejected(error) from error
+        person_limits.set_for(user, limits.columns(values))
+        return Response(shown(user))
 
 
 @needs(Scope.ADMIN)
@@ -77,11 +80,12 @@ class OnePerson(APIView):
 
     @described(
         "change_person",
-        "Change an account's role, password, or whether it gets in",
+        "Change an account's role, password, limits, or whether it gets in",
         tag="access",
         takes=PersonChoices,
         answers=Person,
         errors=(404,),
+        about="Limits bind the person who has signed in and all their keys together.",
     )
     def patch(self, request: Request, pk: int) -> Response:
         user, values = _found(pk), read(request, PersonChoices)
@@ -94,7 +98,8 @@ class OnePerson(APIView):
                 people.set_password(user, values["password"])
         except people.PersonRejected as error:
             raise _rejected(error) from error
-        return Response(shown(user))
+        person_limits.set_for(user, limits.columns(values))
+        return Response(shown(_found(pk)))
 
     @described(
         "remove_person",
@@ -120,6 +125,7 @@ def shown(user: User) -> dict[str, Any]:
         "active": user.is_active,
         "keys": user.api_keys.filter(revoked_at=None).count(),
         "lastSignIn": user.last_login,
+        **limits.shown(person_limits.of(user)),
     }
 
 

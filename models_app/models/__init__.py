@@ -7,6 +7,7 @@ from models_app.models.engine_install import EngineInstall
 from models_app.models.files import GgufFile
 from models_app.models.folders import ModelFolder
 from models_app.models.groups import ModelGroup
+from models_app.models.limited import PersonLimits
 from models_app.models.loads import LoadRecord
 from models_app.models.machine import MachineReport
 from models_app.models.revisions import (
@@ -36,6 +37,7 @@ __all__ = [
     "ModelAlias",
     "ModelFolder",
     "ModelGroup",
+    "PersonLimits",
     "Revision",
     "ScanRun",
     "ServedModel",

@@ -5,6 +5,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from models_app.models.limited import Limited
 from models_app.rights import Scope
 
 MOST_SHARES = 16
@@ -15,7 +16,7 @@ def least_scopes() -> list[str]:
     return [str(Scope.INFERENCE)]
 
 
-class ApiKey(models.Model):
+class ApiKey(Limited):
     """A key that lets a client in. Only its digest is kept: a key is shown once, when made."""
 
     name = models.CharField(max_length=255, help_text="Whose key it is, or what for.")
@@ -44,27 +45,6 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField("revoked", null=True, blank=True, editable=False)
 
     scopes = models.JSONField(default=least_scopes, help_text="What it may be used for.")
-    allowed_models = models.JSONField(
-        default=list, blank=True, help_text="Ids of the only models it may use. Empty: all."
-    )
-    allowed_groups = models.JSONField(
-        default=list, blank=True, help_text="Groups whose models it may use as well."
-    )
-    requests_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)]
-    )
-    tokens_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)]
-    )
-    tokens_per_day = models.PositiveBigIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Days are those of UTC."
-    )
-    tokens_per_month = models.PositiveBigIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)]
-    )
-    parallel_requests = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="At the same time."
-    )
     priority = models.IntegerField(
         null=True,
         blank=True,

@@ -15,9 +15,10 @@ from models_app.access import needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import DRY_RUN, answer, described
 from models_app.rights import Scope
-from proxy_app import queues
+from proxy_app import queues, reach
 from proxy_app.api.shapes import LoadPlanAnswer, ModelRow, QueueAnswer
 from proxy_app.errors import GatewayError, api_body
+from proxy_app.keys import Caller
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 
@@ -55,8 +56,10 @@ class Models(RunnerView):
         errors=(503,),
     )
     def get(self, request: Request) -> Response:
+        caller: Caller = request.caller  # type: ignore[attr-defined]
+
         async def look(runner: Runner) -> list[dict[str, Any]]:
-            return queues.models(runner)
+            return reach.allowed(caller, runner.lineup, queues.models(runner))
 
         return Response({"models": SERVING.call(look)})
 

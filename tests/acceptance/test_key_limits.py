@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ WANTED: dict[str, dict[str, Any]] = {
     "one at a time": {"parallel_requests": 1},
     "sea only": {"allowed_models": ["sea"]},
     "nobody's": {"person": None},
+    "manager": {"person": None, "scopes": ["manage"]},
+    "admin": {"person": None, "scopes": ["admin"]},
 }
 
 
@@ -177,10 +180,11 @@ def test_only_an_administrators_key_reaches_an_engines_tools(
     server: RunningServer, keys: dict[str, str], method: str, path: str
 ) -> None:
     """`llama-server --agent` runs programs and fetches addresses for whoever asks."""
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
-    connection.request(method, f"/upstream/fox/{path}", headers={"X-API-Key": keys["free"]})
-    answer = connection.getresponse()
-    assert (answer.status, json.load(answer)["error"]["code"]) == (403, "not_allowed")
+    place = server.url.removeprefix("http://")
+    with closing(http.client.HTTPConnection(place, timeout=60)) as connection:
+        connection.request(method, f"/upstream/fox/{path}", headers={"X-API-Key": keys["free"]})
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["error"]["code"]) == (403, "not_allowed")
 
 
 def test_a_key_for_one_model_sees_and_uses_only_that(
@@ -197,6 +201,75 @@ def test_a_key_for_one_model_sees_and_uses_only_that(
     assert ask(server, key, "sea").status_code == 200
     running = get(server, key, "/running").json()["running"]
     assert {model["model"] for model in running} <= {"sea"}
+    assert [model["model"] for model in get(server, key, "/info").json()["models"]] == ["sea"]
+    assert [model["id"] for model in get(server, key, "/api/models").json()["models"]] == ["sea"]
+    for unknown in (ask(server, key, "foxx"), get(server, key, "/upstream/foxx/health")):
+        assert unknown.status_code == 404 and "fox " not in unknown.text.replace("foxx", "")
+    assert "Did you mean sea" in ask(server, key, "seaa").text
+    assert "Did you mean fox" in ask(server, keys["free"], "foxx").text
+
+
+def test_events_name_no_model_that_a_key_may_not_use(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    headers = {"X-API-Key": keys["sea only"]}
+    with requests.get(
+        f"{server.url}/api/events", headers=headers, timeout=60, stream=True
+    ) as stream:
+        events = stream.iter_lines()
+        assert statuses(events) == ["sea"]
+        manager = {"X-API-Key": keys["manager"]}
+        for verb in ("load", "unload"):
+            changed = requests.post(
+                f"{server.url}/api/models/fox/{verb}", headers=manager, timeout=120
+            )
+            assert changed.ok, changed.text
+        assert statuses(events) == ["sea"]
+
+
+def statuses(events: Iterator[bytes]) -> list[str]:
+    """The models of the next `modelStatus`."""
+    for line in events:
+        if line.startswith(b"data:"):
+            event = json.loads(line[5:])
+            if event["type"] == "modelStatus":
+                return [model["id"] for model in json.loads(event["data"])]
+    raise AssertionError("The stream ended.")
+
+
+def test_a_person_is_limited_with_whatever_key_they_make(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    """A limit on one key would limit nobody who may make another."""
+    headers, person = {"X-API-Key": keys["admin"]}, f"{server.url}/api/people"
+    ann = next(one for one in requests.get(person, headers=headers, timeout=60).json()["people"]
+               if one["name"] == "ann")  # fmt: skip
+    limits = {"models": ["sea"], "requestsPerMinute": 2}
+    changed = requests.patch(f"{person}/{ann['id']}", headers=headers, json=limits, timeout=60)
+    assert changed.ok and changed.json()["models"] == ["sea"]
+    try:
+        wait_until(lambda: ask(server, keys["free"], "fox").status_code == 403, "the limits")
+        answers = [ask(server, keys[name], "sea") for name in ("free", "sea only", "free")]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].headers["x-ratelimit-limit-requests"] == "2"
+        assert ask(server, keys["nobody's"], "fox").ok
+        me = get(server, keys["free"], "/api/me").json()
+        assert me["limits"]["requestsPerMinute"] == 2
+    finally:
+        none: dict[str, Any] = {"models": [], "requestsPerMinute": None}
+        assert requests.patch(f"{person}/{ann['id']}", headers=headers, json=none, timeout=60).ok
+        wait_until(lambda: ask(server, keys["free"], "fox").ok, "the end of the limits")
+
+
+def test_strangers_are_told_only_whether_the_server_is_ready(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    def told(**headers: str) -> set[str]:
+        return set(requests.get(f"{server.url}/health/ready", headers=headers, timeout=60).json())
+
+    assert told() == told(**{"X-API-Key": keys["free"]}) == {"status", "database", "broker"}
+    # As if it came through a proxy on this machine.
+    assert told(**{"X-Forwarded-For": "203.0.113.9"}) == {"status"}
 
 
 def test_somebody_who_signed_in_uses_models_without_a_key(

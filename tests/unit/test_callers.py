@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from models_app.rights import Rights, Scope
+from models_app.rights import Rights, Scope, bounds_of
 from proxy_app.callers import as_heard, as_told
 from proxy_app.key_guard import CALLER
 from proxy_app.keys import LOCAL, STRANGER, Caller
 from proxy_app.pages_process.messages import said_of, scope_of
 
-RIGHTS = Rights(3, "Ann", frozenset({Scope.INFERENCE}), frozenset({"fox"}), frozenset({"small"}), 7)
+RIGHTS = Rights(3, "Ann", frozenset({Scope.INFERENCE}), bounds_of(["fox"], ["small"]), 7)
 
 
 @pytest.mark.parametrize("caller", [LOCAL, STRANGER, Caller("laptop", 7, RIGHTS)])

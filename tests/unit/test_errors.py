@@ -6,6 +6,7 @@ import pytest
 
 from models_app.rights import Scope
 from proxy_app import access_errors, errors
+from proxy_app.limits import Refusal
 
 EXAMPLES = [
     (errors.InvalidRequest("The body is not JSON.", param="messages"), 400),
@@ -19,7 +20,7 @@ EXAMPLES = [
     (access_errors.TwoStories(), 400),
     (access_errors.TooManyGuesses(2.5), 429),
     (access_errors.NotAllowed(Scope.MANAGE), 403),
-    (access_errors.LimitReached("requests a minute", 60, 2.5, []), 429),
+    (access_errors.LimitReached(Refusal("requests a minute", 60, 2.5), []), 429),
     (access_errors.ModelNotAllowed("qwen3-8b"), 403),
     (errors.BodyTooLarge(1000), 413),
     (access_errors.KeyRequired(), 401),

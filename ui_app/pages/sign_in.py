@@ -170,11 +170,13 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 def _change_own(request: HttpRequest, user: User, form: OwnPasswordForm) -> bool:
-    wait = _wait(request, user.get_username())
+    who, wait = f"name {user.get_username().lower()}", _wait(request, user.get_username())
+    # Before it is looked at, as in `_authenticated`.
+    GUESSES.missed(who, time.monotonic())
     if wait or not user.check_password(form.cleaned_data["old"]):
-        GUESSES.missed(f"name {user.get_username().lower()}", time.monotonic())
         form.add_error("old", _refusal(wait) if wait else _("This is not your present password."))
         return False
+    GUESSES.hit(who)
     try:
         people.set_password(user, form.cleaned_data["password"])
     except people.PersonRejected as error:

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from models_app.rights import EVERYTHING, Rights, bounds_of
+from proxy_app.access_errors import LimitReached
+from proxy_app.keys import Allowance, Caller
+from proxy_app.limit_book import LimitBook, within
+from proxy_app.limit_headers import headers_of
+from proxy_app.limits import Limits, Spent, day_end, month_end
+from proxy_app.reach import place_in_queue
+from proxy_app.records import Line, Record, line_of
+
+PERSON = 7
+
+
+def caller(
+    key: int | None = 1,
+    limits: Limits | None = None,
+    own: Limits | None = None,
+    used: int = 0,
+) -> Caller:
+    """A key's caller, and how many tokens the database knows that were used today."""
+    now = time.time()
+    spent = (Spent(used, day_end(now)), Spent(used, month_end(now)))
+    allowance = None if own is None else Allowance(own, spent)
+    rights = Rights(PERSON, "ann", EVERYTHING, key_id=key or 0)
+    return Caller("laptop", key, rights, limits, spent, allowance, shares_place=True)
+
+
+def ended(key: int, tokens: int) -> Line:
+    record = Record(1, "/v1/completions", "fox", "fox", "127.0.0.1")
+    record.key_id, record.person_id = key, PERSON
+    record.piece(b'{"usage":{"prompt_tokens":0,"completion_tokens":%d}}' % tokens)
+    return line_of(record)
+
+
+def ask(book: LimitBook, who: Caller, wanted: int = 0) -> within:
+    hold = within(book.accounts_of(who), wanted)
+    hold.__enter__()
+    return hold
+
+
+def test_a_persons_limits_bind_all_their_keys_together_and_them_signed_in() -> None:
+    book, own = LimitBook(), Limits(requests_per_minute=2)
+    ask(book, caller(1, own=own))
+    ask(book, caller(2, own=own))
+    for key in (1, 2, 3, None):
+        with pytest.raises(LimitReached, match="2 requests a minute"):
+            ask(book, caller(key, own=own))
+
+
+def test_a_persons_tokens_are_those_of_all_their_keys() -> None:
+    book, own = LimitBook(), Limits(tokens_per_day=100)
+    ask(book, caller(1, own=own)).__exit__()
+    book.charge([ended(1, 60), ended(2, 50)])
+    with pytest.raises(LimitReached, match="100 tokens a day is reached"):
+        ask(book, caller(3, own=own))
+
+
+def test_who_is_refused_by_one_account_uses_nothing_of_the_other() -> None:
+    book, both = LimitBook(), caller(1, Limits(requests_per_minute=5), Limits(parallel=1))
+    hold = ask(book, both)
+    for _ in range(9):
+        with pytest.raises(LimitReached, match="1 requests at a time"):
+            ask(book, both)
+    hold.__exit__()
+    headers = dict(headers_of(book.accounts_of(both)))
+    assert headers[b"x-ratelimit-remaining-requests"] == b"4"
+
+
+def test_headers_tell_of_whichever_has_the_least_left() -> None:
+    book, own = LimitBook(), Limits(tokens_per_day=50)
+    headers = dict(headers_of(book.accounts_of(caller(1, Limits(tokens_per_day=900), own))))
+    assert headers[b"x-ratelimit-limit-tokens"] == b"50"
+
+
+def test_many_requests_at_once_use_a_quota_once() -> None:
+    """What is reserved is given back when the request is charged, not before."""
+    book, who = LimitBook(), caller(1, Limits(tokens_per_day=100))
+    first = ask(book, who, 80)
+    second = ask(book, who, 80)
+    with pytest.raises(LimitReached, match="100 tokens a day might be passed") as refused:
+        ask(book, who, 80)
+    assert refused.value.retry_after == 1
+    first.__exit__()
+    with pytest.raises(LimitReached):
+        ask(book, who, 80)
+    book.charge([ended(1, 5)])
+    third = ask(book, who, 80)
+    second.__exit__()
+    third.__exit__()
+    book.charge([ended(1, 5), ended(1, 5)])
+    (account,) = book.accounts_of(who)
+    assert (account.running, account.reserved, account.day.tokens) == (0, 0, 15)
+
+
+def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
+    book, quota = LimitBook(), Limits(tokens_per_day=100)
+    ask(book, caller(1, quota)).__exit__()
+    book.charge([ended(1, 30)])
+    ask(book, caller(1, Limits(parallel=9), used=30)).__exit__()
+    book.charge([ended(1, 50)])
+    (account,) = book.accounts_of(caller(1, Limits(tokens_per_day=100), used=80))
+    assert account.day.tokens == 80
+    book.charge([ended(1, 25)])
+    # The database may not have the newest yet.
+    (account,) = book.accounts_of(caller(1, Limits(tokens_per_day=99), used=80))
+    assert account.day.tokens == 105
+
+
+def test_keys_that_people_make_for_themselves_take_one_turn() -> None:
+    book = LimitBook()
+    assert place_in_queue(caller(1), book) == place_in_queue(caller(2), book) == ("person 7", None)
+    given = caller(3, Limits(share=2, priority=5))
+    book.accounts_of(given)
+    turns = {place_in_queue(given, book) for _ in range(4)}
+    assert turns == {("key 3/0", 5), ("key 3/1", 5)}
+
+
+def test_who_is_limited_twice_is_limited_by_both() -> None:
+    rights = Rights(bounds=bounds_of(["fox", "sea"], []) + bounds_of([], ["small"]))
+    assert rights.may_use("fox", "small")
+    assert not rights.may_use("fox", "large") and not rights.may_use("owl", "small")
+    assert Rights(bounds=bounds_of([], [])).may_use("fox")

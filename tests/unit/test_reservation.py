@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy_app.reservation import ANSWER_GUESSED, MOST_OF_PROMPT, tokens_wanted
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"max_tokens": 50}, 50),
+        ({"max_completion_tokens": 60, "max_tokens": 50}, 60),
+        ({"max_output_tokens": 70}, 70),
+        ({"n_predict": 80, "n": 3}, 240),
+        ({}, ANSWER_GUESSED),
+        *(({"max_tokens": odd}, ANSWER_GUESSED) for odd in (-1, 0, None, "many", [5], 1.5)),
+    ],
+)
+def test_a_request_reserves_what_it_may_be_answered(fields: dict[str, Any], answer: int) -> None:
+    body = json.dumps({"model": "fox", **fields}).encode()
+    assert tokens_wanted(CHAT, body) == answer + len(body) // 4
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"\xff", b"[" * 100_000])
+def test_what_cannot_be_read_is_guessed(body: bytes) -> None:
+    assert ANSWER_GUESSED <= tokens_wanted(CHAT, body) <= ANSWER_GUESSED + MOST_OF_PROMPT
+
+
+def test_a_body_that_comes_in_pieces_is_guessed() -> None:
+    assert tokens_wanted(CHAT, iter([b""])) == ANSWER_GUESSED
+
+
+def test_a_picture_counts_for_no_more_than_a_long_prompt() -> None:
+    body = json.dumps({"max_tokens": 1, "picture": "A" * 1_000_000}).encode()
+    assert tokens_wanted(CHAT, body) == MOST_OF_PROMPT + 1
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/rerank", "/tokenize"])
+def test_what_is_answered_without_words_reserves_its_prompt(path: str) -> None:
+    assert tokens_wanted(path, b"{" + b" " * 398 + b"}") == 100
