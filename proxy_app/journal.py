@@ -47,7 +47,7 @@ class Journal:
 
     def append(self, lines: Sequence[Line]) -> None:
         """Write them, in one write. Raises OSError when they cannot be kept."""
-        data = b"".join([_encoder.encode(line) + b"\n" for line in lines])
+        data = _encoder.encode_lines(lines)
         if self._handle is None or self._size > SEGMENT_BYTES:
             self._begin()
         assert self._handle is not None
