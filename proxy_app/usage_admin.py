@@ -127,7 +127,7 @@ class UsageRowAdmin(OwnUsageAdmin[UsageRow]):
         "speed",
     )
     list_filter = (Ended, OfKey, OfPerson, "at", "streamed", "status")
-    date_hierarchy = "at"
+    list_per_page = 50
     search_fields = ("model", "path", "error", "request_id")
     search_help_text = "Part of the model's id, of the path, of the error or of the request's id"
     show_full_result_count = False
@@ -161,7 +161,7 @@ class UsageSumAdmin(OwnUsageAdmin[UsageSum]):
     )
     list_filter = (OfKey, OfPerson, "start")
     actions = ("as_sheet",)
-    date_hierarchy = "start"
+    list_per_page = 50
     search_fields = ("model",)
     search_help_text = "Part of the model's id"
 

@@ -20,6 +20,7 @@ from proxy_app.keys import Caller
 from proxy_app.models import UsageRow
 from proxy_app.records import CLIENT_LEFT
 from ui_app import whose
+from ui_app.long_choices import LongSelect
 
 PAGE_ROWS: Final = 50
 
@@ -55,9 +56,9 @@ NOBODY_SAID: Final = "none"
 class Filters(forms.Form):
     """What the list is narrowed to. Every field may be empty."""
 
-    model = forms.ChoiceField(label=_("Model"), required=False)
-    person = forms.ChoiceField(label=_("Person"), required=False)
-    key = forms.ChoiceField(label=_("Key"), required=False)
+    model = forms.ChoiceField(label=_("Model"), required=False, widget=LongSelect)
+    person = forms.ChoiceField(label=_("Person"), required=False, widget=LongSelect)
+    key = forms.ChoiceField(label=_("Key"), required=False, widget=LongSelect)
     status = forms.ChoiceField(label=_("Ending"), required=False, choices=list(STATUSES.items()))
     period = forms.ChoiceField(
         label=_("Time"),

@@ -15,6 +15,7 @@ from models_app import api_keys
 from models_app.key_form import LIMITS, ApiKeyForm
 from models_app.models import ApiKey
 from models_app.rights import Rights, Scope
+from ui_app.long_choices import LongCheckboxes
 
 SCOPES: Final = {
     Scope.INFERENCE: gettext_lazy("Use models"),
@@ -63,7 +64,7 @@ class KeyForm(ApiKeyForm):
         for name in ("allowed_models", "allowed_groups"):
             if name in self.fields:
                 choices = self.fields[name].choices  # type: ignore[attr-defined]
-                self.fields[name].widget = forms.CheckboxSelectMultiple(choices=choices)
+                self.fields[name].widget = LongCheckboxes(choices=choices)
         if "scopes" in self.fields:
             offered = [(str(scope), text) for scope, text in SCOPES.items() if rights.may(scope)]
             self.fields["scopes"].choices = offered  # type: ignore[attr-defined]

@@ -52,6 +52,14 @@ _TAKES: Final[Mapping[str, tuple[str, ...]]] = {
 """What may be attached to a question. Of an engine with a command of its own nobody knows."""
 
 
+_COLUMNS: Final = (
+    *("model_id", "name", "use_projector", "file__kind", "file__relative_path"),
+    *("file__projector__kind", "file__projector__state", "file__projector__facts"),
+    *("projector__kind", "projector__state", "projector__facts"),
+)
+"""What kinds and names are told by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A model as it is offered."""
@@ -84,7 +92,7 @@ def choices() -> list[Choice]:
     rows = (
         ServedModel.objects.filter(enabled=True)
         .select_related("file", "file__projector", "projector")
-        .defer("metadata", "kept_keys", "file__facts", "projector__facts")
+        .only(*_COLUMNS)
     )
     found = [
         Choice(row.model_id, row.kind(), states[row.model_id], _name(row))

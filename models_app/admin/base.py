@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 
 from models_app import causes, changing
 from models_app.admin.typed import ModelAdmin
@@ -32,6 +36,15 @@ class RegistryAdmin(ModelAdmin[M]):
         """Whether somebody may do the list's acts, also on rows that only the server writes."""
         permission = get_permission_codename("change", self.opts)
         return request.user.has_perm(f"{self.opts.app_label}.{permission}")
+
+    def action_checkbox(self, obj: M) -> SafeString:
+        """As Django's, whose widget renders templates for every row of a list."""
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
+            ACTION_CHECKBOX_NAME,
+            obj.pk,
+            format_html(gettext("Select this object for an action - {}"), str(obj)),
+        )
 
     def own_page(
         self, name: str, view: Callable[[RegistryAdmin[M], HttpRequest], HttpResponse]
