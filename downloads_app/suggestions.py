@@ -22,6 +22,9 @@ READABLE: Final = 3 * 10**9
 """Bytes a token that a processor reads from RAM fast enough for a conversation."""
 
 
+DISK_SPARE: Final = GIB
+"""What is to be left of the disk."""
+
 SHARE: Final = 0.6
 """Of RAM: whoever tries a first model has other programs open."""
 
@@ -82,7 +85,9 @@ KNOWN: Final = (
 def for_machine(context: PlanContext | None = None) -> list[Suggestion]:
     """Up to three, one of each role as far as they fit; the largest that fit. Uses the database."""
     context = context or PlanContext.load()
-    return suggest(resources(context.machine, context.preferences), KNOWN)
+    disk = context.machine.disk
+    known = KNOWN if disk is None else [one for one in KNOWN if one.size + DISK_SPARE <= disk.free]
+    return suggest(resources(context.machine, context.preferences), known)
 
 
 def suggest(room: Resources, known: Sequence[Suggestion]) -> list[Suggestion]:

@@ -65,8 +65,8 @@ class Filters(forms.Form):
         required=False,
         choices=[(name, label) for name, (label, _length) in PERIODS.items()],
     )
-    since = forms.DateTimeField(label=_("From (UTC)"), required=False)
-    until = forms.DateTimeField(label=_("Until (UTC)"), required=False)
+    since = forms.DateTimeField(label=_("From"), required=False)
+    until = forms.DateTimeField(label=_("Until"), required=False)
 
     def __init__(self, data: Mapping[str, Any], caller: Caller) -> None:
         super().__init__({"period": "24h", **{name: data[name] for name in data}})

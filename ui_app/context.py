@@ -12,7 +12,7 @@ from ui_app import navigation
 
 MODULES: Final = (
     *("ago", "announce", "confirm", "connection", "copy", "events", "forms", "htmx", "live"),
-    *("menu", "refresh", "tabs", "texts", "theme_switch", "toast"),
+    *("local_times", "menu", "refresh", "tabs", "texts", "theme_switch", "toast"),
 )
 """What `frame.js` imports, and what that imports."""
 

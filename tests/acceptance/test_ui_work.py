@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ def test_activity_shows_requests_as_they_end_with_where_their_time_went(
     drawer.get_by_role("button", name="Close").click()
     seen.check()
     assert seen.weight() < WEIGHT_LIMIT
+
+
+def test_activity_tells_and_takes_times_as_the_readers_clock_has_them(
+    browser: Browser, server: RunningServer
+) -> None:
+    assert ask(server, "fox").ok
+    with watched(browser, server.url, timezone_id="Asia/Kolkata") as seen:
+        seen.open("/ui/activity/?period=all&since=2020-01-01T00:00")
+        when = seen.page.locator(".requests time").first
+        utc = datetime.fromisoformat(when.get_attribute("datetime") or "")
+        expect(when).to_contain_text((utc + timedelta(hours=5, minutes=30)).strftime("%H:%M:%S"))
+        expect(seen.page.get_by_label("From")).to_have_value("2020-01-01T05:30")
+        seen.page.get_by_label("From").fill("2020-01-02T05:30")
+        seen.page.get_by_role("button", name="Show").click()
+        expect(seen.page.get_by_label("From")).to_have_value("2020-01-02T05:30")
+        assert "since=2020-01-02T00%3A00" in seen.page.url
+        seen.check()
 
 
 def test_activity_is_narrowed_and_taken_along_as_a_spreadsheet(

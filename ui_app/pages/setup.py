@@ -20,24 +20,26 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from downloads_app import orders, starter, starter_download
+from downloads_app import orders, starter, starter_download, suggestions
 from downloads_app.models import Download
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
 from models_app import browsing, detection, folders, hardware, people, scan_runs, setting_up
 from models_app.access import needs
 from models_app.devices import resources
+from models_app.kinds import Kind
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel, ServerSettings
 from models_app.plans import PlanContext, describe, find_model, plan_for, preferences_of
 from models_app.rights import Scope
 from models_app.what_if import read_wishes
 from proxy_app import ui_events
-from ui_app import notices, runtime, suggestions
+from ui_app import notices, runtime
 from ui_app.pages.models import unserved_files
 from ui_app.posting import acts
 
 SCANNING: Final = (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
 SPEED_CONTEXT: Final = 8192
+_TALKERS: Final = (Kind.CHAT, Kind.VISION, Kind.AUDIO)
 STARTER: Final = "starter"
 """In place of a repository: the model from the Python package index."""
 
@@ -135,7 +137,7 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "found": found,
         "unserved": unserved_files(),
         "aims": _previews(aims(machine), found, settings),
-        "suggestions": [] if found else _suggestions(machine, settings),
+        "suggestions": [] if found else suggestions.for_machine(),
         "starter": starter,
         "downloads": _downloads(),
         "needs_administrator": not people.administrator_exists(),
@@ -149,9 +151,9 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
 def _machine(machine: hardware.Machine, settings: ServerSettings) -> dict[str, Any]:
     quality = detection.quality(machine)
     words = {
-        "excellent": _("Everything was found out, the engine was asked too."),
-        "good": _("Read from the system. An engine would tell more."),
-        "basic": _("Some of it could not be read; see below."),
+        "excellent": _("Certain: measured, and confirmed by the engine"),
+        "good": _("Likely: as the system tells; no engine was asked yet"),
+        "basic": _("Uncertain: some of it could not be read, see below"),
     }
     return {
         "machine": machine,
@@ -182,27 +184,21 @@ def _previews(
 
 
 def _largest(models: list[ServedModel]) -> ServedModel | None:
+    """Of those that talk, for which the length of a conversation matters; else of all."""
     rows = ServedModel.objects.filter(
         pk__in=[model.pk for model in models], file__state=GgufFile.State.OK, cmd=""
-    )
-    name = rows.order_by("-file__size").values_list("model_id", flat=True).first()
+    ).order_by("-file__size")
+    names = rows.values_list("model_id", flat=True)
+    name = names.filter(file__kind__in=_TALKERS).first() or names.first()
     return find_model(name) if name else None
 
 
 def _first(found: list[ServedModel]) -> ServedModel | None:
     """The model to chat with first: the smallest that can."""
     keys = [model.pk for model in found]
-    talkers = ServedModel.objects.filter(pk__in=keys, file__kind__in=("chat", "vision"))
+    talkers = ServedModel.objects.filter(pk__in=keys, file__kind__in=_TALKERS)
     rows = talkers if talkers.exists() else ServedModel.objects.filter(pk__in=keys)
     return rows.filter(file__state=GgufFile.State.OK).order_by("file__size").first()
-
-
-def _suggestions(
-    machine: hardware.Machine, settings: ServerSettings
-) -> list[suggestions.Suggestion]:
-    room = resources(machine, preferences_of(settings))
-    fast = sum(gpu.budget for gpu in room.gpus if not gpu.shared)
-    return suggestions.fitting(fast, room.ram, machine.disk.free if machine.disk else None)
 
 
 def _downloads() -> list[Download]:
@@ -288,26 +284,18 @@ def fetch(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("repository", "")
     if wanted == STARTER:
         return _fetch_starter(request)
-    found = next((one for one in suggestions.ALL if one.repository == wanted), None)
+    found = next((one for one in suggestions.KNOWN if one.repository == wanted), None)
     if found is None:
         messages.error(request, _("That model is not suggested any more."))
         return redirect("ui-setup")
     try:
-        files = order_for(found.repository, found.quantization, projector=True)
-        orders.place(
-            orders.Order(
-                files.items,
-                subfolder=files.subfolder,
-                repository=found.repository,
-                quantization=files.quantization,
-            )
-        )
+        orders.place(order_for(found.repository).order(found.repository))
     except (NothingFits, orders.BadOrder) as error:
         messages.error(request, str(error))
     except Trouble as trouble:
         messages.error(request, trouble.message)
     else:
-        messages.success(request, _("%(name)s is on its way.") % {"name": found.name})
+        messages.success(request, _("%(name)s is on its way.") % {"name": found.title})
     return redirect(f"{reverse('ui-setup')}#get")
 
 

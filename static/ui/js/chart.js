@@ -3,11 +3,28 @@
 //   const chart = draw(element, { points, lines: [{ label, series: 1, fill: true, scale: "y" }], unit: " s" });
 //   chart.update(points);
 
+import { gettext } from "./texts.js";
+
 const HEIGHT = 200;
 const LEAST_SECONDS = 3600;
 const FEW = 3;
 
-const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
+const DAY_SECONDS = 86_400;
+
+const locale = document.documentElement.lang;
+const short = new Intl.NumberFormat(locale, { notation: "compact" });
+const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const dayFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const clockFormat = new Intl.DateTimeFormat(locale, clock);
+const momentFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...clock });
+const dateOf = (seconds) => new Date(seconds * 1000);
+
+/** Below the axis: the time of day, and the day where one begins. */
+function sayTime(seconds, step) {
+  const date = dateOf(seconds);
+  const isDay = step >= DAY_SECONDS || (date.getHours() === 0 && date.getMinutes() === 0);
+  return (isDay ? dayFormat : clockFormat).format(date);
+}
 
 /** Values so few that a line between them would not be seen. */
 const areFew = (values) => values.filter((value) => value !== null).length < FEW;
@@ -47,9 +64,9 @@ function optionsOf(element, { lines, unit = "" }, points) {
       x: { range: ({ data }) => range(data) },
       ...Object.fromEntries(lines.map(({ scale = "y" }) => [scale, { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }])),
     },
-    axes: [axis, { ...axis, ...values, scale: "y" }, ...(right ? [{ ...axis, ...values, scale: right.scale, side: 1, grid: { show: false } }] : [])],
+    axes: [{ ...axis, values: (_, ticks, __, ___, step) => ticks.map((at) => sayTime(at, step)) }, { ...axis, ...values, scale: "y" }, ...(right ? [{ ...axis, ...values, scale: right.scale, side: 1, grid: { show: false } }] : [])],
     series: [
-      {},
+      { label: gettext("Time"), value: (_, at) => (at === null || at === undefined ? "–" : momentFormat.format(dateOf(at))) },
       ...lines.map(({ label, series, fill, scale = "y" }, at) => {
         const stroke = colour(`--series-${series}`);
         return { label, scale, stroke, width: 2, fill: fill ? faint(stroke) : undefined, points: { show: areFew(points[at + 1]) }, value: (_, value) => amount(value) };

@@ -6,10 +6,16 @@ import "./copy.js";
 import { listen } from "./events.js";
 import "./forms.js";
 import "./htmx.js";
+import { tellLocal } from "./local_times.js";
 import "./menu.js";
 import "./tabs.js";
 import "./theme_switch.js";
 
+function tellTimes() {
+  tellAgo();
+  tellLocal();
+}
+
 listen();
-tellAgo();
-document.addEventListener("refreshed", tellAgo);
+tellTimes();
+document.addEventListener("refreshed", tellTimes);

@@ -2,6 +2,7 @@
 
 import { draw } from "../chart.js";
 import { on } from "../events.js";
+import { tellLocal } from "../local_times.js";
 import { gettext } from "../texts.js";
 
 const CHART_PAUSE_MS = 5000;
@@ -59,6 +60,26 @@ document.getElementById("filters").addEventListener("change", ({ target }) => {
   }
 });
 
+const MINUTE_MS = 60_000;
+const shift = (value, by) => {
+  const at = Date.parse(`${value}Z`);
+  // The zone's distance from UTC is that of the moment itself: summers differ.
+  return new Date(at + by * new Date(at).getTimezoneOffset() * MINUTE_MS).toISOString().slice(0, 16);
+};
+
+/** Let a field that the server reads as UTC be filled in the reader's own time. */
+function fillInLocalTime(field) {
+  const sent = Object.assign(document.createElement("input"), { type: "hidden", name: field.name, value: field.value });
+  field.after(sent);
+  field.removeAttribute("name");
+  field.value = field.value && shift(field.value, -1);
+  field.addEventListener("change", () => {
+    sent.value = field.value && shift(field.value, 1);
+  });
+}
+
+document.querySelectorAll("#filters input[type=datetime-local]").forEach(fillInLocalTime);
+
 // ---- One request ---------------------------------------------------------------------------------
 
 const drawer = document.getElementById("drawer");
@@ -70,6 +91,7 @@ async function open(address) {
     throw new Error(String(reply.status));
   }
   drawer.querySelector("[data-slot=body]").replaceChildren(document.adoptNode(found));
+  tellLocal(drawer);
   drawer.showModal();
 }
 
