@@ -19,7 +19,7 @@ SECTIONS: Final = {
     "Serving": ("ServedModel", "VirtualModel", "ModelGroup", "ServerSettings"),
     "Files": ("ModelFolder", "GgufFile", "ScanRun", "Download", "DownloadSettings"),
     "Configuration": ("Revision",),
-    "This machine": ("MachineReport", "EngineInstall", "EngineBuild", "LoadRecord"),
+    "This machine": ("MachineReport", "Node", "EngineInstall", "EngineBuild", "LoadRecord"),
     "Usage": ("UsageRow", "UsageHour", "UsageDay"),
     "Access": ("User", "ApiKey", "AuditEntry"),
 }

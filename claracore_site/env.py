@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from models_app import nodes
+
 PREFIX = "CLARACORE_"
 
 _known: set[str] = set()
@@ -55,6 +57,17 @@ def text(name: str, default: str = "") -> str:
     """The variable's value without surrounding blanks; unset or empty gives the default."""
     _known.add(name)
     return os.environ.get(PREFIX + name, "").strip() or default
+
+
+def node(name: str, default: str) -> str:
+    """The name of a node, as it stands in rows and queues."""
+    value = text(name, default)
+    if not nodes.is_name(value):
+        raise ImproperlyConfigured(
+            f"{PREFIX}{name} must be 1 to {nodes.LONGEST} letters, digits, dots, hyphens or "
+            f"underscores, not {value!r}."
+        )
+    return value
 
 
 def boolean(name: str, default: bool) -> bool:

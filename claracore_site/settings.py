@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kombu import Queue
+
 from claracore_site import env, secret_key
+from models_app import nodes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ---- Where things lie ------------------------------------------------------------------------
 CLARACORE_HOME = env.folder("HOME", BASE_DIR / "var")
+
+CLARACORE_NODE = env.node("NODE", nodes.DEFAULT)
 
 # ---- The server's own settings ---------------------------------------------------------------
 CLARACORE_HOST = env.text("HOST", "127.0.0.1")
@@ -161,7 +166,10 @@ if CLARACORE_REDIS_URL:
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [CLARACORE_REDIS_URL]},
+            "CONFIG": {
+                "hosts": [CLARACORE_REDIS_URL],
+                "prefix": nodes.queue_of("asgi", CLARACORE_NODE),
+            },
         }
     }
 else:
@@ -186,8 +194,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_TASK_DEFAULT_QUEUE = "scans"
-CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": "downloads"}}
+# What lies on a node's disks, and what shall, only its own worker can look at and fetch.
+_SCANS, _DOWNLOADS = (nodes.queue_of(name, CLARACORE_NODE) for name in ("scans", "downloads"))
+CELERY_TASK_QUEUES = [Queue(_SCANS), Queue(_DOWNLOADS)]
+CELERY_TASK_DEFAULT_QUEUE = _SCANS
+CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": _DOWNLOADS}}
 
 # ---- Static files, language, time ------------------------------------------------------------
 STATIC_URL = "static/"

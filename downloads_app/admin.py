@@ -20,7 +20,16 @@ __all__ = ["DownloadAdmin", "DownloadSettingsAdmin", "engines_admin"]
 
 
 class DownloadAdmin(ReadOnlyAdmin[Download]):
-    list_display = ("name", "state", "progress", "rate", "folder", "created_at", "short_problem")
+    list_display = (
+        "name",
+        "state",
+        "progress",
+        "rate",
+        "folder",
+        "created_at",
+        "short_problem",
+        "node",
+    )
     list_filter = ("status",)
     search_fields = ("model_id", "repository", "key")
     ordering = ("-pk",)
@@ -40,9 +49,10 @@ class DownloadAdmin(ReadOnlyAdmin[Download]):
         "created_at",
         "started_at",
         "finished_at",
+        "node",
         "owner",
     )
-    readonly_fields = ("name", "state", "progress", "rate", "whole_problem", "parts")
+    readonly_fields = ("name", "state", "progress", "rate", "whole_problem", "parts", "node")
     actions = ("pause", "resume", "cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Download]:

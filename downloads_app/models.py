@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Max
 from django.utils import timezone
 
+from models_app.models.nodes import OnNode
 from models_app.sealed import SealedField
 
 MOST_AT_ONCE = 8
@@ -22,7 +23,7 @@ def new_key() -> str:
     return f"download_{secrets.token_hex(6)}"
 
 
-class Download(models.Model):
+class Download(OnNode):
     """One model on its way here: a file, the parts of a split model, or a model and its projector.
 
     `status` is the word that clients of the API know; `phase` tells more.

@@ -18,7 +18,7 @@ def also_as(model: ServedModel, wanted: str) -> str:
     with transaction.atomic():
         introduce.lock()
         alias = ModelAlias.objects.select_related("model").filter(alias=wanted).first()
-        holder = alias.model if alias else ServedModel.objects.filter(model_id=wanted).first()
+        holder = alias.model if alias else ServedModel.everywhere.filter(model_id=wanted).first()
         if holder == model:
             return ""
         if holder is not None:

@@ -103,7 +103,7 @@ def store(rows: Sequence[GgufFile], known: dict[str, GgufFile]) -> None:
         GgufFile.objects.bulk_create(
             [row for row in rows if row.path not in moved],
             update_conflicts=True,
-            unique_fields=["path"],
+            unique_fields=["node", "path"],
             update_fields=[name for name in READ_COLUMNS if name != "path"],
         )
     for old in moved.values():

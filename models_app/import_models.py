@@ -14,7 +14,7 @@ from models_app.document import (
     ConfigDocument,
     ModelEntry,
 )
-from models_app.models import GgufFile, ModelAlias, ModelGroup, ServedModel
+from models_app.models import GgufFile, ModelAlias, ModelGroup, ServedModel, elsewhere
 from models_app.plans import PlanContext
 
 _BATCH: Final = 100
@@ -123,6 +123,8 @@ class ModelImport:
     def _make_rows(self) -> None:
         """Rows for models the database does not know, with the file that their command names."""
         new = [entry for name, entry in self._document.models.items() if name not in self._rows]
+        for name, node in elsewhere(entry.model_id for entry in new).items():
+            raise ConfigError(f'The id "{name}" is a model\'s of the node {node}. Choose another.')
         paths = {entry.model_id: self._paths(entry) for entry in new}
         files = {
             file.path: file

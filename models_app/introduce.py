@@ -13,6 +13,7 @@ from models_app.facts import FileFacts
 from models_app.kinds import Kind
 from models_app.models import GgufFile, ModelAlias, ServedModel, ServerSettings
 from models_app.naming import Candidate, ModelId, assign_ids, full_id, split_of
+from models_app.nodes import is_ours, this_node
 from models_app.units import short_count
 
 # The kinds that an engine serves by themselves. The others wait in the list of files until a
@@ -22,7 +23,7 @@ SERVED_KINDS: Final = frozenset(
 )
 
 _NOT_CHOICES: Final = frozenset(
-    {"id", "model_id", "name", "description", "file", "created_at", "last_used_at"}
+    {"id", "model_id", "name", "description", "file", "node", "created_at", "last_used_at"}
 )
 
 
@@ -40,13 +41,13 @@ def introduce(rows: Iterable[GgufFile]) -> int:
     new = [row for row in rows if is_servable(row) and not row.introduced]
     if not new:
         return 0
-    served = list(ServedModel.objects.prefetch_related("aliases"))
+    served = list(ServedModel.everywhere.prefetch_related("aliases"))  # ids are one for all nodes
     ids = {model.pk: _ids_of(model) for model in served}
     has_model = {model.file_id for model in served}
     waiting = {
         name: model
         for model in served
-        if model.file_id is None and not model.cmd
+        if model.file_id is None and not model.cmd and is_ours(model.node, this_node())
         for name in ids[model.pk].all
     }
     nameless = []

@@ -38,7 +38,7 @@ class Leases(Generic[Row]):
 
     def __init__(self, model: type[Row], *, running: str) -> None:
         """`running` is the status of a row that is held."""
-        self._rows: Any = model._default_manager
+        self._rows: Any = model._default_manager  # of this node
         self._running = running
 
     def take(self, free: Any, owner: str, now: datetime, **values: Any) -> bool:

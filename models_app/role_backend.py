@@ -38,7 +38,7 @@ PERMISSIONS: Final = {
     | _named("models_app", ["gguffile"], ["view", "change"])
     | _named(
         "models_app",
-        ["scanrun", "loadrecord", "machinereport", "enginebuild", "engineinstall"],
+        ["scanrun", "loadrecord", "machinereport", "node", "enginebuild", "engineinstall"],
         _LOOK,
     )
     | _named("downloads_app", ["download", "downloadfile", "downloadsettings"], _ALL),

@@ -108,7 +108,7 @@ def forget_unused() -> None:
     marks = set(KeptSecret.objects.values_list("mark", flat=True))
     if not marks:
         return
-    for yaml, choices in Revision.objects.values_list("yaml", "choices").iterator():
+    for yaml, choices in Revision.everywhere.values_list("yaml", "choices").iterator():
         marks.difference_update(_MARK.findall(yaml))
         marks.difference_update(_MARK.findall(str(choices)))
         if not marks:

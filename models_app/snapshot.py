@@ -22,13 +22,14 @@ from models_app.models import (
     ModelGroup,
     ServedModel,
     VirtualModel,
+    elsewhere,
 )
 from models_app.models import ServerSettings as Settings
 from models_app.secrecy import is_secret_name
 
 _BATCH: Final = 100
 _FILES: Final = ("file", "projector", "draft")
-_NO_CHOICE: Final = frozenset({"id", "rung"})
+_NO_CHOICE: Final = frozenset({"id", "node", "rung"})
 """Columns that the server keeps for itself. A rung is learned, and going back unlearns nothing."""
 
 
@@ -167,6 +168,11 @@ def _restore_models(models: Mapping[str, Any], groups: Mapping[str, ModelGroup])
     find = _files_of(models)
     columns: set[str] = set()
     changed, new, lost = [], [], []
+    taken = elsewhere(models)
+    lost += [
+        f"The id {name} is a model's of the node {node} by now." for name, node in taken.items()
+    ]
+    models = {name: chosen for name, chosen in models.items() if name not in taken}
     for name, chosen in models.items():
         row = known.get(name) or ServedModel(model_id=name)
         values = _values(row, chosen, groups, find)

@@ -61,6 +61,7 @@ class Launcher:
             api_key=spec.api_key,
             stop_argv=spec.stop_argv_on(run.port),
             stop_env=self._environment(run) if spec.stop_argv else {},
+            node=self._ledger.node,
         )
         try:
             self._ledger.record(entry)

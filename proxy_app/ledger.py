@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from models_app import nodes
 from proxy_app import kin
 from proxy_app.stop_command import StopCommand
 
@@ -39,6 +40,8 @@ class Entry:
     stop_argv: tuple[str, ...] = ()
     """The model's own stop command; empty: none."""
     stop_env: Mapping[str, str] = field(default_factory=dict)
+    node: str = nodes.DEFAULT
+    """Whose engine it is."""
 
     @property
     def stop_command(self) -> StopCommand:
@@ -50,10 +53,15 @@ class Entry:
 
 
 class Ledger:
-    """The folder of entries. Readable by its owner alone, since commands may hold keys."""
+    """The folder of entries. Readable by its owner alone, since commands may hold keys.
 
-    def __init__(self, folder: Path) -> None:
+    Engines of another node that stand in it are neither taken over nor ended: their guards do that
+    when their server does not come back.
+    """
+
+    def __init__(self, folder: Path, node: str = nodes.DEFAULT) -> None:
         self.folder = folder
+        self.node = node
 
     def record(self, entry: Entry) -> None:
         """Write an entry, whole or not at all. Raises OSError.
@@ -97,6 +105,8 @@ class Ledger:
         """
         alive = []
         for entry in self.entries():
+            if not nodes.is_ours(entry.node, self.node):
+                continue
             if kin.processes(entry.identity):
                 alive.append(entry)
             else:

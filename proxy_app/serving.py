@@ -136,7 +136,7 @@ class Serving(Reception):
         """Bring everything up; returns when requests can be answered."""
         home: Path = settings.CLARACORE_HOME
         self._loop = asyncio.get_running_loop()
-        ledger = Ledger(home / "run" / "engines")
+        ledger = Ledger(home / "run" / "engines", settings.CLARACORE_NODE)
         self._guards = GuardPool()
         await self._guards.start()
         self._runner = Runner(

@@ -13,7 +13,6 @@ from proxy_app.guards import GuardPool, LaunchFailed
 
 logger = logging.getLogger(__name__)
 
-QUEUES = ("scans", "downloads")
 THREADS = 10
 """Two for scans beside the eight that downloads may take, so that neither waits for the other."""
 
@@ -33,7 +32,6 @@ def command() -> list[str]:
         "worker",
         "--pool=threads",
         f"--concurrency={THREADS}",
-        f"--queues={','.join(QUEUES)}",
         "--without-gossip",
         "--without-mingle",
         "--without-heartbeat",

@@ -8,8 +8,6 @@ from typing import Any
 import redis
 from django.conf import settings
 
-from proxy_app.worker import QUEUES
-
 
 def messages() -> int:
     """How many wait for a worker."""
@@ -17,5 +15,5 @@ def messages() -> int:
         queue: Path = settings.CLARACORE_BROKER_FOLDER / "queue"
         return len(list(queue.iterdir()))
     with redis.Redis.from_url(settings.CLARACORE_REDIS_URL) as client:
-        waiting: list[Any] = [client.llen(name) for name in QUEUES]
+        waiting: list[Any] = [client.llen(queue.name) for queue in settings.CELERY_TASK_QUEUES]
         return sum(waiting)

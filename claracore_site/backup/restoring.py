@@ -135,9 +135,7 @@ def _kept(stamp: str, replace: bool, tell: Tell) -> Path | None:
 def _has_something() -> bool:
     present = set(connection.introspection.table_names())
     models = [apps.get_model(label) for label in PEOPLES]
-    return any(
-        model._default_manager.exists() for model in models if model._meta.db_table in present
-    )
+    return any(model._base_manager.exists() for model in models if model._meta.db_table in present)
 
 
 def _check_alone() -> None:
@@ -210,7 +208,7 @@ def _fill(reader: Reader, targets: list[Target], secrets: dict[str, str], tell: 
     loaded = [table for table in reader.manifest.tables if table.name in models]
     with transaction.atomic():
         for model in models.values():  # what migrations put there
-            model._default_manager.all()._raw_delete(using="default")
+            model._base_manager.all()._raw_delete(using="default")
         for table in loaded:
             _load(models[table.name], table, reader, secrets)
             if table.rows >= 10_000:
@@ -237,7 +235,7 @@ def _load(model: type[Model], table: Table, reader: Reader, secrets: dict[str, s
     try:
         with keep_times:
             while bunch := list(islice(rows, BATCH)):
-                model._default_manager.bulk_create(bunch)
+                model._base_manager.bulk_create(bunch)
     except DatabaseError as error:
         raise BackupError(
             f"The table {table.name} cannot be filled: {str(error).strip()}. Nothing was changed."
@@ -266,6 +264,6 @@ class _AsTheyWere:
 
 def _bring_secrets(part: secret_part.SecretPart) -> None:
     kept = apps.get_model(tables.SECRETS)
-    kept._default_manager.bulk_create(
+    kept._base_manager.bulk_create(
         [kept(mark=mark, value=value) for mark, value in part.kept.items()], batch_size=BATCH
     )

@@ -12,6 +12,9 @@ from django.db.models import BinaryField, Field, JSONField, Model
 LEFT_OUT: Final = frozenset({"sessions", "django_eventstream", "axes"})
 """Apps whose rows mean nothing elsewhere or later: who is signed in, what the pages were told."""
 
+OF_NOW: Final = frozenset({"models_app.Node"})
+"""Tables of what runs at the moment: a server elsewhere must not wait for one that is not there."""
+
 ALREADY_MARKED: Final = frozenset({"models_app.Revision", "models_app.ConfigFile"})
 """Tables whose texts have marks for secrets, which stay marks."""
 
@@ -29,7 +32,7 @@ def all_of(apps: Apps) -> list[type[Model]]:
         if model._meta.managed
         and not model._meta.proxy
         and model._meta.app_label not in LEFT_OUT
-        and model._meta.label != SECRETS
+        and model._meta.label not in OF_NOW | {SECRETS}
     ]
     return sorted(models, key=lambda model: model._meta.label)
 
@@ -44,7 +47,7 @@ def rows(model: type[Model], using: str) -> Iterator[list[Any]]:
     fields = columns(model)
     names = [field.attname for field in fields]
     binary = [index for index, field in enumerate(fields) if isinstance(field, BinaryField)]
-    found = model._default_manager.using(using).order_by("pk").values_list(*names)
+    found = model._base_manager.using(using).order_by("pk").values_list(*names)
     for row in found.iterator(chunk_size=500):
         values = list(row)
         for index in binary:

@@ -49,6 +49,7 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
         "context",
         "human_size",
         "trouble",
+        "node",
     )
     list_filter = ("state", "kind", "architecture", "quantization", "folder")
     search_fields = ("relative_path", "path", "architecture", "quantization")
@@ -83,7 +84,7 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
                 )
             },
         ),
-        ("On disk", {"fields": ("folder", "human_size", "first_seen_at", "last_seen_at")}),
+        ("On disk", {"fields": ("node", "folder", "human_size", "first_seen_at", "last_seen_at")}),
     )
     readonly_fields = (
         "whole_problem",
@@ -99,6 +100,7 @@ class FileAdmin(ReadOnlyAdmin[GgufFile]):
         "fitting_draft",
         "drafts_for",
         "human_size",
+        "node",
     )
 
     def get_urls(self) -> list[Any]:

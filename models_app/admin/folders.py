@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,6 +17,16 @@ from models_app.models import GgufFile, ModelFolder
 from models_app.typed_forms import ModelForm
 
 State = GgufFile.State
+
+_FACTS: Final = (
+    "node",
+    "models",
+    "files",
+    "troubled",
+    "added_at",
+    "last_scanned_at",
+    "whole_problem",
+)
 
 
 class FolderForm(ModelForm[ModelFolder]):
@@ -58,6 +68,7 @@ class FolderAdmin(RegistryAdmin[ModelFolder]):
         "troubled",
         "last_scanned_at",
         "trouble",
+        "node",
     )
     list_filter = ("enabled", "recursive")
     search_fields = ("path",)
@@ -80,15 +91,13 @@ class FolderAdmin(RegistryAdmin[ModelFolder]):
     def get_fieldsets(self, request: HttpRequest, obj: ModelFolder | None = None) -> Any:
         if obj is None:
             return ((None, {"fields": ("path", "recursive", "enabled")}),)
-        seen = ("models", "files", "troubled", "added_at", "last_scanned_at", "whole_problem")
         return (
             (None, {"fields": ("path", "recursive", "enabled")}),
-            ("What the last scan found", {"fields": seen}),
+            ("What the last scan found", {"fields": _FACTS}),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: ModelFolder | None = None) -> Any:
-        facts = ("models", "files", "troubled", "added_at", "last_scanned_at", "whole_problem")
-        return facts if obj is None else ("path", *facts)
+        return _FACTS if obj is None else ("path", *_FACTS)
 
     def save_model(self, request: HttpRequest, obj: ModelFolder, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

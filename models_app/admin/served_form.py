@@ -46,7 +46,7 @@ class AliasForm(ModelForm[ModelAlias]):
 
     def clean_alias(self) -> str:
         alias = check_id(self.cleaned_data["alias"])
-        if ServedModel.objects.filter(model_id=alias).exists():
+        if ServedModel.everywhere.filter(model_id=alias).exists():
             raise forms.ValidationError(f"A model has the id “{alias}”. Choose another alias.")
         return alias
 

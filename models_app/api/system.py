@@ -76,7 +76,7 @@ def specs(request: Request) -> Response:
 @api_view(["GET"])
 def detect(request: Request) -> Response:
     """The machine in words, with recommendations."""
-    report = MachineReport.objects.filter(pk=1).first()
+    report = MachineReport.objects.first()
     return Response(
         detection.detection(
             hardware.current(),

@@ -17,6 +17,7 @@ from models_app.engine_help import EngineDevice
 from models_app.hardware import amd, apple, cpu, disk, nvidia, others, ram
 from models_app.machine import GIB, Cpu, Disk, Gpu, Machine, Ram
 from models_app.models import MachineReport
+from models_app.nodes import this_node
 
 __all__ = ["GIB", "Cpu", "Disk", "Gpu", "Machine", "Ram", "current", "detect", "store", "stored"]
 
@@ -52,12 +53,12 @@ def detect(located: Located | None = None) -> Machine:
 
 def store(machine: Machine) -> None:
     """Keep it as what every process of this server goes by."""
-    MachineReport.objects.update_or_create(pk=1, defaults={"facts": machine.as_dict()})
+    MachineReport.objects.update_or_create(node=this_node(), defaults={"facts": machine.as_dict()})
 
 
 def stored() -> Machine | None:
     """What the engines' owner last stored; None before its first start."""
-    report = MachineReport.objects.filter(pk=1).first()
+    report = MachineReport.objects.first()
     return Machine.from_dict(report.facts) if report else None
 
 

@@ -10,6 +10,7 @@ from models_app.models.groups import ModelGroup
 from models_app.models.limited import PersonLimits
 from models_app.models.loads import LoadRecord
 from models_app.models.machine import MachineReport
+from models_app.models.nodes import Node, OnNode
 from models_app.models.revisions import (
     ChangeClock,
     ChangeNote,
@@ -18,7 +19,7 @@ from models_app.models.revisions import (
     Revision,
 )
 from models_app.models.scans import ScanRun
-from models_app.models.served import ModelAlias, ServedModel
+from models_app.models.served import ModelAlias, ServedModel, elsewhere
 from models_app.models.settings import ServerSettings
 from models_app.models.virtual import VirtualModel
 
@@ -37,10 +38,13 @@ __all__ = [
     "ModelAlias",
     "ModelFolder",
     "ModelGroup",
+    "Node",
+    "OnNode",
     "PersonLimits",
     "Revision",
     "ScanRun",
     "ServedModel",
     "ServerSettings",
     "VirtualModel",
+    "elsewhere",
 ]

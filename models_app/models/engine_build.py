@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from django.db import models
 
+from models_app.models.nodes import OnNode
 
-class EngineBuild(models.Model):
+
+class EngineBuild(OnNode):
     """What a llama-server binary understands, asked once per build by the serving process."""
 
-    path = models.CharField(max_length=4096, unique=True)
+    path = models.CharField(max_length=4096)
     size = models.BigIntegerField(help_text="Bytes; with the time it tells that it was replaced.")
     mtime_ns = models.BigIntegerField()
     version = models.CharField(max_length=255, blank=True)
@@ -17,6 +19,9 @@ class EngineBuild(models.Model):
 
     class Meta:
         ordering = ("path",)
+        constraints = (
+            models.UniqueConstraint(fields=("node", "path"), name="one_build_a_path_of_a_node"),
+        )
 
     def __str__(self) -> str:
         return self.path

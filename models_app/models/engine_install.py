@@ -4,9 +4,10 @@ from django.db import models
 from django.utils import timezone
 
 from models_app.models.engine_build import EngineBuild
+from models_app.models.nodes import OnNode
 
 
-class EngineInstall(models.Model):
+class EngineInstall(OnNode):
     """One build of llama-server that was asked for: fetched, tried, and kept beside the others."""
 
     class Status(models.TextChoices):
@@ -75,7 +76,7 @@ class EngineInstall(models.Model):
         verbose_name = "engine"
         constraints = (
             models.UniqueConstraint(
-                fields=("active",), condition=models.Q(active=True), name="one_active_engine"
+                fields=("node",), condition=models.Q(active=True), name="one_active_engine_a_node"
             ),
         )
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 from django.db import models
 
 from models_app.models.folders import ModelFolder
+from models_app.models.nodes import OnNode
 
 
-class GgufFile(models.Model):
+class GgufFile(OnNode):
     """A GGUF file as the last scan found it. Scans own every column; people only look."""
 
     class State(models.TextChoices):
@@ -15,7 +16,7 @@ class GgufFile(models.Model):
         VANISHED = "vanished", "no longer on disk"
 
     folder = models.ForeignKey(ModelFolder, on_delete=models.CASCADE, related_name="files")
-    path = models.CharField(max_length=4096, unique=True)
+    path = models.CharField(max_length=4096)
     relative_path = models.CharField(max_length=4096)
     size = models.BigIntegerField(help_text="Bytes.")
     mtime_ns = models.BigIntegerField(help_text="Modification time in nanoseconds since 1970.")
@@ -63,6 +64,9 @@ class GgufFile(models.Model):
     class Meta:
         ordering = ("path",)
         verbose_name = "file"
+        constraints = (
+            models.UniqueConstraint(fields=("node", "path"), name="one_file_a_path_of_a_node"),
+        )
 
     def __str__(self) -> str:
         return self.relative_path

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.db import models
 
+from models_app.models.nodes import OnNode
 
-class MachineReport(models.Model):
-    """What the process that owns the engines found this machine to be: one row."""
+
+class MachineReport(OnNode):
+    """What the process that owns the engines found its machine to be: one row a node."""
 
     facts = models.JSONField(default=dict)
     read_at = models.DateTimeField(auto_now=True)
@@ -12,7 +14,7 @@ class MachineReport(models.Model):
     class Meta:
         verbose_name = "machine"
         verbose_name_plural = "machine"
-        constraints = (models.CheckConstraint(condition=models.Q(pk=1), name="one_machine_report"),)
+        constraints = (models.UniqueConstraint(fields=("node",), name="one_machine_a_node"),)
 
     def __str__(self) -> str:
         return f"machine as of {self.read_at:%Y-%m-%d %H:%M}"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from models_app.models.nodes import OnNode
+from models_app.nodes import this_node
 from models_app.sealed import SealedField
 
 
@@ -32,7 +34,7 @@ class ChangeNote(models.Model):
         return self.cause
 
 
-class Revision(models.Model):
+class Revision(OnNode):
     """One state of the configuration: the config.yaml it gave, and the choices it came from.
 
     Secrets stand in neither; `secrecy` knows how they are marked and put back.
@@ -72,8 +74,8 @@ class Revision(models.Model):
         return f"revision {self.pk}"
 
 
-class ConfigFile(models.Model):
-    """What is known of the config.yaml on disk: one row."""
+class ConfigFile(OnNode):
+    """What is known of the config.yaml on disk: one row a node."""
 
     digest = models.CharField(
         max_length=64, blank=True, help_text="SHA-256 of the text that was written or taken in."
@@ -88,7 +90,7 @@ class ConfigFile(models.Model):
     refused_digest = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        constraints = (models.CheckConstraint(condition=models.Q(pk=1), name="one_config_file"),)
+        constraints = (models.UniqueConstraint(fields=("node",), name="one_config_file_a_node"),)
 
     def __str__(self) -> str:
         return "config.yaml"
@@ -96,7 +98,7 @@ class ConfigFile(models.Model):
     @classmethod
     def current(cls) -> ConfigFile:
         """The one row, made when missing."""
-        return cls.objects.select_related("base").get_or_create(pk=1)[0]
+        return cls.objects.select_related("base").get_or_create(node=this_node())[0]
 
 
 class KeptSecret(models.Model):

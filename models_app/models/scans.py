@@ -3,8 +3,10 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from models_app.models.nodes import OnNode
 
-class ScanRun(models.Model):
+
+class ScanRun(OnNode):
     """One scan of some or all folders: the row a task claims, reports to and ends."""
 
     class Status(models.TextChoices):

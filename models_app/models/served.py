@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -7,6 +10,8 @@ from models_app.kinds import Kind, with_projector, without_projector
 from models_app.models.engine_build import EngineBuild
 from models_app.models.files import GgufFile
 from models_app.models.groups import ModelGroup
+from models_app.models.nodes import OnNode
+from models_app.nodes import this_node
 
 LOAD_MODES = ("mmap", "mlock", "mmap+mlock", "none", "dio")
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
@@ -14,12 +19,12 @@ CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "
 LARGEST_PRIORITY = 100
 
 
-class ServedModel(models.Model):
+class ServedModel(OnNode):
     """A model that clients can ask for by its id.
 
-    Facts live on the file; here stand the choices. An empty choice means automatic: it is
-    worked out from the file and the machine each time the configuration is built, so a scan
-    never overwrites what a person set.
+    Its id is one for all nodes, and the node it belongs to runs it. Facts live on the file; here
+    stand the choices. An empty choice means automatic: it is worked out from the file and the
+    machine each time the configuration is built, so a scan never overwrites what a person set.
     """
 
     model_id = models.CharField("id", max_length=255, unique=True)
@@ -212,6 +217,11 @@ class ServedModel(models.Model):
     def __str__(self) -> str:
         return self.model_id
 
+    def clean(self) -> None:
+        """Forms look for the same id among the models of this node only."""
+        if node := elsewhere([self.model_id]).get(self.model_id):
+            raise ValidationError({"model_id": f"A model of the node {node} has this id already."})
+
     def draft_file(self) -> GgufFile | None:
         """The draft model its engine is given: the chosen one, else the one that fits the file.
 
@@ -242,6 +252,12 @@ class ServedModel(models.Model):
             return self.file.kind  # a scan told it, without the projector's facts at hand
         facts = found.facts
         return with_projector(alone, sees=facts.get("sees", True), hears=facts.get("hears", False))
+
+
+def elsewhere(model_ids: Iterable[str]) -> dict[str, str]:
+    """Those of `model_ids` that models of other nodes have, each with the node."""
+    others = ServedModel.everywhere.exclude(node=this_node())
+    return dict(others.filter(model_id__in=model_ids).values_list("model_id", "node"))
 
 
 class ModelAlias(models.Model):

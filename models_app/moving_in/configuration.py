@@ -96,7 +96,7 @@ def _take_ids(files: Mapping[str, str]) -> dict[str, str]:
             if (
                 model is None
                 or model.model_id in files
-                or ServedModel.objects.filter(model_id=wanted).exists()
+                or ServedModel.everywhere.filter(model_id=wanted).exists()
                 or ModelAlias.objects.filter(alias=wanted).exists()
                 or not introduce.is_untouched(model)
             ):

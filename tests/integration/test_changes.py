@@ -145,7 +145,7 @@ def test_an_insert_that_updates_counts_when_it_changes_something() -> None:
         GgufFile.objects.bulk_create(
             [row],
             update_conflicts=True,
-            unique_fields=["path"],
+            unique_fields=["node", "path"],
             update_fields=["size", "last_seen_at"],
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from claracore_site import env
 from models_app.engine_build import WHEEL_VERSION
@@ -68,8 +69,8 @@ def test_each_profile_has_one_server_and_they_differ_only_in_their_engine(
 
 def test_a_plain_up_starts_the_cpu_one_and_asks_for_a_password_and_a_folder_only() -> None:
     example = (ROOT / ".env.example").read_text()
-    settings = dict(line.split("=", 1) for line in example.splitlines() if re.match(r"[A-Z]", line))
-    assert settings == {
+    written = dict(line.split("=", 1) for line in example.splitlines() if re.match(r"[A-Z]", line))
+    assert written == {
         "CLARACORE_MODELS": "",
         "COMPOSE_PROFILES": "cpu",
     }
@@ -92,7 +93,9 @@ def test_what_it_runs_can_be_run(compose: dict[str, Any]) -> None:
     for flag in (word for word in serve if word.startswith("--")):
         assert flag in told
     worker = shlex.join(compose["services"]["worker"]["command"])
-    assert "--queues=scans,downloads" in worker and "--app=claracore_site" in worker
+    # Without a list of queues a worker takes those that the settings name, its node's.
+    assert "--queues" not in worker and "--app=claracore_site" in worker
+    assert [queue.name for queue in settings.CELERY_TASK_QUEUES] == ["scans", "downloads"]
 
 
 def test_its_variables_are_ones_that_are_read(compose: dict[str, Any]) -> None:

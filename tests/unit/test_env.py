@@ -25,6 +25,15 @@ def test_an_unset_or_blank_variable_gives_the_default(setting: Callable[[str], N
     assert env.gibibytes("SAMPLE") is None
 
 
+def test_the_name_of_a_node_is_read_strictly(setting: Callable[[str], None]) -> None:
+    assert env.node("SAMPLE", "main") == "main"
+    setting("gpu-2")
+    assert env.node("SAMPLE", "main") == "gpu-2"
+    setting("the cellar")
+    with pytest.raises(ImproperlyConfigured, match="CLARACORE_SAMPLE must be 1 to 63 letters"):
+        env.node("SAMPLE", "main")
+
+
 @pytest.mark.parametrize(("value", "expected"), [("YES", True), ("off", False), ("1", True)])
 def test_it_reads_booleans_in_the_usual_words(
     setting: Callable[[str], None], value: str, expected: bool

@@ -89,6 +89,27 @@ def test_it_ends_a_survivor_with_all_its_children(
     assert list(folder.iterdir()) == []
 
 
+def test_it_leaves_engines_of_another_node_alone(
+    ledger: Ledger, folder: Path, engine: subprocess.Popen[bytes]
+) -> None:
+    entry = replace(entry_of(engine), node="gpu-2")
+    ledger.record(entry)
+    assert ledger.end_survivors(timeout=0) == 0
+    assert alive(engine.pid)
+    assert Ledger(folder, "gpu-2").survivors() == [entry]
+
+
+def test_an_entry_from_before_there_were_nodes_is_the_first_ones(
+    ledger: Ledger, folder: Path, engine: subprocess.Popen[bytes]
+) -> None:
+    ledger.record(entry_of(engine))
+    (file,) = folder.iterdir()
+    fields = json.loads(file.read_text())
+    del fields["node"]
+    file.write_text(json.dumps(fields))
+    assert ledger.survivors() == [entry_of(engine)]
+
+
 def test_it_ends_a_survivor_gently_if_it_can(ledger: Ledger) -> None:
     script = "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.01; done"
     with started("sh", "-c", script) as engine:

@@ -207,5 +207,5 @@ def _is_taken(name: str) -> bool:
     """Whether another model answers to it, such as the same one in another quantization."""
     return (
         ModelAlias.objects.filter(alias=name).exists()
-        or ServedModel.objects.filter(model_id=name).exists()
+        or ServedModel.everywhere.filter(model_id=name).exists()
     )

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from models_app import (
@@ -37,6 +37,7 @@ from proxy_app.first_administrator import INVITATION
 from proxy_app.handover import Handover
 from proxy_app.home_lock import HomeInUse, HomeLock
 from proxy_app.hosts import is_loopback_name
+from proxy_app.node_hold import NodeHold, NodeInUse
 from proxy_app.predecessor import Predecessor
 from proxy_app.succession import Succession
 
@@ -113,7 +114,7 @@ class Command(BaseCommand):
         try:
             with HomeLock(settings.CLARACORE_HOME, before.lock if before else None) as lock:
                 self._serve(options, lock, before)
-        except HomeInUse as error:
+        except (HomeInUse, NodeInUse) as error:
             raise CommandError(str(error)) from None
 
     def _serve(self, options: dict[str, Any], lock: HomeLock, before: Handover | None) -> None:
@@ -122,6 +123,8 @@ class Command(BaseCommand):
         _plan_with(options["backend"], options["ram"], options["vram"])
         predecessor = self._relieve(before) if before else None
         _migrate()
+        hold = NodeHold(settings.CLARACORE_HOME, settings.CLARACORE_NODE)
+        hold.take()
         if options["config"] is not None and before is None:
             self._import(options["config"])
         tracked = [self._track(path) for path in options["models_folder"]]
@@ -137,6 +140,7 @@ class Command(BaseCommand):
         from proxy_app import asgi_server
         from proxy_app.serving import SERVING
 
+        SERVING.sweeps.append(hold.keep)
         SERVING.runs_worker = not options["no_worker"]
         ours = Handover(kept, lock.descriptor, before.keeper if before else handover.NONE)
         succession = Succession(ours, predecessor)
@@ -147,6 +151,8 @@ class Command(BaseCommand):
         if server.successor is not None:
             succession.leave_to(server.successor)
             return
+        with suppress(DatabaseError):
+            hold.give_back()
         self._say("Stopped.")
 
     def _relieve(self, before: Handover) -> Predecessor | None:
