@@ -1,39 +1,34 @@
-"""An API key as a form, for the admin and the pages."""
+"""An API key, and a person's limits, as forms for the admin and the pages."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django import forms
 from django.contrib.auth.models import User
 
 from models_app import api_keys
-from models_app.models import ApiKey, ModelGroup, ServedModel, VirtualModel
+from models_app.models import ApiKey, ModelGroup, PersonLimits, ServedModel, VirtualModel
+from models_app.models.limited import Limited
 from models_app.rights import LOCAL_NAME, Scope
 from models_app.typed_forms import ModelForm
 
-LIMITS: Final = (
+T = TypeVar("T", bound=Limited)
+
+AMOUNTS: Final = (
     "requests_per_minute",
     "tokens_per_minute",
     "tokens_per_day",
     "tokens_per_month",
     "parallel_requests",
-    "priority",
-    "queue_share",
 )
+LIMITS: Final = (*AMOUNTS, "priority", "queue_share")
 REACH: Final = ("scopes", "allowed_models", "allowed_groups")
 
 
-class ApiKeyForm(ModelForm[ApiKey]):
-    """Scopes and models to tick instead of JSON."""
+class _ReachForm(ModelForm[T]):
+    """The models that may be used, to tick instead of JSON."""
 
-    scopes = forms.MultipleChoiceField(
-        choices=[(str(scope), str(scope)) for scope in Scope],
-        widget=forms.CheckboxSelectMultiple,
-        initial=[str(Scope.INFERENCE)],
-        help_text="inference: use models. manage: models, folders, downloads. admin: everything "
-        "else. Never more than its person has.",
-    )
     allowed_models = forms.MultipleChoiceField(
         required=False, help_text="The only models it may use. None: all."
     )
@@ -41,15 +36,8 @@ class ApiKeyForm(ModelForm[ApiKey]):
         required=False, help_text="Groups whose models it may use as well."
     )
 
-    class Meta:
-        model = ApiKey
-        fields = ("name", "person", "expires_at", *REACH, *LIMITS)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "person" in self.fields:
-            people = User.objects.exclude(username=LOCAL_NAME).order_by("username")
-            self.fields["person"].queryset = people  # type: ignore[attr-defined]
         names = [
             *ServedModel.objects.order_by("model_id").values_list("model_id", flat=True),
             *VirtualModel.objects.order_by("name").values_list("name", flat=True),
@@ -63,6 +51,36 @@ class ApiKeyForm(ModelForm[ApiKey]):
             # What is gone meanwhile stays until somebody takes it out.
             kept = [name for name in getattr(self.instance, field) if name not in names]
             self.fields[field].choices = [(name, name) for name in [*names, *kept]]  # type: ignore[attr-defined]
+
+
+class PersonLimitsForm(_ReachForm[PersonLimits]):
+    """What a person is limited to with all their keys."""
+
+    class Meta:
+        model = PersonLimits
+        fields = ("allowed_models", "allowed_groups", *AMOUNTS)
+
+
+class ApiKeyForm(_ReachForm[ApiKey]):
+    """Scopes and models to tick instead of JSON."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[(str(scope), str(scope)) for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+        initial=[str(Scope.INFERENCE)],
+        help_text="inference: use models. manage: models, folders, downloads. admin: everything "
+        "else. Never more than its person has.",
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "person", "expires_at", *REACH, *LIMITS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "person" in self.fields:
+            people = User.objects.exclude(username=LOCAL_NAME).order_by("username")
+            self.fields["person"].queryset = people  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}

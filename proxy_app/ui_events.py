@@ -30,9 +30,13 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "ui"
 USERS: Final = "ui-users"
-_CHANNELS: Final = (CHANNEL, USERS)
+LIMITED: Final = "ui-limited"
+"""Of those who may use some models only: of others they hear no names."""
+_CHANNELS: Final = (CHANNEL, USERS, LIMITED)
 _FOR_EVERYBODY: Final = frozenset({"models", "requests", "config", "people"})
 """Kinds whose value says what GET /api/models tells users as well, or nothing."""
+
+_SOME_MODELS: Final[dict[str, list[str]]] = {"changed": [], "gone": []}
 
 POLL_SECONDS = 0.25
 """How often the newest scan is looked at while a page is open, and at most one is told of it."""
@@ -78,7 +82,9 @@ class Channels(DefaultChannelManager):  # type: ignore[misc]
 
 def channel_for(rights: Rights) -> str:
     """Where the pages of somebody listen."""
-    return CHANNEL if rights.may(Scope.MANAGE) else USERS
+    if rights.may(Scope.MANAGE):
+        return CHANNEL
+    return LIMITED if rights.is_limited else USERS
 
 
 # ---- Telling -----------------------------------------------------------------------------------
@@ -97,6 +103,8 @@ def tell(kind: str, value: Any) -> None:
     _count += 1
     for channel in _heard():
         told = value if channel == CHANNEL or kind in _FOR_EVERYBODY else None
+        if channel == LIMITED and kind == "models":
+            told = _SOME_MODELS
         send_event(channel, kind, {"version": f"{_RUN}-{_count}", "value": told})
 
 

@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import forms
+from django.contrib.auth.models import User
 from django.forms.boundfield import BoundField
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from models_app import api_keys
-from models_app.key_form import LIMITS, ApiKeyForm
-from models_app.models import ApiKey
+from models_app import api_keys, person_limits
+from models_app.key_form import AMOUNTS, LIMITS, ApiKeyForm, PersonLimitsForm
+from models_app.models import ApiKey, PersonLimits
 from models_app.rights import Rights, Scope
 from ui_app.long_choices import LongCheckboxes
 
@@ -24,6 +26,58 @@ SCOPES: Final = {
 }
 
 _TIME: Final = "%Y-%m-%dT%H:%M"
+
+
+_AMOUNTS: Final = {
+    "requests_per_minute": gettext_lazy("Requests a minute"),
+    "tokens_per_minute": gettext_lazy("Tokens a minute"),
+    "tokens_per_day": gettext_lazy("Tokens a day"),
+    "tokens_per_month": gettext_lazy("Tokens a month"),
+    "parallel_requests": gettext_lazy("Requests at the same time"),
+}
+
+
+class LimitsForm(PersonLimitsForm):
+    """What a person is limited to with all their keys."""
+
+    class Meta(PersonLimitsForm.Meta):
+        labels = _AMOUNTS
+
+    def __init__(self, user: User, data: Any = None) -> None:
+        super().__init__(data, instance=person_limits.of(user))
+        for name in ("allowed_models", "allowed_groups"):
+            choices = self.fields[name].choices  # type: ignore[attr-defined]
+            self.fields[name].widget = forms.CheckboxSelectMultiple(choices=choices)
+
+    @property
+    def amounts(self) -> list[BoundField]:
+        """How much they may use."""
+        return [self[name] for name in AMOUNTS]
+
+    @property
+    def reach(self) -> list[BoundField]:
+        """Which models they may use; groups only where there are any."""
+        names = ("allowed_models", "allowed_groups")
+        return [self[name] for name in names if self[name].field.choices]  # type: ignore[attr-defined]
+
+    def keep(self) -> None:
+        """Save them."""
+        person_limits.keep(self.save(commit=False))
+
+
+def told_limits(person_id: int) -> list[tuple[str, str]]:
+    """What a person is limited to, as their own page says it: names and values."""
+    row = PersonLimits.objects.filter(person_id=person_id).first()
+    if row is None:
+        return []
+    reach = [*row.allowed_models, *row.allowed_groups]
+    told = [(str(_("Models")), ", ".join(reach))] if reach else []
+    amounts = ((label, getattr(row, name)) for name, label in _AMOUNTS.items())
+    return told + [
+        (str(label), number_format(amount, force_grouping=True))
+        for label, amount in amounts
+        if amount
+    ]
 
 
 class KeyForm(ApiKeyForm):
@@ -37,11 +91,7 @@ class KeyForm(ApiKeyForm):
         labels = {  # noqa: RUF012
             "person": gettext_lazy("Whose"),
             "expires_at": gettext_lazy("Expires"),
-            "requests_per_minute": gettext_lazy("Requests a minute"),
-            "tokens_per_minute": gettext_lazy("Tokens a minute"),
-            "tokens_per_day": gettext_lazy("Tokens a day"),
-            "tokens_per_month": gettext_lazy("Tokens a month"),
-            "parallel_requests": gettext_lazy("Requests at the same time"),
+            **_AMOUNTS,
         }
         widgets = {  # noqa: RUF012
             "expires_at": forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_TIME)

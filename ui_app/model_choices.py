@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.kinds import Kind
 from models_app.models import ServedModel, VirtualModel
+from models_app.rights import LOCAL, Rights
+from models_app.within_reach import within_reach
 from proxy_app import questions
 from proxy_app.errors import NotServing
 
@@ -86,8 +88,9 @@ class Choice:
         return f"{self.name} ({self.model_id})" if self.name else self.model_id
 
 
-def choices() -> list[Choice]:
-    """All models that are served, sorted by id, virtual ones among them."""
+def choices(rights: Rights = LOCAL) -> list[Choice]:
+    """All served models that somebody may use, sorted by id, virtual ones among them."""
+    may_use = within_reach(rights)
     states = _states()
     rows = (
         ServedModel.objects.filter(enabled=True)
@@ -100,7 +103,8 @@ def choices() -> list[Choice]:
         if row.model_id in states
     ]
     found += [Choice(row.name, Kind.CHAT) for row in VirtualModel.objects.all()]
-    return sorted(found, key=lambda choice: choice.model_id)
+    usable = (choice for choice in found if may_use(choice.model_id))
+    return sorted(usable, key=lambda choice: choice.model_id)
 
 
 def preferred(offered: list[Choice], task: Task, wanted: str) -> Choice | None:

@@ -17,6 +17,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import GgufFile, ServedModel
+from models_app.rights import LOCAL, Rights
+from models_app.within_reach import within_reach
 from ui_app import model_cards, runtime
 from ui_app.model_cards import KINDS, Card
 
@@ -124,9 +126,11 @@ class Listing:
         return self.wish.address(page=self.page.next_page_number())
 
 
-def listing(wish: Wish, now: runtime.Now) -> Listing:
-    """What `wish` asks for."""
-    every = list(ServedModel.objects.values(*_COLUMNS))
+def listing(wish: Wish, now: runtime.Now, rights: Rights = LOCAL) -> Listing:
+    """What `wish` asks for, of what somebody may use."""
+    may_use = within_reach(rights)
+    now = now.of(may_use)
+    every = [row for row in ServedModel.objects.values(*_COLUMNS) if may_use(row["model_id"])]
     states = {status["id"]: status for status in now.statuses}
     found = [row for row in _found(wish, every) if _is_wanted(row, wish, states)]
     found.sort(key=lambda row: _place(row, wish.sort, states))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proxy_app import questions
@@ -45,6 +45,11 @@ class Now:
     def in_state(self, *states: str) -> list[Status]:
         """The models in one of these states."""
         return [status for status in self.statuses if status["state"] in states]
+
+    def of(self, may_use: Callable[[str], bool]) -> Now:
+        """The same of those models that somebody may use."""
+        statuses = [status for status in self.statuses if may_use(status["id"])]
+        return replace(self, statuses=statuses)
 
 
 def now() -> Now:

@@ -10,6 +10,9 @@ from django.http import HttpRequest
 
 from models_app import people
 from models_app.admin.base import RegistryAdmin
+from models_app.admin.typed import StackedInline
+from models_app.key_form import PersonLimitsForm
+from models_app.models import PersonLimits
 from models_app.rights import LOCAL_NAME, Role
 from models_app.typed_forms import ModelForm
 
@@ -63,8 +66,18 @@ class PersonForm(ModelForm[User]):
         return password
 
 
+class LimitsInline(StackedInline[PersonLimits, User]):
+    """What the person is limited to, signed in and with all their keys together."""
+
+    model = PersonLimits
+    form = PersonLimitsForm
+    can_delete = False
+    verbose_name_plural = "Limits, with all their keys together: leave empty what is not limited"
+
+
 class PersonAdmin(RegistryAdmin[User]):
     form = PersonForm
+    inlines = (LimitsInline,)
     list_display = ("username", "role", "is_active", "keys", "last_login")
     list_filter = ("is_active", "is_superuser", "is_staff")
     search_fields = ("username", "first_name", "last_name", "email")

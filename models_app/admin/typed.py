@@ -8,6 +8,7 @@ from django.contrib import admin
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
+    from django.contrib.admin import StackedInline as StackedInline
     from django.contrib.admin import TabularInline as TabularInline
     from django.forms import BaseInlineFormSet as BaseInlineFormSet
 else:
@@ -18,6 +19,9 @@ else:
             return cls
 
     class ModelAdmin(_Subscriptable, admin.ModelAdmin):
+        pass
+
+    class StackedInline(_Subscriptable, admin.StackedInline):
         pass
 
     class TabularInline(_Subscriptable, admin.TabularInline):

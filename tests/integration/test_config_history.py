@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from models_app import catalog, revisions
 from models_app.config_yaml import render
-from models_app.models import Revision, ServedModel, ServerSettings
+from models_app.models import AuditEntry, Revision, ServedModel, ServerSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +30,12 @@ def newest() -> Revision:
     revision = revisions.newest()
     assert revision is not None
     return revision
+
+
+def noted(act: str) -> AuditEntry:
+    """What the audit log says of the first act of a kind on models."""
+    acts = AuditEntry.objects.filter(what__startswith=f"manage.py config {act}: ", kind="models")
+    return acts.earliest("pk")
 
 
 def test_history_tells_what_changed_when_why_and_by_whom(home: Path) -> None:
@@ -66,6 +72,8 @@ def test_rollback_goes_back_and_says_what_it_did() -> None:
         "  model a: ttl 5 -> none\n"
     )
     assert newest().cause == f"back to revision {first.pk}"
+    assert noted("rollback").before["a"]["ttl"] == 5
+    assert "ttl" not in noted("rollback").after["a"]
     assert "already" in run("rollback", str(first.pk))[0]
 
 
@@ -79,7 +87,9 @@ def test_an_edit_that_waits_is_applied_or_dismissed() -> None:
     assert "waits as revision" in run("history")[1]
     assert "1 created" in run("apply", str(edits[0].pk))[0]
     assert newest().cause == f"edit by hand applied (revision {edits[0].pk})"
+    assert "b" in noted("apply").after
     assert "is dismissed" in run("dismiss", str(edits[1].pk))[0]
+    assert noted("dismiss").who.endswith("on the console")
     assert run("history")[1] == ""
     with pytest.raises(CommandError, match="is no edit that waits"):
         run("apply", str(edits[1].pk))

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app import api_keys, people
-from models_app.models import ApiKey, AuditEntry, ServedModel
+from models_app.models import ApiKey, AuditEntry, PersonLimits, ServedModel
 from models_app.rights import Role, Scope
 from proxy_app.models import UsageDay
 
@@ -267,3 +267,45 @@ def test_activity_offers_people_their_own_keys(ulla: User, root: User) -> None:
     text = read(as_person(ulla), "/ui/activity/")
     assert "laptop" in text
     assert "secret project" not in text
+
+
+# ---- Limits of people --------------------------------------------------------------------------
+
+
+def test_an_administrator_limits_a_person_and_they_see_it(ulla: User, root: User) -> None:
+    ServedModel.objects.create(model_id="fox", cmd="x ${PORT}")
+    ServedModel.objects.create(model_id="sea", cmd="x ${PORT}")
+    page = f"{PEOPLE}{ulla.pk}/"
+    limits = {"set_limits": "1", "tokens_per_day": "5000", "allowed_models": ["sea"]}
+    assert (
+        "their keys together"
+        in as_person(root).post(f"{page}act/", limits, follow=True).content.decode()
+    )
+    assert re.search(r'name="tokens_per_day" value="5000"', read(as_person(root), page))
+    own = read(as_person(ulla), KEYS)
+    assert "Your limits" in own and "5,000" in own.replace("\u202f", ",").replace("\u2009", ",")
+    models = read(as_person(ulla), "/ui/models/")
+    assert ">sea<" in models and ">fox<" not in models
+    fox = ServedModel.objects.get(model_id="fox")
+    assert as_person(ulla).get(f"/ui/models/{fox.pk}/").status_code == 404
+    as_person(root).post(f"{page}act/", {"set_limits": "1"})
+    assert "Your limits" not in read(as_person(ulla), KEYS)
+    assert ">fox<" in read(as_person(ulla), "/ui/models/")
+
+
+def test_a_limit_that_cannot_be_is_said(ulla: User, root: User) -> None:
+    sent = {"set_limits": "1", "tokens_per_day": "0"}
+    reply = as_person(root).post(f"{PEOPLE}{ulla.pk}/act/", sent, follow=True)
+    assert "Tokens a day: " in reply.content.decode()
+    assert not PersonLimits.objects.exists()
+
+
+def test_the_admin_limits_a_person(ulla: User, root: User) -> None:
+    page = f"/admin/auth/user/{ulla.pk}/change/"
+    form = {"username": "ulla", "role": "user", "is_active": "on", "limits-TOTAL_FORMS": "1"}
+    form |= {"limits-INITIAL_FORMS": "0", "limits-0-person": str(ulla.pk)}
+    reply = as_person(root).post(page, {**form, "limits-0-parallel_requests": "3"})
+    assert reply.status_code == 302, reply.content.decode()
+    assert PersonLimits.objects.get().parallel_requests == 3
+    noted = AuditEntry.objects.filter(kind="people").latest("pk")
+    assert noted.after == {"ulla": {"limits": {"parallel_requests": 3}}}

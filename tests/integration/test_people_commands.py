@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from models_app import people
-from models_app.models import ApiKey, AuditEntry
+from models_app.models import ApiKey, AuditEntry, PersonLimits
 from models_app.rights import Role
 from proxy_app.key_rows import read_ring
 
@@ -76,3 +76,19 @@ def test_a_weak_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("12345678\n"))
     with pytest.raises(CommandError, match="common"):
         run("person", "create", "ann")
+
+
+def test_a_person_is_limited_and_no_longer() -> None:
+    ann = people.create("ann", "correct horse 9", Role.USER)
+    run("key", "create", "laptop", "--person", "ann")
+    run("person", "limit", "ann", "--tokens-per-day", "5", "--model", "fox")
+    (found,) = read_ring().keys.values()
+    own = found.caller.own
+    assert own is not None and own.limits.tokens_per_day == 5 and found.caller.limits is None
+    assert found.caller.rights.may_use("fox") and not found.caller.rights.may_use("sea")
+    noted = AuditEntry.objects.filter(kind="people").latest("pk")
+    assert noted.after == {"ann": {"limits": {"allowed_models": ["fox"], "tokens_per_day": 5}}}
+    run("person", "limit", "ann")
+    (found,) = read_ring().keys.values()
+    assert found.caller.own is None and not found.caller.rights.is_limited
+    assert not PersonLimits.objects.filter(person=ann).exists()

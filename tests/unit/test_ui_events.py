@@ -11,7 +11,7 @@ from django.test import RequestFactory, override_settings
 from django_eventstream import views
 from django_eventstream.eventrequest import EventRequest
 
-from models_app.rights import Rights, Scope
+from models_app.rights import Rights, Scope, bounds_of
 from proxy_app import ui_events
 from proxy_app.ui_events import CHANNEL, ScanState, follow_scans
 
@@ -114,6 +114,18 @@ async def test_who_only_uses_models_is_not_told_what_others_and_the_server_do(pa
     numbers = [int(one["version"].partition("-")[2]) for one in news]
     assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2], "no page misses one"
     assert page.told()[1] == [{"text": "the disk is full"}]
+
+
+async def test_who_may_use_some_models_hears_no_names_of_others(page: Page) -> None:
+    some = Rights(1, "ann", frozenset({Scope.INFERENCE}), bounds_of(["sea"], []))
+    assert ui_events.channel_for(some) == ui_events.LIMITED
+    user = Page()
+    user.channels = {ui_events.LIMITED}
+    views.get_listener_manager().add_listener(user)
+    ui_events.tell("models", {"changed": [{"id": "fox"}], "gone": ["fox"]})
+    views.get_listener_manager().remove_listener(user)
+    (news,) = [json.loads(event.data) for event in user.channel_items[ui_events.LIMITED]]
+    assert news["value"] == {"changed": [], "gone": []}
 
 
 @pytest.mark.parametrize("scope", Scope)

@@ -15,9 +15,10 @@ from django.views.decorators.http import require_safe
 
 from downloads_app.models import Download
 from models_app import hardware
-from models_app.access import needs
+from models_app.access import needs, rights_of
 from models_app.models import ModelFolder, ServedModel
 from models_app.rights import Scope
+from models_app.within_reach import within_reach
 from proxy_app import freshness, questions
 from proxy_app.models import UsageHour
 from ui_app import memory_bars, model_cards, notices, runtime
@@ -49,7 +50,8 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The whole server at a glance."""
-    now = runtime.now()
+    may_use = within_reach(rights_of(request))
+    now = runtime.now().of(may_use)
     loaded = [status["id"] for status in now.in_state("ready", "starting", "stopping")]
     rows = model_cards.listed().filter(model_id__in=loaded)
     hours = _hours()

@@ -25,7 +25,7 @@ from models_app.access import needs, rights_of
 from models_app.models import ApiKey
 from models_app.rights import Scope
 from ui_app import navigation, usage_sums
-from ui_app.key_forms import KeyForm
+from ui_app.key_forms import KeyForm, told_limits
 from ui_app.posting import acts
 from ui_app.usage_sums import Usage
 
@@ -114,6 +114,7 @@ def _list(
         "words": words,
         "sees_others": rights.may(Scope.ADMIN),
         "may_make": api_keys.may_make(rights),
+        "own_limits": told_limits(rights.person_id),
         "server": request.build_absolute_uri("/v1"),
     }
     return answer(request, "keys.html", context, status)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,12 +15,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from models_app import changing, gpu_choice, retuning, revisions, secrecy
-from models_app.access import needs
+from models_app.access import needs, rights_of
 from models_app.models import LoadRecord, ServedModel, ServerSettings
 from models_app.models.served import CACHE_TYPES
 from models_app.plans import PlanContext, describe, find_model, gpus_to_choose, plan_for
 from models_app.rights import Scope
 from models_app.what_if import read_wishes
+from models_app.within_reach import within_reach
 from ui_app import memory_bars, model_cards, runtime, snippets
 from ui_app.posting import acts
 
@@ -111,6 +112,8 @@ class TuningForm(forms.Form):
 def model(request: HttpRequest, pk: int) -> HttpResponse:
     """A model. A query such as `?context=8192` shows what that would mean."""
     row = get_object_or_404(model_cards.listed(), pk=pk)
+    if not within_reach(rights_of(request))(row.model_id):
+        raise Http404
     asked = TuningForm(row, request.GET) if set(request.GET) & set(TuningForm.base_fields) else None
     return _page(request, row, asked)
 

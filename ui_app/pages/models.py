@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app.access import needs
+from models_app.access import needs, rights_of
 from models_app.models import GgufFile, ServedModel
 from models_app.naming import split_of
 from models_app.rights import Scope
@@ -36,7 +36,7 @@ def models(request: HttpRequest) -> HttpResponse:
     """All models with their state: cards or a table."""
     now = runtime.now()
     wish = Wish.read(request.GET.dict())
-    listing = model_list.listing(wish, now)
+    listing = model_list.listing(wish, now, rights_of(request))
     context = {
         "listing": listing,
         "wish": wish,

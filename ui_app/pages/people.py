@@ -24,6 +24,7 @@ from models_app.access import needs
 from models_app.models import ApiKey
 from models_app.rights import LOCAL_NAME, Role, Scope
 from ui_app import usage_sums
+from ui_app.key_forms import LimitsForm
 from ui_app.pages.keys import answer, shown
 from ui_app.pages.sign_in import NewPasswordForm
 from ui_app.posting import acts
@@ -140,6 +141,7 @@ def _one(
         "role_name": NAMES[role],
         "role_form": RoleForm(initial={"role": str(role)}),
         "form": form,
+        "limits_form": LimitsForm(user),
         "keys": [shown(row) for row in ApiKey.objects.filter(person=user)],
         "total": usage.total(),
         "models": usage.by_model(),
@@ -176,6 +178,20 @@ def _set_role(user: User, values: Mapping[str, Any]) -> str:
     return _("%(name)s: %(role)s.") % {"name": user.get_username(), "role": NAMES[role]}
 
 
+def _set_limits(user: User, values: Mapping[str, Any]) -> str:
+    form = LimitsForm(user, values)
+    if not form.is_valid():
+        wrong = (
+            f"{form[name].label}: {' '.join(map(str, texts))}"
+            for name, texts in form.errors.items()
+        )
+        raise people.PersonRejected(" ".join(wrong))
+    form.keep()
+    return _("The limits of %(name)s are saved. They bind all their keys together.") % {
+        "name": user.get_username()
+    }
+
+
 def _let_in(user: User, values: Mapping[str, Any]) -> str:
     people.set_active(user, True)
     return _("%(name)s gets in again, and so do their keys.") % {"name": user.get_username()}
@@ -194,6 +210,7 @@ def _remove(user: User, values: Mapping[str, Any]) -> str:
 
 _VERBS: Final[Mapping[str, Callable[[User, Mapping[str, Any]], str]]] = {
     "set_role": _set_role,
+    "set_limits": _set_limits,
     "let_in": _let_in,
     "keep_out": _keep_out,
     "remove": _remove,

@@ -92,13 +92,13 @@ def _wait(line: dict[str, Any], share: str) -> dict[str, Any]:
 
 
 def _page(request: HttpRequest, task: Task) -> HttpResponse:
-    everything = choices()
+    rights: Rights = getattr(request, "rights", NOBODY)
+    everything = choices(rights)
     wanted = next((one for one in everything if one.model_id == request.GET.get("model")), None)
     if wanted and wanted.tasks and task not in wanted.tasks:
         return _to_its_task(wanted)
     offered = [choice for choice in everything if task in choice.tasks]
     chosen = preferred(offered, task, request.GET.get("model", ""))
-    rights: Rights = getattr(request, "rights", NOBODY)
     context = {
         "tabs": _tabs(task, everything),
         "choices": offered,

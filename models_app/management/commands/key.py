@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -11,17 +10,10 @@ from django.utils import timezone
 
 from models_app import api_keys
 from models_app.management.acts import written_down
+from models_app.management.limits import add_limits, limits_in, positive
 from models_app.management.people import person_called
 from models_app.models import ApiKey
 from models_app.rights import Scope
-
-_LIMITS = {
-    "requests_per_minute": "requests a minute",
-    "tokens_per_minute": "tokens a minute",
-    "tokens_per_day": "tokens a day (UTC)",
-    "tokens_per_month": "tokens a month (UTC)",
-    "parallel_requests": "requests at the same time",
-}
 
 
 class Command(BaseCommand):
@@ -39,12 +31,9 @@ class Command(BaseCommand):
             help="what it may be used for; may be given more than once (default inference). None "
             "includes another: a key with manage alone neither uses nor lists models",
         )
-        create.add_argument("--days", type=_positive, help="days until it expires")
-        create.add_argument("--model", action="append", default=[], help="a model it may use")
-        create.add_argument("--group", action="append", default=[], help="a group it may use")
+        create.add_argument("--days", type=positive, help="days until it expires")
         create.add_argument("--priority", type=int, help="higher goes first")
-        for column, text in _LIMITS.items():
-            create.add_argument("--" + column.replace("_", "-"), type=_positive, help=text)
+        add_limits(create)
         acts.add_parser("list", help="list all keys, the newest first")
         revoke = acts.add_parser("revoke", help="end a key for good")
         revoke.add_argument("key", help="its number, or how it begins")
@@ -61,7 +50,6 @@ class Command(BaseCommand):
     def _create(self, options: dict[str, Any]) -> None:
         person = person_called(options["person"]) if options["person"] else None
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
-        choices = {column: options[column] for column in _LIMITS if options[column]}
         try:
             with written_down("keys", f"key create: {options['name']}"):
                 _, key = api_keys.create(
@@ -69,10 +57,8 @@ class Command(BaseCommand):
                     expires,
                     person=person,
                     scopes=options["scope"] or [str(Scope.INFERENCE)],
-                    allowed_models=options["model"],
-                    allowed_groups=options["group"],
                     priority=options["priority"],
-                    **choices,
+                    **limits_in(options),
                 )
         except api_keys.KeyRejected as error:
             raise CommandError(str(error)) from None
@@ -99,9 +85,3 @@ class Command(BaseCommand):
         with written_down("keys", f"key revoke: {found[0]}"):
             api_keys.revoke(found[0])
         self.stdout.write(f"Revoked: {found[0]}")
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 2**53:
-        raise ArgumentTypeError("must be a whole number above 0")
-    return int(text)

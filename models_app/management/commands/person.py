@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import people
+from models_app import people, person_limits
 from models_app.management.acts import written_down
+from models_app.management.limits import NO_LIMITS, add_limits, limits_in
 from models_app.management.people import person_called
 from models_app.rights import Role
 
@@ -33,6 +34,9 @@ class Command(BaseCommand):
             ("remove", "remove an account and its keys"),
         ):
             acts.add_parser(act, help=text).add_argument("name")
+        limit = acts.add_parser("limit", help="say what somebody is limited to, with all keys")
+        limit.add_argument("name")
+        add_limits(limit)
         acts.add_parser("list", help="list everybody")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,6 +63,8 @@ class Command(BaseCommand):
                 people.set_password(user, _password())
             case "remove":
                 people.remove(user)
+            case "limit":
+                person_limits.set_for(user, {**NO_LIMITS, **limits_in(options)})
             case _:
                 people.set_active(user, act == "unlock")
 

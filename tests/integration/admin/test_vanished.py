@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from models_app import moved
-from models_app.models import GgufFile, ModelAlias, ModelFolder, ServedModel
+from models_app.models import AuditEntry, GgufFile, ModelAlias, ModelFolder, ServedModel
 from models_app.scan import scan
 from tests.integration.admin.pages import text_of
 
@@ -61,6 +61,8 @@ def test_a_moved_file_keeps_the_model_with_its_id_and_settings(
     assert list(ServedModel.objects.filter(file=twin)) == [fox]
     assert not GgufFile.objects.filter(pk=gone.pk).exists()
     assert not ModelAlias.objects.exclude(model=fox).filter(alias__startswith="fox").exists()
+    noted = AuditEntry.objects.latest("pk")
+    assert (noted.who, noted.what) == ("admin", "admin: gguffile vanished")
 
 
 def test_only_a_twin_takes_the_place_of_a_file_that_is_gone(
