@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
-from models_app.api.errors import SERVER_ERROR, body_of
+from models_app.api.errors import SERVER_ERROR, away, body_of
 
 
 def is_api(path: str) -> bool:
@@ -34,12 +34,12 @@ class ApiPaths:
 def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
     if response.status_code < 400 or _is_json(response):
         return response
-    text = SERVER_ERROR if response.status_code >= 500 else ""
-    shaped: HttpResponse = JsonResponse(
-        body_of(response.status_code, text), status=response.status_code
-    )
-    if "Allow" in response:
-        shaped["Allow"] = response["Allow"]
+    status = response.status_code
+    body = away() if status == 503 else body_of(status, SERVER_ERROR if status >= 500 else "")
+    shaped: HttpResponse = JsonResponse(body, status=status)
+    for name in ("Allow", "Retry-After"):
+        if name in response:
+            shaped[name] = response[name]
     return shaped
 
 

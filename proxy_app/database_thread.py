@@ -22,7 +22,7 @@ RETRY_SECONDS: Final = 0.5
 """Between two attempts of work that waits for a lost database."""
 
 
-class DatabaseLost(DatabaseError):
+class DatabaseLost(OperationalError):
     """Nobody answers where the database should be. It was told already."""
 
 

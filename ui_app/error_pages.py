@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-RETRY_SECONDS: Final = 5
-"""When a page is worth trying again that needs the database, which is away."""
-
-_AWAY: Final = (OperationalError, InterfaceError)
+from models_app.database_away import RETRY_SECONDS, is_away
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -30,7 +25,7 @@ def failed(request: HttpRequest) -> HttpResponse:
 
     While the database is away, that is no mistake: the page is to be tried again.
     """
-    if isinstance(sys.exc_info()[1], _AWAY):
+    if is_away(sys.exc_info()[1]):
         response = render(None, "ui/errors/503.html", status=503)
         response["Retry-After"] = str(RETRY_SECONDS)
         return response

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from models_app.access import needs
+from models_app.database_away import RETRY_SECONDS, TEXT, is_away
 from models_app.rights import Scope
 
 logger = logging.getLogger(__name__)
@@ -49,11 +50,19 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     if response is None:
         set_rollback()
         request = context.get("request")
+        if is_away(error):
+            logger.warning("%s: the database is away (%s)", _named(request), error)
+            return Response(away(), status=503, headers={"Retry-After": str(RETRY_SECONDS)})
         logger.error("%s failed", _named(request), exc_info=error)
         return Response(body_of(500, SERVER_ERROR), status=500)
     assert isinstance(error, exceptions.APIException)
     response.data = error.body if isinstance(error, ApiError) else _body(error)
     return response
+
+
+def away() -> dict[str, Any]:
+    """The body while the database is away."""
+    return {**body_of(503, TEXT), "code": "DATABASE_AWAY"}
 
 
 def _body(error: exceptions.APIException) -> dict[str, Any]:

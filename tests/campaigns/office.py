@@ -242,6 +242,8 @@ class Person:
     async def _look(self, client: httpx.AsyncClient, path: str) -> int:
         """The page, or 401 where it would have one sign in."""
         reply = await client.get(path, follow_redirects=True)
+        if reply.status_code == 500:  # never right, not even while something is being killed
+            self._tally.wrong.append(f"500 from {reply.url.path}: {reply.text[:200]!r}")
         return 401 if reply.url.path == SIGN_IN else reply.status_code
 
     async def _fetch(self) -> int:
