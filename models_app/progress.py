@@ -13,6 +13,8 @@ _LOOKED: Final = 10.0
 _READ: Final = 95.0
 """Percent when the folders were walked, and when all files were read."""
 
+_WAITS: Final = "Waiting for the background worker, which may still be starting"
+
 COLUMNS: Final = (
     "id",
     "status",
@@ -59,7 +61,7 @@ def setup_progress(run: Mapping[str, Any] | None) -> dict[str, Any]:
     updated = run["finished_at"] or run["heartbeat_at"] or run["created_at"]
     return {
         "status": "completed" if done else "error" if failed else "processing",
-        "current_step": run["step"] or "Waiting for a worker",
+        "current_step": run["step"] or _WAITS,
         "progress": percent(run),
         "total_models": run["total"],
         "processed_models": run["processed"],
@@ -79,7 +81,7 @@ def config_progress(run: Mapping[str, Any]) -> dict[str, Any]:
         "failed": f"Failed: {run['problem']}",
     }
     return {
-        "stage": stages.get(run["status"]) or run["step"] or "Waiting for a worker",
+        "stage": stages.get(run["status"]) or run["step"] or _WAITS,
         "currentModel": run["current"],
         "current": run["processed"],
         "total": run["total"],

@@ -31,6 +31,10 @@ _LEASES: Final = Leases(ScanRun, running=Status.RUNNING)
 PATIENCE: Final = timedelta(seconds=30)
 """How long a queued scan may stay untouched while no other is running."""
 
+STARTING: Final = timedelta(minutes=10)
+"""How long no worker may come before a scan is ended. One starts within seconds, but not on a slow
+machine under load, and a scan that was ended then would have to be asked for again."""
+
 HEARTBEAT: Final = 1.0
 """Seconds between two reports, so that thousands of small files do not mean as many writes."""
 
@@ -160,8 +164,8 @@ def fail(run: ScanRun, reason: str) -> None:
 def sweep(now: datetime | None = None) -> list[ScanRun]:
     """Take up again what a dead worker or a lost message left behind; the runs taken up.
 
-    Call it every few seconds from one process. A run that was handed over `MAX_ATTEMPTS` times
-    is ended with the reason instead.
+    Call it every few seconds from one process. A run that workers died with `MAX_ATTEMPTS` times,
+    or that none came for within `STARTING`, is ended with the reason instead.
     """
     now = now or timezone.now()
     silent = _LEASES.abandoned(now)
@@ -176,8 +180,13 @@ def sweep(now: datetime | None = None) -> list[ScanRun]:
 
 
 def _take_up(run: ScanRun, now: datetime) -> bool:
-    """Queue `run` again, or end it after too many attempts; False when it is not taken up."""
-    if run.attempts >= MAX_ATTEMPTS:
+    """Queue `run` again, or end it after too many attempts or too long a wait.
+
+    False when it is not taken up.
+    """
+    waits = run.status == Status.QUEUED
+    alone_since = run.heartbeat_at or run.created_at
+    if now - alone_since > STARTING if waits else run.attempts >= MAX_ATTEMPTS:
         fail(run, _given_up(run))
         return False
     with transaction.atomic():
@@ -185,7 +194,10 @@ def _take_up(run: ScanRun, now: datetime) -> bool:
             pk=run.pk, status=run.status, heartbeat_at=run.heartbeat_at, queued_at=run.queued_at
         )
         won = unchanged.update(
-            status=Status.QUEUED, owner="", queued_at=now, attempts=F("attempts") + 1
+            status=Status.QUEUED,
+            owner="",
+            queued_at=now,
+            attempts=F("attempts") + (0 if waits else 1),  # nobody died with it
         )
         if won:
             hand_over(TASK, run.pk)
@@ -194,7 +206,8 @@ def _take_up(run: ScanRun, now: datetime) -> bool:
 
 def _given_up(run: ScanRun) -> str:
     if run.status == Status.QUEUED:
-        return "No worker took it. Is the Celery worker running?"
+        minutes = STARTING.total_seconds() / 60
+        return f"No worker took it for {minutes:.0f} minutes. Is the Celery worker running?"
     where = f", the last time at {run.current}" if run.current else ""
     return f"The worker died {run.attempts} times during this scan{where}."
 

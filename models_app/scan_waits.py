@@ -41,7 +41,7 @@ def wait_for(run: ScanRun, seconds: float) -> ScanRun:
         if is_forsaken(run, now):
             raise NotDone(
                 run,
-                "No worker does background work now. Is the Celery worker running? "
+                "No worker does background work now: it is still starting, or not running. "
                 "The scan is kept and done when one comes.",
                 "WORKER_GONE",
             )

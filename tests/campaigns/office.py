@@ -15,14 +15,11 @@ import argparse
 import asyncio
 import random
 import re
-import statistics
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +27,7 @@ import httpx
 import psutil
 import yaml
 
+from tests.campaigns.office_tally import Tally, tell
 from tests.compose import CORE, PASSWORD, Stack
 from tests.ggufs import write_embedder, write_reciter
 from tests.hub import Hub
@@ -74,22 +72,6 @@ CONFIGURATION: Final = {
     "groups": {"echoes": {"swap": False, "exclusive": False, "members": ["echo"]}},
 }
 KILLS: Final = ("worker", "redis", "postgres", "web")
-
-
-@dataclass
-class Tally:
-    """What became of everything anybody did."""
-
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds until the whole answer, by act."""
-    wrong: list[str] = field(default_factory=list)
-    answered: int = 0
-    """Inference requests that were answered whole, the checks after a kill included."""
-    recoveries: list[str] = field(default_factory=list)
-    memory: list[str] = field(default_factory=list)
-    dying: bool = False
-    """While something is being killed its requests may break off."""
 
 
 class Office(Stack):
@@ -362,35 +344,6 @@ def office(hub: Hub) -> Iterator[Office]:
             one.down()
 
 
-def _tell(tally: Tally, missing: int) -> None:
-    total = sum(sum(found.values()) for found in tally.outcomes.values())
-    print(f"{total} requests")
-    for name, found in sorted(tally.outcomes.items()):
-        times = ""
-        if delays := tally.delays[name]:
-            middle, late = _percentiles(delays)
-            times = f"  p50 {middle:.1f} ms, p99 {late:.1f} ms"
-        print(f"  {name:7} {dict(found)}{times}")
-    if tally.delays["quick"] and tally.delays["engine"]:
-        pairs = zip(
-            _percentiles(tally.delays["quick"]), _percentiles(tally.delays["engine"]), strict=True
-        )
-        middle, late = (through - alone for through, alone in pairs)
-        print(f"added delay (`quick` less `engine`): p50 {middle:.1f} ms, p99 {late:.1f} ms")
-    print("recovery:", *(tally.recoveries or ["nothing was killed"]), sep="\n  ")
-    print("memory in MB, of the program and (of all in its container):", *tally.memory, sep="\n  ")
-    print(f"{tally.answered} answers of engines, {missing} of them without a usage row")
-    for line in tally.wrong[:20]:
-        print(f"WRONG {line}")
-
-
-def _percentiles(seconds: list[float]) -> tuple[float, float]:
-    """p50 and p99 in milliseconds."""
-    ordered = sorted(seconds)
-    late = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return statistics.median(ordered) * 1e3, late * 1e3
-
-
 def run(seconds: float, users: int, kill: bool, seed: int) -> tuple[Tally, int]:
     """A day in the office, and how many usage rows are missing after it."""
     tally = Tally()
@@ -414,7 +367,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.users} people, {options.seconds:.0f} s")
     tally, missing = run(options.seconds, options.users, options.kill, options.seed)
-    _tell(tally, missing)
+    tell(tally, missing)
     return int(bool(tally.wrong) or missing > (LOST_BY_A_KILL if options.kill else 0))
 
 

@@ -13,7 +13,7 @@ from models_app import folders, scan_runs
 from models_app.leases import LEASE, RunLost, this_worker
 from models_app.models import ModelFolder, ScanRun, ServedModel
 from models_app.scan import Progress
-from models_app.scan_runs import MAX_ATTEMPTS, PATIENCE
+from models_app.scan_runs import MAX_ATTEMPTS, PATIENCE, STARTING
 from models_app.tasks import scan as scan_task
 from tests import broker
 from tests.ggufs import write_reciter
@@ -250,9 +250,8 @@ def test_the_sweep_gives_up_after_so_many_attempts_and_says_why() -> None:
         attempts=MAX_ATTEMPTS, current="evil.gguf", heartbeat_at=later(-LEASE.seconds - 1)
     )
     ignored = scan_runs.create()
-    ScanRun.objects.filter(pk=ignored.pk).update(
-        attempts=MAX_ATTEMPTS, queued_at=later(-PATIENCE.seconds - 1)
-    )
+    long_ago = later(-STARTING.total_seconds() - 1)
+    ScanRun.objects.filter(pk=ignored.pk).update(created_at=long_ago, queued_at=long_ago)
 
     assert scan_runs.sweep() == []
 
@@ -262,7 +261,16 @@ def test_the_sweep_gives_up_after_so_many_attempts_and_says_why() -> None:
     assert silent.problem == (
         "The worker died 3 times during this scan, the last time at evil.gguf."
     )
-    assert ignored.problem == "No worker took it. Is the Celery worker running?"
+    assert ignored.problem == ("No worker took it for 10 minutes. Is the Celery worker running?")
+
+
+def test_a_scan_outlasts_a_worker_that_starts_slowly() -> None:
+    """Told anew every half minute, it was given up after the third time, before one was up."""
+    run = scan_runs.create()
+    for minute in range(1, 9):
+        assert scan_runs.sweep(later(minutes=minute)) == [run]
+    claimed = scan_runs.claim(run.pk, "a worker, at last")
+    assert claimed is not None and claimed.attempts == 1
 
 
 def test_each_claim_has_an_owner_of_its_own() -> None:
