@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from models_app import api_keys, person_limits
 from models_app.key_form import AMOUNTS, LIMITS, ApiKeyForm, PersonLimitsForm
 from models_app.models import ApiKey, PersonLimits
 from models_app.rights import Rights, Scope
+from models_app.within_reach import within_reach
 from ui_app.long_choices import LongCheckboxes
 
 SCOPES: Final = {
@@ -42,6 +44,7 @@ class LimitsForm(PersonLimitsForm):
 
     class Meta(PersonLimitsForm.Meta):
         labels = _AMOUNTS
+        help_texts = {"parallel_requests": ""}  # noqa: RUF012
 
     def __init__(self, user: User, data: Any = None) -> None:
         super().__init__(data, instance=person_limits.of(user))
@@ -80,6 +83,18 @@ def told_limits(person_id: int) -> list[tuple[str, str]]:
     ]
 
 
+def _told(rights: Rights, field: str, choices: Iterable[Any]) -> list[Any]:
+    """The models, or groups, that somebody may give to a key: no names of others."""
+    if not rights.is_limited:
+        return list(choices)
+    if field == "allowed_models":
+        may_use = within_reach(rights)
+        return [choice for choice in choices if may_use(choice[0])]
+    return [
+        choice for choice in choices if all(choice[0] in bound.groups for bound in rights.bounds)
+    ]
+
+
 class KeyForm(ApiKeyForm):
     """A key to be made, or one that is there.
 
@@ -113,7 +128,8 @@ class KeyForm(ApiKeyForm):
     def _explain(self, rights: Rights) -> None:
         for name in ("allowed_models", "allowed_groups"):
             if name in self.fields:
-                choices = self.fields[name].choices  # type: ignore[attr-defined]
+                choices = _told(rights, name, self.fields[name].choices)  # type: ignore[attr-defined]
+                self.fields[name].choices = choices  # type: ignore[attr-defined]
                 self.fields[name].widget = LongCheckboxes(choices=choices)
         if "scopes" in self.fields:
             offered = [(str(scope), text) for scope, text in SCOPES.items() if rights.may(scope)]

@@ -283,6 +283,7 @@ def test_an_administrator_limits_a_person_and_they_see_it(ulla: User, root: User
     )
     assert re.search(r'name="tokens_per_day" value="5000"', read(as_person(root), page))
     own = read(as_person(ulla), KEYS)
+    assert 'value="sea"' in own and "fox" not in own
     assert "Your limits" in own and "5,000" in own.replace("\u202f", ",").replace("\u2009", ",")
     models = read(as_person(ulla), "/ui/models/")
     assert ">sea<" in models and ">fox<" not in models
