@@ -17,4 +17,4 @@ def test_everybody_is_answered_and_everything_is_written_down() -> None:
     tally, missing = office.run(seconds=15, users=8, kill=False, seed=11)
     assert tally.wrong == []
     assert missing == 0
-    assert tally.answered > 0 and tally.memory
+    assert tally.answered > 0 and tally.memory and tally.added

@@ -14,6 +14,8 @@ class Tally:
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds until the whole answer, by act."""
+    added: list[float] = field(default_factory=list)
+    """Seconds that the server added, by pairs of the same moment."""
     wrong: list[str] = field(default_factory=list)
     answered: int = 0
     """Inference requests that were answered whole, the checks after a kill included."""
@@ -32,12 +34,9 @@ def tell(tally: Tally, missing: int) -> None:
             middle, late = _percentiles(delays)
             times = f"  p50 {middle:.1f} ms, p99 {late:.1f} ms"
         print(f"  {name:7} {dict(found)}{times}")
-    if tally.delays["quick"] and tally.delays["engine"]:
-        pairs = zip(
-            _percentiles(tally.delays["quick"]), _percentiles(tally.delays["engine"]), strict=True
-        )
-        middle, late = (through - alone for through, alone in pairs)
-        print(f"added delay (`quick` less `engine`): p50 {middle:.1f} ms, p99 {late:.1f} ms")
+    if tally.added:
+        middle, late = _percentiles(tally.added)
+        print(f"added delay, of {len(tally.added)} pairs: p50 {middle:.1f} ms, p99 {late:.1f} ms")
     print("recovery:", *(tally.recoveries or ["nothing was killed"]), sep="\n  ")
     print("memory in MB, of the program and (of all in its container):", *tally.memory, sep="\n  ")
     print(f"{tally.answered} answers of engines, {missing} of them without a usage row")
