@@ -44,20 +44,22 @@ class LimitBook:
 
     def charge(self, lines: Iterable[Line]) -> None:
         """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
+        now, today = time.monotonic(), time.time()
         for line in lines:
-            accounts = self._charged(line)
-            if any(account.limits.counts_tokens for account in accounts):
-                figures = figures_of(line)
-                used = (figures.tokens_in or 0) + (figures.tokens_out or 0)
-                now, today = time.monotonic(), time.time()
-                for account in accounts:
+            used: int | None = None
+            for account in (self._accounts.get(line.key_id), self._persons.get(line.person_id)):
+                if account is None:
+                    continue
+                if account.limits.counts_tokens:
+                    if used is None:
+                        used = _tokens_of(line)
                     limits.charge(account, used, now, today)
-            for account in accounts:
                 limits.settle(account)
 
-    def _charged(self, line: Line) -> list[Account]:
-        found = self._accounts.get(line.key_id), self._persons.get(line.person_id)
-        return [account for account in found if account is not None]
+
+def _tokens_of(line: Line) -> int:
+    figures = figures_of(line)
+    return (figures.tokens_in or 0) + (figures.tokens_out or 0)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

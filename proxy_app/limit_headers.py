@@ -16,15 +16,22 @@ Headers = list[Header]
 def headers_of(accounts: Sequence[Account]) -> Headers:
     """How accounts stand, by the one of which the least is left."""
     now, today = time.monotonic(), time.time()
-    requests = tokens = None
-    for account in accounts:
-        requests = _scarcer(requests, limits.requests_standing(account, now))
-        if account.limits.counts_tokens:
-            tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
+    account, *others = accounts
+    requests, tokens = _standings(account, now, today)
+    for other in others:
+        more = _standings(other, now, today)
+        requests, tokens = _scarcer(requests, more[0]), _scarcer(tokens, more[1])
     headers: Headers = []
     _add(headers, b"requests", requests)
     _add(headers, b"tokens", tokens)
     return headers
+
+
+def _standings(
+    account: Account, now: float, today: float
+) -> tuple[Standing | None, Standing | None]:
+    tokens = limits.tokens_standing(account, now, today) if account.limits.counts_tokens else None
+    return limits.requests_standing(account, now), tokens
 
 
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:

@@ -132,14 +132,12 @@ def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
         return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
         begin_periods(account, today)
-        for what, limit, spent in (
-            ("tokens a month", limits.tokens_per_month, account.month),
-            ("tokens a day", limits.tokens_per_day, account.day),
-        ):
-            if limit and spent.tokens + account.reserved >= limit:
-                if spent.tokens < limit:
-                    return Refusal(what, limit, WHEN_ONE_ENDS, is_pending=True)
-                return Refusal(what, limit, spent.until - today)
+        limit, spent = limits.tokens_per_month, account.month
+        if limit and spent.tokens + account.reserved >= limit:
+            return _used_up("tokens a month", limit, spent, today)
+        limit, spent = limits.tokens_per_day, account.day
+        if limit and spent.tokens + account.reserved >= limit:
+            return _used_up("tokens a day", limit, spent, today)
     limit = limits.tokens_per_minute
     if limit and (left := fill(account.tokens, limit, now)) - account.reserved < 1:
         if left >= 1:
@@ -149,6 +147,13 @@ def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
     if limit and (left := fill(account.requests, limit, now)) < 1:
         return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
     return None
+
+
+def _used_up(what: str, limit: int, spent: Spent, today: float) -> Refusal:
+    """A quota is reached, or would be if the requests under way use what they may."""
+    if spent.tokens < limit:
+        return Refusal(what, limit, WHEN_ONE_ENDS, is_pending=True)
+    return Refusal(what, limit, spent.until - today)
 
 
 def begin(account: Account, wanted: int) -> None:

@@ -5,6 +5,7 @@ Reserved while the request runs, so that many at once do not use a quota many ti
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -39,9 +40,12 @@ def tokens_wanted(path: str, body: object) -> int:
     if not isinstance(body, bytes):
         return ANSWER_GUESSED
     prompt = min(len(body) // BYTES_A_TOKEN, MOST_OF_PROMPT)
-    if any(sign in path for sign in _WITHOUT_ANSWER):
-        return prompt
-    return prompt + _answer(body)
+    return prompt + _answer(body) if _is_answered_in_words(path) else prompt
+
+
+@lru_cache(maxsize=256)
+def _is_answered_in_words(path: str) -> bool:
+    return not any(sign in path for sign in _WITHOUT_ANSWER)
 
 
 def _answer(body: bytes) -> int:
@@ -49,10 +53,19 @@ def _answer(body: bytes) -> int:
         wish = _read(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return ANSWER_GUESSED
-    named = (wish.max_completion_tokens, wish.max_tokens, wish.max_output_tokens, wish.n_predict)
-    most = next((value for value in named if _is_count(value)), ANSWER_GUESSED)
-    return int(most) * (int(wish.n) if _is_count(wish.n) else 1)
+    most = 0
+    # Which of them an engine goes by differs, so the largest counts.
+    for named in (
+        wish.max_tokens,
+        wish.max_completion_tokens,
+        wish.max_output_tokens,
+        wish.n_predict,
+    ):
+        if named is not None and (count := _count(named)) > most:
+            most = count
+    return (most or ANSWER_GUESSED) * (_count(wish.n) or 1)
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
+def _count(value: Any) -> int:
+    """A number of tokens; 0 for what is none."""
+    return value if isinstance(value, int) and value > 0 else 0

@@ -14,7 +14,7 @@ CHAT = "/v1/chat/completions"
     ("fields", "answer"),
     [
         ({"max_tokens": 50}, 50),
-        ({"max_completion_tokens": 60, "max_tokens": 50}, 60),
+        ({"max_completion_tokens": 60, "max_tokens": 5}, 60),
         ({"max_output_tokens": 70}, 70),
         ({"n_predict": 80, "n": 3}, 240),
         ({}, ANSWER_GUESSED),
