@@ -160,7 +160,8 @@ class Gateway:
             body = rewrite(body, served.rewrite, asked)
         errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
         errand.edit, errand.asked_for = edit, asked
-        if head.stream and lineup.rules.heartbeat:
+        events = head.stream and scope["path"].rstrip("/") in paths.STREAM_EVENTS
+        if events and lineup.rules.heartbeat:
             await self._serve_patiently(served, errand, scope, receive, send)
         else:
             await self._serve(served, errand, scope, receive, send)

@@ -1,8 +1,8 @@
 """Signs of life for a client that waits for its model to load, for those that give up early.
 
 A streaming answer then begins before the engine's does: with status 200 and comments, which
-clients of event streams skip. What the engine, or an error, says afterwards with another status
-comes as an error event, as there is no other way left to say it.
+clients of event streams skip. What is said afterwards and is no stream, an error above all, comes
+as an error event, as there is no other way left to say it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class LoadingFeedback:
 
 
 def _is_stream(message: Message) -> bool:
-    return message["status"] == 200 and any(
+    """Whatever its status: events inside of an event could not be read."""
+    return any(
         name == b"content-type" and b"text/event-stream" in value
         for name, value in message["headers"]
     )

@@ -34,6 +34,21 @@ BY_BODY: Final = (
 )
 """POST; the body is JSON or a form with the field `model`. `?model=` does as well."""
 
+STREAM_EVENTS: Final = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/infill",
+        "/completion",
+        "/completions",
+    }
+)
+"""Where `stream` asks for events; elsewhere for whatever there is, as sound from a voice."""
+
 BY_QUERY: Final = ("/v1/audio/voices", "/props", "/slots", "/lora-adapters")
 """Any method; `?model=` names the model, as these have no body, or one without a model."""
 

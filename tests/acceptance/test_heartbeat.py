@@ -46,6 +46,12 @@ def test_a_stream_says_that_the_model_loads_and_then_what_the_engine_says(tmp_pa
         assert answer.replace(COMMENT, b"").startswith(b"data: {")
         assert answer.endswith(b"data: [DONE]\n\n")
 
+        # A stream of sound begins when the engine says what it is: comments would be noise in it.
+        requests.post(f"{server.url}/api/models/unload", timeout=60)
+        speech = {"model": "slow", "stream": True, "input": "hello"}
+        told = requests.post(f"{server.url}/v1/audio/speech", json=speech, timeout=60)
+        assert (told.status_code, told.json()["error"]["message"]) == (404, "File Not Found")
+
         requests.post(f"{server.url}/api/models/unload", timeout=60)
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
             chunks = client.chat.completions.create(model="slow", messages=[], stream=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 import pytest
@@ -16,6 +18,8 @@ import yaml
 
 from tests.management import in_home
 from tests.server import KEYED, ROOT, RunningServer, running_server, wait_until
+
+pytestmark = pytest.mark.in_order  # The last one changes a setting.
 
 ENGINE = {
     "cmd": f"{sys.executable} -m tests.fake_engine --port ${{PORT}}",
@@ -39,19 +43,38 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def begin_stream(server: RunningServer) -> socket.socket:
-    """A client with a small window that has asked for more than it will ever read."""
+def begin_stream(server: RunningServer, chunks: int = CHUNKS) -> socket.socket:
+    """A client with a small window that has asked for more than it will read at once."""
     host, port = server.url.removeprefix("http://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     client.settimeout(60)
     client.connect((host, int(port)))
-    body = json.dumps({"model": "fake", "stream": True, "fake": {"chunks": CHUNKS, "bytes": CHUNK}})
-    client.sendall(
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-    )
+    client.sendall(stream_request(chunks))
     return client
+
+
+def stream_request(chunks: int) -> bytes:
+    body = json.dumps({"model": "fake", "stream": True, "fake": {"chunks": chunks, "bytes": CHUNK}})
+    return (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def read_stream(lines: BinaryIO, rest: Callable[[], object]) -> list[int]:
+    """The numbers of a whole answer's events; `rest` is called between its pieces."""
+    assert lines.readline().startswith(b"HTTP/1.1 200")
+    while lines.readline().strip():
+        pass
+    body = bytearray()
+    while size := int(lines.readline(), 16):
+        rest()
+        body += lines.read(size)
+        assert lines.readline() == b"\r\n"
+    assert lines.readline() == b"\r\n"
+    assert body.endswith(b"data: [DONE]\n\n")
+    return [int(number) for number in re.findall(rb'"content":"(\d+) "', body)]
 
 
 def stats(server: RunningServer) -> dict[str, Any]:
@@ -72,6 +95,22 @@ def test_memory_does_not_grow_with_what_a_slow_client_leaves_unread(server: Runn
             assert stats(server)["in_flight"] == 1, "the engine could send everything"
             assert process.memory_info().rss - before < MOST_GROWTH
     wait_until(lambda: stats(server)["in_flight"] == 0, "an idle engine after the client left")
+
+
+def test_a_client_that_reads_by_fits_gets_everything_and_the_next_answer_behind_it(
+    server: RunningServer,
+) -> None:
+    """Some pieces wait for it and others need not, and none may overtake another."""
+    chance = random.Random(11)
+
+    def rest() -> None:
+        if chance.random() < 0.05:
+            stats(server)
+
+    with begin_stream(server, 600) as client, client.makefile("rb") as lines:
+        client.sendall(stream_request(3))
+        assert read_stream(lines, rest) == list(range(600))
+        assert read_stream(lines, rest) == list(range(3))
 
 
 def test_a_client_that_reads_nothing_gives_its_place_back(server: RunningServer) -> None:

@@ -78,3 +78,13 @@ async def test_an_answer_that_is_no_stream_comes_as_an_event_too() -> None:
         await feedback({"type": "http.response.body", "body": b'{"a"', "more_body": True})
         await feedback({"type": "http.response.body", "body": b":1}"})
     assert client.body.replace(COMMENT, b"") == b'event: error\ndata: {"a":1}\n\n'
+
+
+async def test_a_stream_of_another_status_is_passed_on_as_a_stream() -> None:
+    client = Client()
+    async with LoadingFeedback(client.send, CHAT, 0.001) as feedback:
+        await client.heard.wait()
+        await feedback({**STREAM, "status": 500})
+        await feedback({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+        await feedback({"type": "http.response.body", "body": b"data: y\n\n"})
+    assert client.body.replace(COMMENT, b"") == b"data: x\n\ndata: y\n\n"
