@@ -1,7 +1,5 @@
 """Pictures of every page, light and dark, wide and phone: `make screenshots`.
 
-    python -m tests.screenshots [FOLDER] [PATH ...]
-
 A server of its own serves small real models to a few people and answers some requests, so that
 pages have something to show. The pages are those of its navigation, and a few that are reached from
 them. Pictures are WebP and small, as they lie in the repository.
@@ -9,8 +7,8 @@ them. Pictures are WebP and small, as they lie in the repository.
 
 from __future__ import annotations
 
+import argparse
 import base64
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -226,5 +224,15 @@ def main(folder: Path = FOLDER, *wanted: str) -> None:
                     seen.complaints.clear()
 
 
+def arguments() -> argparse.Namespace:
+    """What the command line says, or an explanation."""
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="where they go")
+    parser.add_argument("paths", nargs="*", metavar="path", help="such as /ui/models/; else all")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else FOLDER, *sys.argv[2:])
+    asked = arguments()
+    main(asked.folder, *asked.paths)

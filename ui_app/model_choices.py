@@ -83,6 +83,11 @@ class Choice:
         return _TAKES.get(self.kind, ())
 
     @property
+    def continues(self) -> bool:
+        """Whether it was not taught to answer, and only goes on with a text."""
+        return self.kind == Kind.BASE
+
+    @property
     def label(self) -> str:
         """Its name for people, with the id it answers to."""
         return f"{self.name} ({self.model_id})" if self.name else self.model_id

@@ -34,12 +34,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     write_reciter(folder / "fox-f32.gguf", FOX)
     write_reciter(folder / "rich-f32.gguf", RICH)
     write_reciter(folder / "endless-f32.gguf", FOX, endless=True, context_length=65536)
+    write_reciter(folder / "tale-base-f32.gguf", FOX, endless=True, context_length=65536)
     write_embedder(folder / "letters-f32.gguf")
     config = folder / "config.yaml"
     failing = "cmd: sh -c 'echo out of luck; exit 3' sh ${PORT}"
     config.write_text(f"models:\n  broken:\n    {failing}\n  riddle:\n    {failing}\n")
     with running_server(folder, arguments=["--config", str(config)]) as running:
-        running.wait_for_models("fox", "rich", "endless", "letters", "broken", "riddle")
+        running.wait_for_models(
+            "fox", "rich", "endless", "tale-base", "letters", "broken", "riddle"
+        )
         yield running
 
 
@@ -182,6 +185,20 @@ def test_parameters_and_the_system_prompt_are_sent(chat: Watched) -> None:
     assert "system" not in body
     expect_answers(chat, 1)
     expect(page.locator(".message-figures")).to_contain_text("at the most tokens allowed")
+
+
+def test_a_base_model_goes_on_with_a_text_and_comes_to_an_end(chat: Watched) -> None:
+    """Asked as a chat model it wrote marks of a template it was never taught, for minutes."""
+    open_chat(chat, "tale-base")
+    expect(chat.page.get_by_text("How does your text begin?")).to_be_visible()
+    expect(chat.page.get_by_text("What would you like to know?")).to_be_hidden()
+    with chat.page.expect_request("**/v1/completions") as asked:
+        ask(chat, "Once upon a time")
+    sent = body_of(asked)
+    assert (sent["prompt"], sent["max_tokens"]) == ("Once upon a time", 256)
+    expect_answers(chat, 1)
+    expect(chat.page.locator(".message > .answer").last).to_contain_text(FOX)
+    chat.check()
 
 
 def test_a_model_that_does_not_start_says_why_and_where_to_look(

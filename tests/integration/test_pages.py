@@ -90,6 +90,17 @@ def test_an_empty_database_leads_to_a_folder(client: Client) -> None:
     assert 'name="path"' in text
 
 
+def test_where_no_suggestion_fits_the_smallest_model_is_offered(client: Client) -> None:
+    assert "Models that fit this machine" in setup(client)
+    settings = ServerSettings.current()
+    settings.ram_gb = 1
+    settings.save()
+    text = setup(client)
+    assert "Models that fit this machine" not in text and "Hugging Face" not in text
+    assert "A model to begin with" in text and "has no room for the models" in text
+    assert 'name="repository" value="starter"' in text
+
+
 def test_folders_without_models_say_what_to_do(client: Client, folder: ModelFolder) -> None:
     text = setup(client)
     assert "No model was found in your folders." in text

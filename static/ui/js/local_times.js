@@ -1,12 +1,14 @@
 // Moments in the reader's own time. Without JavaScript they stand as the server writes them: in UTC.
 //
 //   <time data-local="moment" datetime="…">26 Nov, 09:12:13</time>    or "long": with the year
+//                                     or "minute": with the year, in short
 //   <span data-utc>(UTC)</span>                                       said no more
 
 const locale = document.documentElement.lang;
 const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const FORMATS = {
   moment: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...time, second: "2-digit" }),
+  minute: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", ...time }),
   long: new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "medium", hourCycle: "h23" }),
 };
 

@@ -69,6 +69,16 @@ def test_the_list_of_releases_is_read_when_the_page_asks_for_it(
     assert current.newest().version == "b90001"
 
 
+def test_without_network_it_says_how_to_get_a_build_all_the_same(
+    server: ReleaseServer, client: Client
+) -> None:
+    server.close()
+    client.post(f"{PAGE}check/")
+    said = text(client.get(PAGE))
+    assert "could not be made. Look again once this server reaches it." in said
+    assert "install the Python package or a build that lies on this server, below" in said
+
+
 def test_builds_are_used_left_and_removed(release: Path, client: Client) -> None:
     first = ready(installed(), active=True)
     second = ready(installed(version="b9001"))

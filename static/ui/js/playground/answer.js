@@ -1,6 +1,6 @@
 // An answer as it grows: text, thoughts, calls of tools, and what the engine said of its work (pure).
 
-/** Puts the pieces of a streamed chat completion together. */
+/** Puts the pieces of a streamed completion together, of a chat or of a text. */
 export class Answer {
   text = "";
   reasoning = "";
@@ -20,7 +20,7 @@ export class Answer {
       return false;
     }
     this.finish = choice.finish_reason ?? this.finish;
-    const delta = choice.delta ?? choice.message ?? {};
+    const delta = choice.delta ?? choice.message ?? { content: choice.text };
     this.text += delta.content ?? "";
     this.reasoning += delta.reasoning_content ?? delta.reasoning ?? "";
     (delta.tool_calls ?? []).forEach((call, at) => this.#call(call, at));

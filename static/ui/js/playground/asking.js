@@ -3,13 +3,22 @@
 import { Answer } from "./answer.js";
 import { eventsOf } from "./stream.js";
 
-const ADDRESS = "/v1/chat/completions";
+const CHAT = "/v1/chat/completions";
+const TEXT = "/v1/completions";
+const MOST_CONTINUED = 256; // Tokens: a model that only continues a text seldom ends it by itself.
 
 /** The body of a request. `messages` are nodes of a conversation, `parameters` as the form has them. */
 export function bodyOf(model, system, messages, parameters) {
   const said = messages.filter(({ role, text, calls }) => role === "user" || text || calls?.length).map(messageOf);
   const first = system.trim() ? [{ role: "system", content: system }] : [];
   return { model, messages: [...first, ...said], stream: true, stream_options: { include_usage: true }, ...parameters };
+}
+
+/** The body for a model that continues a text and knows no messages: all that was said, as one text. */
+export function continuationOf(model, system, messages, { tools: _, ...parameters }) {
+  const said = messages.reduce((text, one) => text + (text && one.role === "user" ? "\n" : "") + one.text, system.trim());
+  const options = { stream: true, stream_options: { include_usage: true } };
+  return { model, prompt: said, max_tokens: MOST_CONTINUED, ...options, ...parameters };
 }
 
 function messageOf({ role, text, files, calls }) {
@@ -54,7 +63,8 @@ export async function refusalOf(response) {
 /** Ask, and give the answer over and over as it grows. Raises `Refusal`; `signal` ends it. */
 export async function* ask(body, signal) {
   const headers = { "Content-Type": "application/json" };
-  const response = await fetch(ADDRESS, { method: "POST", headers, body: JSON.stringify(body), signal });
+  const address = "prompt" in body ? TEXT : CHAT;
+  const response = await fetch(address, { method: "POST", headers, body: JSON.stringify(body), signal });
   if (!response.ok) {
     throw await refusalOf(response);
   }

@@ -52,7 +52,15 @@ export class Models {
 
   /** Whether a model takes "image" or "sound". */
   takes(model, kind) {
-    const option = [...this.#select.options].find(({ value }) => value === model);
-    return option?.dataset.takes.split(" ").includes(kind) ?? false;
+    return this.#option(model)?.dataset.takes.split(" ").includes(kind) ?? false;
+  }
+
+  /** Whether a model was not taught to answer, and only continues a text. */
+  continues(model) {
+    return "continues" in (this.#option(model)?.dataset ?? {});
+  }
+
+  #option(model) {
+    return [...this.#select.options].find(({ value }) => value === model);
   }
 }

@@ -3,7 +3,7 @@
 import { announce } from "../announce.js";
 import { gettext, interpolate } from "../texts.js";
 import { figuresOf, Watch } from "./answer.js";
-import { ask, bodyOf } from "./asking.js";
+import { ask, bodyOf, continuationOf } from "./asking.js";
 import { keptProblem, messageView, Painter, showEnd, showWaiting } from "./message_view.js";
 import { add, path, turnTo } from "./tree.js";
 import { followWait, sentenceOf } from "./waiting.js";
@@ -53,6 +53,10 @@ export class ThreadView {
     const pill = this.element.querySelector(".pill");
     pill.dataset.state = state;
     pill.lastElementChild.textContent = label;
+    const continues = this.desk.models.continues(this.thread.model);
+    for (const part of this.element.querySelectorAll("[data-for]")) {
+      part.hidden = (part.dataset.for === "text") !== continues;
+    }
   }
 
   /** Show all messages. */
@@ -102,7 +106,8 @@ export class ThreadView {
   }
 
   async #receive(node, view, said, endWait) {
-    const body = bodyOf(node.model, this.conversation.system, said, this.desk.parameters());
+    const write = this.desk.models.continues(node.model) ? continuationOf : bodyOf;
+    const body = write(node.model, this.conversation.system, said, this.desk.parameters());
     const watch = new Watch(performance.now());
     const painter = new Painter(view, node);
     let answer = null;
