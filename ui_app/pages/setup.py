@@ -36,6 +36,7 @@ from proxy_app import ui_events
 from ui_app import notices, runtime
 from ui_app.pages.models import unserved_files
 from ui_app.posting import acts
+from ui_app.templatetags.ui import grouped
 
 SCANNING: Final = (ScanRun.Status.QUEUED, ScanRun.Status.RUNNING)
 SPEED_CONTEXT: Final = 8192
@@ -273,7 +274,7 @@ def tune(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
     else:
         text = _("%(name)s: models are set up for %(count)s tokens.")
-        messages.success(request, text % {"name": chosen.name, "count": chosen.context})
+        messages.success(request, text % {"name": chosen.name, "count": grouped(chosen.context)})
     return redirect(f"{reverse('ui-setup')}#tuning")
 
 
