@@ -6,7 +6,7 @@ import os
 
 from django.db import transaction
 
-from models_app import introduce, roots
+from models_app import introduce, nodes, roots
 from models_app.models import ModelFolder, ServedModel
 
 
@@ -72,6 +72,23 @@ def tracked_as(path: str) -> ModelFolder | None:
     same = [folder for folder in folders if folder.path == path]
     same += [folder for folder in folders if os.path.realpath(folder.path) == real]
     return same[0] if same else None
+
+
+def of_other_nodes() -> str:
+    """Where all folders are other nodes' and none is this one's: whose, and what to do.
+
+    Empty otherwise. To whoever renamed a node, or restored elsewhere, everything looks gone.
+    """
+    if ModelFolder.objects.exists():
+        return ""
+    others = ModelFolder.everywhere.order_by("node").values_list("node", flat=True).distinct()
+    if not others:
+        return ""
+    return (
+        f"This node, “{nodes.this_node()}”, has no folders or models yet; those in the database "
+        f"belong to {', '.join(others)}. If they lie on this machine, start with "
+        f"CLARACORE_NODE={others[0]}."
+    )
 
 
 def tracked_below(path: str) -> list[ModelFolder]:

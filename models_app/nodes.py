@@ -43,8 +43,11 @@ def is_ours(node: str, here: str) -> bool:
 
 
 def queue_of(queue: str, node: str) -> str:
-    """The name of a node's own `queue`. The first node's is what it was before there were nodes."""
-    return queue if node == DEFAULT else f"{queue}@{node}"
+    """The name of a node's own `queue`. The first node's is what it was before there were nodes.
+
+    The broker that keeps files takes letters, digits, `.`, `_` and `-` only.
+    """
+    return queue if node == DEFAULT else f"{queue}-{node}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ often on two machines, from taking each other's folders and engines for their ow
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import socket
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,6 +21,8 @@ from models_app import nodes
 from models_app.models import Node
 
 logger = logging.getLogger(__name__)
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class NodeInUse(Exception):
@@ -33,11 +37,11 @@ class NodeHold:
         self._node = node
         self._lost = False
 
-    def take(self, now: datetime | None = None) -> None:
-        """Go by the name from now on. Raises NodeInUse."""
+    def take(self, now: datetime | None = None) -> bool:
+        """Go by the name from now on; whether nobody ever did. Raises NodeInUse."""
         now = now or timezone.now()
         with transaction.atomic():
-            Node.objects.get_or_create(name=self._node, defaults=self._values(now))
+            _, is_new = Node.objects.get_or_create(name=self._node, defaults=self._values(now))
             row = Node.objects.select_for_update().get(name=self._node)
             if not nodes.may_hold(nodes.Holder(row.home, row.seen_at), self._id(), now):
                 raise NodeInUse(
@@ -47,6 +51,7 @@ class NodeHold:
                     f"in {nodes.HOLD.total_seconds():.0f} seconds."
                 )
             Node.objects.filter(pk=row.pk).update(**self._values(now))
+        return is_new
 
     def keep(self, now: datetime | None = None) -> None:
         """Say that this server is still there, and in the log when the name is another's now."""
@@ -71,10 +76,10 @@ class NodeHold:
         """What tells this home from others, wherever its machine's name changes (containers)."""
         file = self._home / "home_id"
         try:
-            known = file.read_text(encoding="ascii").strip()
+            known = file.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
             known = ""
-        if not known:
+        if not _ID.fullmatch(known):  # also when the power went while it was written
             known = secrets.token_hex(16)
             file.write_text(known + "\n", encoding="ascii")
         return known

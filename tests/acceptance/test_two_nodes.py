@@ -55,6 +55,13 @@ def nodes(
         yield first, second
 
 
+def test_a_server_with_a_name_needs_neither_of_them(tmp_path: Path) -> None:
+    """Its broker keeps files, which take fewer names than Redis does."""
+    write_reciter(tmp_path / "fox-f32.gguf", "The quick brown fox.")
+    with running_server(tmp_path, env={"CLARACORE_NODE": "lab_7.north-b"}) as server:
+        server.wait_for_models("fox")
+
+
 def rows(services: tuple[PostgreSql, dict[str, str]], query: str) -> list[tuple[Any, ...]]:
     with services[0].connect(NAME) as connection:
         return connection.execute(query.encode()).fetchall()

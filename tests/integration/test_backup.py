@@ -172,6 +172,13 @@ def _digests(file: Path) -> dict[str, str]:
     }
 
 
+def test_it_says_when_all_of_it_belongs_to_another_node(backed: Backed, home: Path) -> None:
+    named = "from django.conf import settings; settings.CLARACORE_NODE = 'lab'"
+    _, restored = manage(home, named, ["restore", backed.file])
+    assert not restored.error
+    assert "CLARACORE_NODE=main" in restored.out
+
+
 def test_it_keeps_secrets_out_of_the_archive(backed: Backed) -> None:
     with zipfile.ZipFile(backed.file) as archive:
         everything = b"".join(archive.read(name) for name in archive.namelist())

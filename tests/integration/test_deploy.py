@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,37 @@ def test_the_engines_that_are_built_are_of_the_pinned_build() -> None:
 
 
 def test_grafana_finds_the_dashboard() -> None:
-    providers = yaml.safe_load((ROOT / "deploy/grafana/dashboards/claracore.yml").read_text())
-    folder = providers["providers"][0]["options"]["path"]
+    told = yaml.safe_load((ROOT / "deploy/grafana/dashboards/claracore.yml").read_text())
+    assert told["apiVersion"] == 1
+    (provider,) = told["providers"]
+    assert provider["name"] and provider["type"] == "file"
+    folder = provider["options"]["path"]
     mounted = yaml.safe_load(COMPOSE.read_text())["services"]["grafana"]["volumes"]
     assert f"./docs/grafana-dashboard.json:{folder}/claracore.json:ro" in mounted
     assert json.loads((ROOT / "docs/grafana-dashboard.json").read_text())["uid"] == "claracore"
+
+
+def test_the_dashboard_finds_what_it_asks(compose: dict[str, Any]) -> None:
+    told = yaml.safe_load((ROOT / "deploy/grafana/datasources/claracore.yml").read_text())
+    assert told["apiVersion"] == 1
+    (source,) = told["datasources"]
+    assert source["name"] and source["access"] == "proxy" and source["isDefault"] is True
+    assert source["url"] == "http://prometheus:9090" and "prometheus" in compose["services"]
+    # The dashboard lets people choose among the sources of this type, and begins with the first.
+    dashboard = json.loads((ROOT / "docs/grafana-dashboard.json").read_text())
+    (choice,) = dashboard["templating"]["list"]
+    assert (choice["type"], choice["query"]) == ("datasource", source["type"])
+    asked = {json.dumps(found) for found in _sources(dashboard)}
+    wanted = {"type": source["type"], "uid": f"${{{choice['name']}}}"}
+    assert asked <= {json.dumps(wanted), json.dumps({**wanted, "uid": source["uid"]})} and asked
+
+
+def _sources(part: Any) -> Iterator[Any]:
+    """Every data source that a part of a dashboard names."""
+    if isinstance(part, dict):
+        if "datasource" in part:
+            yield part["datasource"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from _sources(each)

@@ -272,6 +272,31 @@ def hold(home: Path, node: str = "a") -> NodeHold:
     return NodeHold(home, node)
 
 
+def test_whose_folders_are_another_nodes_is_told_once(on: On, models: Path, tmp_path: Path) -> None:
+    tracked_by(on, "a", models)
+    with on("b"):
+        assert hold(tmp_path / "home", "b").take(), "the name is new"
+        assert "CLARACORE_NODE=a" in folders.of_other_nodes()
+        assert not hold(tmp_path / "home", "b").take()
+        folders.add(models)
+        assert not folders.of_other_nodes()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"x" * 100])
+def test_a_home_whose_id_was_spoilt_gets_a_new_one(tmp_path: Path, content: bytes) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "home_id").write_bytes(content)
+    assert hold(home).take()
+    assert not hold(home).take()
+
+
+def test_a_home_that_was_moved_keeps_its_name(tmp_path: Path) -> None:
+    hold(tmp_path / "home").take()
+    (tmp_path / "home").rename(tmp_path / "moved")
+    hold(tmp_path / "moved").take()
+
+
 def test_a_second_home_may_not_go_by_the_same_name(tmp_path: Path) -> None:
     hold(tmp_path / "one").take()
     hold(tmp_path / "one").take()  # the same home again, as after a crash

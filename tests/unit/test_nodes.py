@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,6 +33,8 @@ def test_the_first_node_keeps_its_queues_and_every_other_has_its_own() -> None:
     assert queue_of("scans", DEFAULT) == "scans"
     names = [queue_of(queue, node) for queue in ("scans", "downloads") for node in ("a", "b", "ab")]
     assert len({"scans", "downloads", *names}) == 8
+    # What the broker that keeps files takes.
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
 
 
 def test_a_name_that_nobody_has_may_be_taken() -> None:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from claracore_site.backup import restoring
 from claracore_site.backup.archive import BackupError
-from models_app import audit
+from models_app import audit, folders
 from models_app.management.acts import console
 from proxy_app.home_lock import HomeInUse, HomeLock
 
@@ -56,3 +56,5 @@ class Command(BaseCommand):
             )
         for path in done.missing_folders:
             self.stdout.write(f"The folder {path} is not on this machine. Its models wait for it.")
+        if others := folders.of_other_nodes():
+            self.stdout.write(others)

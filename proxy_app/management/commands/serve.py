@@ -124,7 +124,8 @@ class Command(BaseCommand):
         predecessor = self._relieve(before) if before else None
         _migrate()
         hold = NodeHold(settings.CLARACORE_HOME, settings.CLARACORE_NODE)
-        hold.take()
+        if hold.take() and (others := folders.of_other_nodes()):
+            self._say(others)
         if options["config"] is not None and before is None:
             self._import(options["config"])
         tracked = [self._track(path) for path in options["models_folder"]]
