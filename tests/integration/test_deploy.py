@@ -119,6 +119,12 @@ def test_nothing_runs_as_root_or_can_become_it(compose: dict[str, Any]) -> None:
             assert "USER 10001" in stage
 
 
+def test_every_service_is_asked_for_its_health_and_has_a_limit(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["healthcheck"]["test"][0] == "CMD", name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+
+
 def test_the_engines_that_are_built_are_of_the_pinned_build() -> None:
     build = WHEEL_VERSION.split(".")[1]
     assert f"ARG LLAMA_TAG=b{build}" in (ROOT / "Dockerfile").read_text()
