@@ -112,7 +112,7 @@ def _update(known: releases.Listing) -> dict[str, Any]:
     return {
         "latest": latest,
         "is_newest": bool(latest.version) and current.is_up_to_date(version, latest.version),
-        "problem": known.problem,
+        "list_problem": known.problem,
         "was_asked": bool(known.releases or known.problem),
         "releases": [one.tag for one in known.releases if one.assets][:OFFERED],
     }

@@ -76,6 +76,7 @@ def test_without_network_it_says_how_to_get_a_build_all_the_same(
     client.post(f"{PAGE}check/")
     said = text(client.get(PAGE))
     assert "could not be made. Look again once this server reaches it." in said
+    assert "There is no engine" not in said
     assert "install the Python package or a build that lies on this server, below" in said
 
 
