@@ -312,6 +312,13 @@ def test_two_minutes_from_nothing_to_the_first_answer(browser: Browser, tmp_path
         seen.page.get_by_role("button", name="Tune my models").click()
         expect(seen.page.get_by_text("models are set up for")).to_be_visible()
         seen.check()
+        seen.page.get_by_role("link", name="Chat with it").press("Enter")
+        expect(seen.page.locator("#play[data-ready]")).to_be_visible()
+        seen.page.locator("#question").press_sequentially("Hello!")
+        seen.page.keyboard.press("Enter")
+        expect(seen.page.locator(".message > .answer")).to_have_text(FOX)
+        seen.check()
+        seen.open("/ui/setup/")
         seen.page.get_by_role("link", name="Use it from your programs").click()
         command = seen.page.locator("#snippet-curl").inner_text()
         done = subprocess.run(
