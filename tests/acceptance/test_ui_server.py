@@ -107,6 +107,21 @@ def test_the_pages_fit_a_phone(browser: Browser, server: RunningServer) -> None:
             seen.check()
 
 
+def test_the_pages_behind_them_fit_a_phone_in_the_dark(
+    browser: Browser, server: RunningServer
+) -> None:
+    made = requests.post(f"{server.url}/api/keys", json={"name": "behind"}, timeout=60)
+    assert made.ok, made.text
+    key = f"keys/{made.json()['id']}/"
+    history = "configuration/history/"
+    with watched(browser, server.url, color_scheme="dark", **PHONE) as seen:
+        for path in (key, "keys/usage/", history, f"{history}1/", "setup/browse/"):
+            seen.open(f"/ui/{path}")
+            seen.expect_live()
+            seen.check_fits()
+            seen.check()
+
+
 def test_it_all_works_without_javascript(browser: Browser, server: RunningServer) -> None:
     with watched(browser, server.url, java_script_enabled=False) as seen:
         page = seen.page
