@@ -277,18 +277,41 @@ def test_a_backup_of_an_older_version_is_brought_to_todays_tables(
         manifest["migrations"]["models_app"] = "0016_reading_timeout"
         manifest["tables"] = [table for table in manifest["tables"] if table["name"] in LONG_THERE]
 
-    file = changed(backed.file, tmp_path / "old.zip", with_manifest(older))
+        (folders,) = (table for table in manifest["tables"] if table["name"] == FOLDERS)
+        place = folders["columns"].index("node")  # from before there were nodes
+        del folders["columns"][place]
+        rows = [json.loads(line) for line in in_archive.splitlines()]
+        without.extend(row[:place] + row[place + 1 :] for row in rows)
+        folders["sha256"] = hashlib.sha256(lines(without)).hexdigest()
+
+    without: list[list[Any]] = []
+    with zipfile.ZipFile(backed.file) as archive:
+        in_archive = archive.read(f"tables/{FOLDERS}.jsonl")
+    told = changed(backed.file, tmp_path / "told.zip", with_manifest(older))
+    file = changed(
+        told,
+        tmp_path / "old.zip",
+        lambda name, data: lines(without) if name == f"tables/{FOLDERS}.jsonl" else data,
+    )
     done, counts = manage(
         home,
         ["restore", file],
         "from models_app.models import *\n"
-        "print(ModelFolder.objects.count(), EngineInstall.objects.count())",
+        "print(*ModelFolder.everywhere.values_list('path', 'node').get())\n"
+        "print(EngineInstall.objects.count())",
     )
     assert not done.error
-    assert counts.out.split() == ["1", "0"]
+    assert counts.out.split() == ["/nowhere/models", "main", "0"]
 
 
-LONG_THERE = ("auth.User", "models_app.ModelFolder", "models_app.ModelGroup")
+def lines(rows: list[list[Any]]) -> bytes:
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+FOLDERS = "models_app.ModelFolder"
+
+
+LONG_THERE = ("auth.User", FOLDERS, "models_app.ModelGroup")
 
 
 def test_it_waits_for_no_server_but_says_that_one_runs(backed: Backed, home: Path) -> None:
