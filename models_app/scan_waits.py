@@ -41,8 +41,8 @@ def wait_for(run: ScanRun, seconds: float) -> ScanRun:
         if is_forsaken(run, now):
             raise NotDone(
                 run,
-                "No worker does background work now: it is still starting, or not running. "
-                "The scan is kept and done when one comes.",
+                "No worker does background work now: it is still starting, or not running. The "
+                "scan is kept and done when one comes. See whether the Celery worker runs.",
                 "WORKER_GONE",
             )
         if time.monotonic() >= deadline:

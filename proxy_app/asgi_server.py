@@ -58,6 +58,8 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.successor: Successor | None = None
         """Who serves in our place, or tried to."""
+        self.told_to_stop = False
+        """By a signal; before the start, by one that the server before us could not follow."""
 
     def restart(self, successor: Successor) -> None:
         """Leave to another server what we have, finish what we were asked, and stop."""
@@ -68,6 +70,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.told_to_stop = True
         if self.successor is not None:
             # It was meant for whoever serves; what is left of us is in a hurry as well.
             self.successor.pass_on(sig)
@@ -96,6 +99,9 @@ class Server(uvicorn.Server):
         SERVING.on_restart = self.restart
         await super().startup(sockets)
         self._succession.begin(self._loop)
+        if self.told_to_stop:
+            # Told now, uvicorn would leave what has just been started as it is.
+            self._loop.call_soon(self.handle_exit, signal.SIGTERM, None)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         SERVING.begin_stop()

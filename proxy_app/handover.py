@@ -12,12 +12,15 @@ import socket
 import sys
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 VARIABLE = "SERVER_HANDOVER"
 """Not one of the settings: it never outlives the start of the server."""
 
 NONE = -1
+
+TO_STOP: Final = "SERVER_TO_STOP"
+"""Set for a server that is run to end what another one left, and to stop."""
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a keeper passes on to the server."""
@@ -64,14 +67,24 @@ def command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
-def pass_on(handover: Handover) -> NoReturn:
-    """Run the server's command once more in place of this process. Raises OSError."""
+def pass_on(handover: Handover, *, to_stop: bool = False) -> NoReturn:
+    """Run the server's command once more in place of this process. Raises OSError.
+
+    PASSED_ON must be blocked. One that came meanwhile, as `to_stop` says of an earlier one, is not
+    lost: the server that is run takes over what there is, ends it in order, and stops.
+    """
+    while signal.sigpending() & set(PASSED_ON):
+        signal.sigwait(PASSED_ON)
+        to_stop = True
+    environment = handover.environment()
+    if to_stop:
+        environment[TO_STOP] = "1"
     for descriptor in astuple(handover):
         if descriptor != NONE:
             os.set_inheritable(descriptor, True)
     _flush()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-    os.execve(sys.executable, command(), handover.environment())
+    os.execve(sys.executable, command(), environment)
 
 
 def become_keeper(channel: int, server: int) -> NoReturn:

@@ -97,13 +97,14 @@ class Succession:
             if theirs != NONE:
                 os.close(theirs)
 
-    def leave_to(self, successor: Successor) -> None:
+    def leave_to(self, successor: Successor, *, told_to_stop: bool) -> None:
         """After the last answer: end, unless this process is known to whoever started it.
 
-        Does not return then, nor when the successor has failed: the server is run anew here.
+        Does not return then, nor when the successor has failed: the server is run anew here, and
+        stops again at once when we were told to stop meanwhile.
         """
         if not successor.wait_until_serving():
-            handover.pass_on(self._ours)
+            handover.pass_on(self._ours, to_stop=told_to_stop)
         if self._ours.keeper == NONE:
             handover.become_keeper(self._channel, successor.pid)
 

@@ -146,11 +146,12 @@ class Command(BaseCommand):
         ours = Handover(kept, lock.descriptor, before.keeper if before else handover.NONE)
         succession = Succession(ours, predecessor)
         server = asgi_server.Server(asgi_server.configuration(), succession)
+        server.told_to_stop = os.environ.pop(handover.TO_STOP, "") == "1"
         server.run(sockets=[listener])
         if not server.started:
             raise CommandError("The server could not start; the reason stands above.")
         if server.successor is not None:
-            succession.leave_to(server.successor)
+            succession.leave_to(server.successor, told_to_stop=server.told_to_stop)
             return
         with suppress(DatabaseError):
             hold.give_back()

@@ -203,7 +203,7 @@ def test_destinations_are_told_from_what_the_last_scan_found(
         )
         for number in range(2000)
     )
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         told = client.get("/api/models/download-destinations").json()
     first, second = told["destinations"]
     assert told["count"] == 2
