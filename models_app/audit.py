@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from models_app import people, person_limits, snapshot
 from models_app.models import ApiKey, AuditEntry, EngineInstall
+from models_app.models.limited import LIMITS
 from models_app.rights import LOCAL_NAME, NOBODY, Rights
 from models_app.secrecy import hidden
 
@@ -29,13 +30,7 @@ _KEY_COLUMNS: Final = (
     "expires_at",
     "revoked_at",
     "scopes",
-    "allowed_models",
-    "allowed_groups",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "tokens_per_day",
-    "tokens_per_month",
-    "parallel_requests",
+    *LIMITS,
     "priority",
     "queue_share",
 )

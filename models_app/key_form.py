@@ -9,19 +9,12 @@ from django.contrib.auth.models import User
 
 from models_app import api_keys
 from models_app.models import ApiKey, ModelGroup, PersonLimits, ServedModel, VirtualModel
-from models_app.models.limited import Limited
+from models_app.models.limited import AMOUNTS, Limited
 from models_app.rights import LOCAL_NAME, Scope
 from models_app.typed_forms import ModelForm
 
 T = TypeVar("T", bound=Limited)
 
-AMOUNTS: Final = (
-    "requests_per_minute",
-    "tokens_per_minute",
-    "tokens_per_day",
-    "tokens_per_month",
-    "parallel_requests",
-)
 LIMITS: Final = (*AMOUNTS, "priority", "queue_share")
 REACH: Final = ("scopes", "allowed_models", "allowed_groups")
 

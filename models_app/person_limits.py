@@ -5,25 +5,16 @@ Everybody makes keys for themselves, and a limit of one key would limit nobody w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 
 from models_app import rights
 from models_app.models import PersonLimits
+from models_app.models.limited import LIMITS
 from models_app.rights import Bounds
-
-COLUMNS: Final = (
-    "allowed_models",
-    "allowed_groups",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "tokens_per_day",
-    "tokens_per_month",
-    "parallel_requests",
-)
 
 
 def of(user: User) -> PersonLimits:
@@ -51,17 +42,12 @@ def set_for(user: User, choices: Mapping[str, Any]) -> None:
 
 def keep(row: PersonLimits) -> None:
     """Save limits, or remove them when none of them is set."""
-    if any(getattr(row, name) for name in COLUMNS):
+    if any(getattr(row, name) for name in LIMITS):
         row.save()
     elif not row._state.adding:
         row.delete()
 
 
-def listed() -> Iterable[PersonLimits]:
-    """Everybody's who has any."""
-    return PersonLimits.objects.select_related("person")
-
-
 def chosen(row: PersonLimits) -> dict[str, Any]:
     """Those limits that are set."""
-    return {name: value for name in COLUMNS if (value := getattr(row, name))}
+    return {name: value for name in LIMITS if (value := getattr(row, name))}

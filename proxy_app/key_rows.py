@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from models_app import people, person_limits, rights
 from models_app.models import ApiKey, PersonLimits, ServerSettings
+from models_app.models.limited import LIMITS
 from models_app.rights import Bounds, Rights, Role, Scope
 from proxy_app.keys import Allowance, Caller, Key, KeyRing
 from proxy_app.limits import Limits, Spent, day_end, month_end
@@ -29,13 +30,7 @@ _COLUMNS: Final = (
     "person__is_superuser",
     "person__is_staff",
     "scopes",
-    "allowed_models",
-    "allowed_groups",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "tokens_per_day",
-    "tokens_per_month",
-    "parallel_requests",
+    *LIMITS,
     "queue_share",
     "priority",
 )

@@ -158,7 +158,8 @@ def _used_up(what: str, limit: int, spent: Spent, today: float) -> Refusal:
 
 def begin(account: Account, wanted: int) -> None:
     """A request begins that may use `wanted` tokens."""
-    account.requests.left -= 1
+    if account.limits.requests_per_minute:
+        account.requests.left -= 1
     account.running += 1
     account.reserved += wanted
 

@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from models_app import api_keys, person_limits
-from models_app.key_form import AMOUNTS, LIMITS, ApiKeyForm, PersonLimitsForm
+from models_app.key_form import LIMITS, ApiKeyForm, PersonLimitsForm
 from models_app.models import ApiKey, PersonLimits
+from models_app.models.limited import AMOUNTS
 from models_app.rights import Rights, Scope
 from models_app.within_reach import within_reach
 from ui_app.long_choices import LongCheckboxes

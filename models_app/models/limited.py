@@ -1,8 +1,22 @@
 from __future__ import annotations
 
+from typing import Final
+
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
+
+AMOUNTS: Final = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "tokens_per_month",
+    "parallel_requests",
+)
+"""The columns that say how much."""
+
+LIMITS: Final = ("allowed_models", "allowed_groups", *AMOUNTS)
+"""All columns of a `Limited`."""
 
 
 class Limited(models.Model):

@@ -125,3 +125,12 @@ def test_who_is_limited_twice_is_limited_by_both() -> None:
     assert rights.may_use("fox", "small")
     assert not rights.may_use("fox", "large") and not rights.may_use("owl", "small")
     assert Rights(bounds=bounds_of([], [])).may_use("fox")
+
+
+def test_requests_made_while_they_were_not_limited_do_not_count_later() -> None:
+    book = LimitBook()
+    ask(book, caller(1, Limits(requests_per_minute=1)))
+    for _ in range(50):
+        ask(book, caller(1, Limits(parallel=100)))
+    book.accounts_of(caller(1, Limits(requests_per_minute=1)))[0].requests.at -= 60
+    ask(book, caller(1, Limits(requests_per_minute=1)))

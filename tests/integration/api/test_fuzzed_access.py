@@ -141,6 +141,15 @@ def _drive(
         else:
             assert status < 500 or status == NOT_SERVING, said
             # A made-up id may make a path of it that asks for another right.
-            assert status not in ((401,) if "{" in operation.path else (401, 403)), said
+            may_be_refused = "{" in operation.path or wants_to_go_before_others(case)
+            assert status not in ((401,) if may_be_refused else (401, 403)), said
 
     send()
+
+
+def wants_to_go_before_others(case: Any) -> bool:
+    """A key is made by anybody, but its place in the queue is given by administrators."""
+    body = case.body if isinstance(case.body, dict) else {}
+    return case.operation.label == "POST /api/keys" and bool(
+        body.keys() & {"priority", "queueShare"}
+    )
