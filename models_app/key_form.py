@@ -23,10 +23,10 @@ class _ReachForm(ModelForm[T]):
     """The models that may be used, to tick instead of JSON."""
 
     allowed_models = forms.MultipleChoiceField(
-        required=False, help_text="The only models it may use. None: all."
+        required=False, help_text="The only models that may be used. None: all."
     )
     allowed_groups = forms.MultipleChoiceField(
-        required=False, help_text="Groups whose models it may use as well."
+        required=False, help_text="Groups whose models may be used as well."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -72,7 +72,8 @@ class LimitsInline(StackedInline[PersonLimits, User]):
     model = PersonLimits
     form = PersonLimitsForm
     can_delete = False
-    verbose_name_plural = "Limits, with all their keys together: leave empty what is not limited"
+    # Django names the one row there is; "of a person" would say nothing of the keys.
+    verbose_name = "Limits, with all their keys together (empty: not limited)"
 
 
 class PersonAdmin(RegistryAdmin[User]):

@@ -33,8 +33,8 @@ def _limit(text: str, most: int = 2**31 - 1) -> Whole:
 class LimitChoices(serializers.Serializer[Any]):
     """What is left out stays as it is, and is no limit for somebody new."""
 
-    models = Texts(required=False, help_text="Ids of the only models it may use. Empty: all.")
-    groups = Texts(required=False, help_text="Groups whose models it may use as well.")
+    models = Texts(required=False, help_text="Ids of the only models that may be used. Empty: all.")
+    groups = Texts(required=False, help_text="Groups whose models may be used as well.")
     requestsPerMinute = _limit("Requests a minute.")
     tokensPerMinute = _limit("Tokens a minute, of prompts and answers.")
     tokensPerDay = _limit("Tokens a day (UTC).", _LARGEST)
