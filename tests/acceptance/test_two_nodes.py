@@ -18,6 +18,9 @@ from tests.services import NAME, PostgreSql, postgresql, redis_server
 
 pytestmark = [pytest.mark.engine, pytest.mark.in_order]
 
+FETCHED = ("cat", "owl")
+"""The model that each of the nodes is told to fetch."""
+
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[tuple[PostgreSql, dict[str, str]]]:
@@ -29,9 +32,10 @@ def services() -> Iterator[tuple[PostgreSql, dict[str, str]]]:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    file = write_reciter(tmp_path_factory.mktemp("hub") / "fox-q4_k_m.gguf", "A fetched fox.")
+    folder = tmp_path_factory.mktemp("hub")
+    files = [write_reciter(folder / f"{name}-f32.gguf", f"The {name}.") for name in FETCHED]
     with running_hub() as running:
-        running.add("owner/repo", {file.name: file})
+        running.add("owner/repo", {file.name: file for file in files})
         yield running
 
 
@@ -104,8 +108,8 @@ def test_each_fetches_what_was_asked_of_it(
     services: tuple[PostgreSql, dict[str, str]],
     hub: Hub,
 ) -> None:
-    for server, name in zip(nodes, ("main", "gpu-2"), strict=True):
-        body = {"url": hub.file_url("owner/repo", "fox-q4_k_m.gguf"), "modelId": f"got-{name}"}
+    for server, name in zip(nodes, FETCHED, strict=True):
+        body = {"url": hub.file_url("owner/repo", f"{name}-f32.gguf"), "modelId": name}
         reply = requests.post(
             f"{server.url}/api/models/download", json=body, headers=KEYED, timeout=60
         )
@@ -118,9 +122,11 @@ def test_each_fetches_what_was_asked_of_it(
     )
     second, first = rows(services, query)
     assert (second[0], first[0]) == ("gpu-2", "main")
-    for server, row in zip(nodes, (first, second), strict=True):
+    for server, row, name in zip(nodes, (first, second), FETCHED, strict=True):
         assert Path(row[3]).is_relative_to(server.home)
-        assert list(Path(row[3]).rglob("fox-q4_k_m.gguf"))
+        assert list(Path(row[3]).rglob(f"{name}-f32.gguf"))
+        server.wait_for_models(name)
+    assert FETCHED[0] not in nodes[1].models()
 
 
 def test_a_name_stays_with_a_server_that_was_seen_just_now(
