@@ -203,6 +203,10 @@ CELERY_TASK_ROUTES = {"downloads_app.*": {"queue": _DOWNLOADS}}
 # ---- Static files, language, time ------------------------------------------------------------
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "claracore_site.static_addresses.StaticAddresses"},
+}
 LANGUAGE_CODE = "en"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"

@@ -7,6 +7,7 @@ exist is left out, and so is a page that the person may not use.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from django.http import HttpRequest
@@ -86,6 +87,7 @@ def may(request: HttpRequest, scope: Scope) -> bool:
     return rights.may(scope)
 
 
+@cache
 def address(route: str) -> str:
     """Where a page is; empty while there is none of that name."""
     try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 
+from models_app import people
 from models_app.models import ModelFolder, ServedModel
+from models_app.rights import Role
 from tests.integration.admin.pages import list_of, text_of
 
 pytestmark = pytest.mark.django_db
@@ -34,11 +37,36 @@ def test_a_user_sees_their_keys_and_usage_only(client: Client, django_user_model
     user = django_user_model.objects.create(username="guest")  # type: ignore[attr-defined]
     client.force_login(user)
 
-    page = text_of(client.get("/admin/"))
-    tables = set(re.findall(r'href="/admin/(\w+/\w+)/"', page))
-    assert tables == {
+    assert _tables(client) == {
         "models_app/apikey",
         "proxy_app/usagerow",
         "proxy_app/usagehour",
         "proxy_app/usageday",
     }
+
+
+def test_what_is_listed_follows_a_role_at_once(client: Client) -> None:
+    user = people.create("guest", "a long enough one", Role.USER)
+    client.force_login(user)
+    assert _tables(client) & {"models_app/servedmodel", "auth/user"} == set()
+
+    people.set_role(user, Role.CURATOR)
+    client.force_login(user)
+    assert _tables(client) & {"models_app/servedmodel", "auth/user"} == {"models_app/servedmodel"}
+
+    people.set_role(user, Role.ADMINISTRATOR)
+    client.force_login(user)
+    assert _tables(client) >= {"models_app/servedmodel", "auth/user"}
+
+
+def test_a_right_given_by_itself_is_seen(client: Client) -> None:
+    user = people.create("guest", "a long enough one", Role.USER)
+    client.force_login(user)
+    assert "models_app/gguffile" not in _tables(client)
+
+    user.user_permissions.add(Permission.objects.get(codename="view_gguffile"))
+    assert "models_app/gguffile" in _tables(client)
+
+
+def _tables(client: Client) -> set[str]:
+    return set(re.findall(r'href="/admin/(\w+/\w+)/"', text_of(client.get("/admin/"))))
