@@ -9,6 +9,9 @@ ARGS ?=
 NAMED := $(findstring tests/,$(ARGS))
 HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 
+# Without kept bytecode every server, worker and command compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz fuzz-access lock hostile tables docs office clean
 

@@ -42,7 +42,10 @@ class PlanContext:
     """Path of llama-server; its bare name while none was found."""
     known: learned.Known = field(default_factory=dict)
     """What loads with this build really took."""
-    _pinned: dict[int, PlanContext] = field(default_factory=dict, compare=False, repr=False)
+    # Not an argument: a context that was made of another one plans for another machine.
+    _pinned: dict[int, PlanContext] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @classmethod
     def load(cls) -> PlanContext:
