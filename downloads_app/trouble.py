@@ -47,6 +47,10 @@ LASTING = frozenset(
 """Trying again by itself cannot help: a person has to do something first."""
 
 
+AWAY = frozenset({Kind.CONNECTION, Kind.STALLED})
+"""The host is not reached; another way may be open."""
+
+
 class Trouble(Exception):
     """A download cannot go on. `message` is for a person: what happened and what to do."""
 

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib.auth.models import User
 
 from models_app import api_keys
+from models_app.long_choices import LongCheckboxes
 from models_app.models import ApiKey, ModelGroup, PersonLimits, ServedModel, VirtualModel
 from models_app.models.limited import AMOUNTS, Limited
 from models_app.rights import LOCAL_NAME, Scope
@@ -23,10 +24,14 @@ class _ReachForm(ModelForm[T]):
     """The models that may be used, to tick instead of JSON."""
 
     allowed_models = forms.MultipleChoiceField(
-        required=False, help_text="The only models that may be used. None: all."
+        required=False,
+        widget=LongCheckboxes,
+        help_text="The only models that may be used. None: all.",
     )
     allowed_groups = forms.MultipleChoiceField(
-        required=False, help_text="Groups whose models may be used as well."
+        required=False,
+        widget=LongCheckboxes,
+        help_text="Groups whose models may be used as well.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

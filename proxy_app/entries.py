@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy_app.figures import Figures, read_figures
-from proxy_app.records import Line
+from proxy_app.records import CLIENT_LEFT, Line
 
 _LONGEST = 255
 
@@ -46,8 +46,13 @@ class Entry(msgspec.Struct, frozen=True):
     request_id: str = ""
 
     @property
+    def stopped(self) -> bool:
+        """Whether the client had enough of it before its end."""
+        return self.status == CLIENT_LEFT
+
+    @property
     def failed(self) -> bool:
-        return self.status >= 400 or bool(self.error)
+        return not self.stopped and (self.status >= 400 or bool(self.error))
 
 
 def figures_of(line: Line) -> Figures:

@@ -48,6 +48,7 @@ _AS_THEY_ARE: Final = (
 _SUMMED: Final = (
     "requests",
     "errors",
+    "stopped",
     "tokens_in",
     "tokens_cached",
     "tokens_out",
@@ -64,6 +65,7 @@ _Key = tuple[datetime, str, int, int]
 class _Sum:
     requests: int = 0
     errors: int = 0
+    stopped: int = 0
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
@@ -74,6 +76,7 @@ class _Sum:
     def add(self, entry: Entry) -> None:
         self.requests += 1
         self.errors += entry.failed
+        self.stopped += entry.stopped
         self.tokens_in += entry.tokens_in or 0
         self.tokens_cached += entry.tokens_cached or 0
         self.tokens_out += entry.tokens_out or 0

@@ -17,6 +17,7 @@ from models_app.rights import Scope
 from proxy_app.api.sheets import cell
 from proxy_app.models import UsageDay, UsageHour, UsageRow
 from proxy_app.models.usage import UsageSum
+from proxy_app.records import CLIENT_LEFT
 
 M = TypeVar("M", bound=Model)
 
@@ -26,6 +27,7 @@ _MOST_OFFERED: Final = 200
 _SUMS: Final = (
     "requests",
     "errors",
+    "stopped",
     "tokens_in",
     "tokens_cached",
     "tokens_out",
@@ -44,14 +46,15 @@ class Ended(admin.SimpleListFilter):
         return [("well", "Well"), ("left", "The client left"), ("failed", "With an error")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        failed = Q(status__gte=400) | ~Q(error="")
+        left = Q(status=CLIENT_LEFT)
+        bad = Q(status__gte=400) | ~Q(error="")
         match self.value():
             case "well":
-                return queryset.exclude(failed)
+                return queryset.exclude(bad)
             case "left":
-                return queryset.filter(status=499)
+                return queryset.filter(left)
             case "failed":
-                return queryset.filter(failed)
+                return queryset.filter(bad).exclude(left)
         return queryset
 
 
@@ -153,6 +156,7 @@ class UsageSumAdmin(OwnUsageAdmin[UsageSum]):
         "person",
         "requests",
         "errors",
+        "stopped",
         "tokens_in",
         "tokens_cached",
         "tokens_out",

@@ -15,12 +15,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from models_app.api_keys import visible_to
+from models_app.long_choices import LongSelect
 from models_app.models import ApiKey, ServedModel
 from proxy_app.keys import Caller
 from proxy_app.models import UsageRow
 from proxy_app.records import CLIENT_LEFT
 from ui_app import whose
-from ui_app.long_choices import LongSelect
 
 PAGE_ROWS: Final = 50
 
@@ -36,7 +36,7 @@ STATUSES: Final = {
     "": _("Any ending"),
     "ok": _("Answered"),
     "failed": _("Failed"),
-    "left": _("Client left"),
+    "left": _("Stopped"),
     "4xx": _("Refused (4xx)"),
     "5xx": _("Errors (5xx)"),
 }

@@ -20,7 +20,6 @@ from models_app.models import ApiKey, PersonLimits
 from models_app.models.limited import AMOUNTS
 from models_app.rights import Rights, Scope
 from models_app.within_reach import within_reach
-from ui_app.long_choices import LongCheckboxes
 
 SCOPES: Final = {
     Scope.INFERENCE: gettext_lazy("Use models"),
@@ -49,9 +48,6 @@ class LimitsForm(PersonLimitsForm):
 
     def __init__(self, user: User, data: Any = None) -> None:
         super().__init__(data, instance=person_limits.of(user))
-        for name in ("allowed_models", "allowed_groups"):
-            choices = self.fields[name].choices  # type: ignore[attr-defined]
-            self.fields[name].widget = forms.CheckboxSelectMultiple(choices=choices)
 
     @property
     def amounts(self) -> list[BoundField]:
@@ -131,16 +127,13 @@ class KeyForm(ApiKeyForm):
             if name in self.fields:
                 choices = _told(rights, name, self.fields[name].choices)  # type: ignore[attr-defined]
                 self.fields[name].choices = choices  # type: ignore[attr-defined]
-                self.fields[name].widget = LongCheckboxes(choices=choices)
         if "scopes" in self.fields:
             offered = [(str(scope), text) for scope, text in SCOPES.items() if rights.may(scope)]
             self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
             self.fields["scopes"].label = _("What it may be used for")
             self.fields["scopes"].help_text = ""
         if "expires_at" in self.fields:
-            zone = timezone.get_current_timezone_name()
-            text = _("Empty: it does not. In the server's time, %(zone)s.")
-            self.fields["expires_at"].help_text = text % {"zone": zone}
+            self.fields["expires_at"].help_text = _("Empty: it does not.")
 
     @property
     def first_fields(self) -> list[BoundField]:

@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("downloads/token/", downloads.give_token, name="ui-download-token"),
     path("downloads/limits/", downloads.set_limits, name="ui-download-limits"),
     path("downloads/address/", downloads.start_address, name="ui-download-address"),
+    path("downloads/starter/", downloads.start_starter, name="ui-download-starter"),
     path("downloads/search/", hub.search, name="ui-hub-search"),
     path("downloads/start/", hub.start, name="ui-hub-start"),
     path("downloads/fit/<path:repository>/", hub.fit_of, name="ui-hub-fit"),

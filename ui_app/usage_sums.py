@@ -26,7 +26,15 @@ USUAL: Final = "30d"
 
 MOST_ROWS: Final = 200
 
-_SUMS: Final = ("requests", "errors", "tokens_in", "tokens_out", "gpu_seconds", "engine_seconds")
+_SUMS: Final = (
+    "requests",
+    "errors",
+    "stopped",
+    "tokens_in",
+    "tokens_out",
+    "gpu_seconds",
+    "engine_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class Sums:
 
     requests: int = 0
     errors: int = 0
+    stopped: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     gpu_seconds: float = 0.0

@@ -47,6 +47,7 @@ RATED_ROWS: Final = 100
 _SUMS: Final = {
     "requests": "requests",
     "errors": "errors",
+    "stopped": "stopped",
     "tokensIn": "tokens_in",
     "tokensCached": "tokens_cached",
     "tokensOut": "tokens_out",

@@ -71,7 +71,8 @@ class LiveRequest(_Who):
 
 class _Sums(serializers.Serializer[Any]):
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()  # type: ignore[assignment]
+    errors = serializers.IntegerField(help_text="Failed, without those stopped.")  # type: ignore[assignment]
+    stopped = serializers.IntegerField(help_text="Whose client left before the end.")
     tokensIn = serializers.IntegerField()
     tokensCached = serializers.IntegerField()
     tokensOut = serializers.IntegerField()

@@ -89,6 +89,10 @@ class UsageSum(models.Model):
 
     requests = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)
+    # The last version's worker may still add rows of its own while the next one starts.
+    stopped = models.BigIntegerField(
+        default=0, db_default=0, help_text="Whose client left before the end; no errors."
+    )
     tokens_in = models.BigIntegerField(default=0)
     tokens_cached = models.BigIntegerField(default=0)
     tokens_out = models.BigIntegerField(default=0)

@@ -190,7 +190,8 @@ def test_models_are_searched_while_one_types(ui: Watched) -> None:
     expect(card(ui, "sea")).to_be_visible()
     expect(ui.page).to_have_url(re.compile(r"q=sea"))
     ui.page.get_by_role("link", name="Table").click()
-    expect(ui.page.get_by_role("table")).to_contain_text("fox")
+    expect(ui.page.get_by_role("table")).to_contain_text("sea")
+    expect(card(ui, "fox")).to_have_count(0)
 
 
 def test_a_file_that_cannot_be_served_is_listed_with_its_reason(ui: Watched) -> None:

@@ -98,6 +98,28 @@ def test_config_yaml_is_checked_while_it_is_written_and_gone_back_from(seen: Wat
     seen.check()
 
 
+def test_a_key_expires_at_the_time_its_reader_s_clock_has(
+    browser: Browser, server: RunningServer
+) -> None:
+    with watched(browser, server.url, timezone_id="Asia/Kolkata") as seen:
+        seen.open("/ui/keys/")
+        seen.page.get_by_label("Name", exact=True).fill("until tea")
+        seen.page.get_by_label("Expires").fill("2090-01-02T05:15")
+        seen.page.locator("#make-key").click()
+        row = seen.page.locator("#keys tr", has_text="until tea")
+        expect(row).to_contain_text("until 2 Jan 2090")
+        keys = requests.get(f"{server.url}/api/keys", timeout=60).json()["keys"]
+        [made] = [key for key in keys if key["name"] == "until tea"]
+        assert made["expiresAt"].startswith("2090-01-01T23:45")
+        row.get_by_role("link", name="until tea").click()
+        seen.expect_live()
+        expect(seen.page.get_by_label("Expires")).to_have_value("2090-01-02T05:15")
+        seen.page.get_by_label("Name", exact=True).fill("until dinner")
+        seen.page.get_by_role("button", name="Save").click()
+        expect(seen.page.locator("#key-facts")).to_contain_text("2 Jan 2090, 05:15")
+        seen.check()
+
+
 def test_the_pages_fit_a_phone(browser: Browser, server: RunningServer) -> None:
     with watched(browser, server.url, **PHONE) as seen:
         for path in ("configuration/", "configuration/text/", "keys/", "keys/people/"):

@@ -528,6 +528,19 @@ def test_a_way_to_tune_is_saved_and_shown(client: Client, folder: ModelFolder) -
     assert ServerSettings.current().preferred_context == settings.preferred_context
 
 
+def test_the_ways_to_tune_are_told_of_the_model_to_chat_with_first(
+    client: Client, folder: ModelFolder
+) -> None:
+    for name, size in (("whale", 9), ("ant", 1)):
+        file = make_file(folder, f"{name}.gguf", size=size * 2**30)
+        ServedModel.objects.create(model_id=name, file=file)
+    reply = client.get("/ui/setup/")
+    assert reply.context["first"].model_id == "ant"
+    assert [aim["example"].model_id for aim in reply.context["aims"]] == ["ant"] * 3
+    ServedModel.objects.update(cmd="own-server --port ${PORT}")
+    assert [aim["example"] for aim in client.get("/ui/setup/").context["aims"]] == [None] * 3
+
+
 def test_a_folder_is_let_go(client: Client, folder: ModelFolder) -> None:
     client.post(f"/ui/folders/{folder.pk}/remove/")
     assert not ModelFolder.objects.exists()

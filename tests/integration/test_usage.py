@@ -102,6 +102,14 @@ def test_hours_and_days_are_summed_as_rows_come(tmp_path: Path) -> None:
     assert UsageDay.objects.count() == 3
 
 
+def test_what_a_client_stopped_is_no_error(tmp_path: Path) -> None:
+    Journal(tmp_path).append([line(at=NOON, status=499), line(at=NOON, status=502), line(at=NOON)])
+    usage.drain(tmp_path)
+    for table in (UsageHour, UsageDay):
+        [row] = table.objects.all()
+        assert (row.requests, row.errors, row.stopped) == (3, 1, 1)
+
+
 def test_old_rows_go_and_daily_sums_stay(tmp_path: Path) -> None:
     now = timezone.now()
     ages = [timedelta(days=1), timedelta(days=40), timedelta(days=400)]

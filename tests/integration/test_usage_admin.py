@@ -33,7 +33,8 @@ def test_usage_is_shown_and_cannot_be_changed(admin_client: Client, table: str) 
 
 @pytest.mark.usefixtures("rows")
 def test_requests_are_filtered(admin_client: Client) -> None:
-    page = admin_client.get("/admin/proxy_app/usagerow/?ended=failed")
-    assert [row.model for row in page.context["cl"].result_list] == ["sea"]
+    for ending, models in (("well", ["fox"]), ("left", ["sea"]), ("failed", [])):
+        page = admin_client.get(f"/admin/proxy_app/usagerow/?ended={ending}")
+        assert [row.model for row in page.context["cl"].result_list] == models
     page = admin_client.get("/admin/proxy_app/usagerow/?q=fox")
     assert [row.model for row in page.context["cl"].result_list] == ["fox"]

@@ -182,3 +182,10 @@ def test_a_virtual_model_can_be_talked_to(administrator: Client) -> None:
     VirtualModel.objects.create(name="best", members=["fox"])
     choices = administrator.get("/ui/playground/").context["choices"]
     assert [(one.model_id, one.label) for one in choices] == [("best", "best")]
+
+
+def test_the_dashboard_tells_failures_from_what_clients_stopped(administrator: Client) -> None:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    UsageHour.objects.create(start=hour, model="fox", requests=9, errors=2, stopped=3)
+    context = administrator.get("/ui/dashboard/").context
+    assert (context["requests_day"], context["errors_day"], context["stopped_day"]) == (9, 2, 3)

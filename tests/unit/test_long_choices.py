@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django import forms
 
-from ui_app.long_choices import LongCheckboxes, LongSelect
+from models_app.long_choices import LongCheckboxes, LongSelect
 
 CHOICES = [("", "All"), ("fox<b>", "A & B"), (3, "three")]
 ATTRIBUTES = {"id": "id_model", "aria-describedby": "id_model_help"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
@@ -31,9 +31,10 @@ class Hour:
     """What was done in one hour."""
 
     start: datetime
-    requests: int
-    errors: int
-    tokens: int
+    requests: int = 0
+    errors: int = 0
+    stopped: int = 0
+    tokens: int = 0
 
 
 @needs(Scope.INFERENCE)
@@ -65,6 +66,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "tokens_now": now.tokens_lately / questions.LATELY_SECONDS,
         "requests_day": sum(hour.requests for hour in hours),
         "errors_day": sum(hour.errors for hour in hours),
+        "stopped_day": sum(hour.stopped for hour in hours),
         "tokens_day": sum(hour.tokens for hour in hours),
         "points": _points(hours),
         "downloads": _downloads(),
@@ -93,19 +95,20 @@ def _hours() -> list[Hour]:
     freshness.catch_up()
     last = timezone.now().replace(minute=0, second=0, microsecond=0)
     first = last - timedelta(hours=HOURS - 1)
-    sums: dict[datetime, Any] = {
-        row["start"]: row
-        for row in UsageHour.objects.filter(start__gte=first)
+    sums = (
+        UsageHour.objects.filter(start__gte=first)
         .values("start")
         .order_by("start")
-        .annotate(all=Sum("requests"), failed=Sum("errors"), made=Sum("tokens_out"))
+        .annotate(
+            all=Sum("requests"), failed=Sum("errors"), left=Sum("stopped"), made=Sum("tokens_out")
+        )
+    )
+    found = {
+        row["start"]: Hour(row["start"], row["all"], row["failed"], row["left"], row["made"])
+        for row in sums
     }
-    hours = []
-    for back in range(HOURS):
-        start = first + timedelta(hours=back)
-        row: dict[str, Any] = sums.get(start, {})
-        hours.append(Hour(start, row.get("all", 0), row.get("failed", 0), row.get("made", 0)))
-    return hours
+    starts = (first + timedelta(hours=back) for back in range(HOURS))
+    return [found.get(start) or Hour(start) for start in starts]
 
 
 def _points(hours: list[Hour]) -> list[list[float]]:

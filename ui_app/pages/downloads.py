@@ -15,8 +15,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from downloads_app import control, info, orders, places, queue, suggestions
+from downloads_app import (
+    control,
+    info,
+    orders,
+    places,
+    queue,
+    starter,
+    starter_download,
+    suggestions,
+)
 from downloads_app.models import MOST_AT_ONCE, OVER, Download, DownloadSettings
+from downloads_app.trouble import AWAY
 from models_app import hf_token
 from models_app.access import needs
 from models_app.rights import Rights, Scope
@@ -113,12 +123,14 @@ def _page(
     failed = download_cards.cards(list(info.rows().filter(status=Status.FAILED)))
     over = download_cards.cards(list(ended.order_by("-finished_at", "-pk")[:SHOWN]))
     nothing_yet = not (under_way or failed or over)
+    no_way = Download.objects.filter(status=Status.FAILED, error_kind__in=AWAY)
     context = {
         "under_way": under_way,
         "failed": failed,
         "over": over,
         "is_busy": any(card.is_under_way for card in under_way),
         "suggestions": suggestions.for_machine() if nothing_yet else (),
+        "starter": starter if nothing_yet or no_way.exists() else None,
         "limits_form": limits or LimitsForm.of(DownloadSettings.current()),
         "address_form": address or AddressForm(),
         "may_keep_token": _may_keep(request),
@@ -247,6 +259,17 @@ def start_address(request: HttpRequest) -> HttpResponse:
         else:
             return _to(download)
     return _page(request, address=form, status=422)
+
+
+@needs(Scope.MANAGE)
+@acts("ui-downloads")
+def start_starter(request: HttpRequest) -> HttpResponse:
+    """Fetch the starter model, which needs no hub."""
+    try:
+        return _to(starter_download.place())
+    except orders.BadOrder as error:
+        messages.error(request, str(error))
+        return redirect("ui-downloads")
 
 
 def _may_keep(request: HttpRequest) -> bool:

@@ -16,14 +16,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from downloads_app import orders, places, shelf, suggestions
+from downloads_app import orders, places, shelf, starter, suggestions
 from downloads_app.models import Download
 from downloads_app.sources import browsing, huggingface
 from downloads_app.sources.browsing import Browsed, Why
 from downloads_app.sources.fit import Fit
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.sources.variants import Variant
-from downloads_app.trouble import Trouble
+from downloads_app.trouble import AWAY, Trouble
 from models_app.access import needs
 from models_app.models import ModelAlias, ServedModel
 from models_app.rights import Scope
@@ -72,6 +72,7 @@ def search(request: HttpRequest) -> HttpResponse:
         "words": words,
         "results": found,
         "problem": problem,
+        "starter": starter,
         "suggestions": () if found else suggestions.for_machine(),
     }
     return render(request, "ui/downloads/search.html", context)
@@ -115,16 +116,19 @@ def model(request: HttpRequest, repository: str) -> HttpResponse:
     if not huggingface.is_repository(repository):
         raise Http404(repository)
     found: Browsed | None = None
-    problem = ""
+    problem, is_away = "", False
     try:
         found = browsing.browse(repository)
     except (Trouble, NothingFits) as error:
         problem = str(error)
+        is_away = isinstance(error, Trouble) and error.kind in AWAY
     choices = _choices(found) if found else []
     context = {
         "repository": repository,
         "hub_page": f"{settings.CLARACORE_HF_ENDPOINT}/{repository}",
         "problem": problem or (found.problem if found else ""),
+        "is_away": is_away,
+        "starter": starter,
         "found": found,
         "gated": bool(found and found.repository.info.get("gated")),
         "licence": _licence(found),

@@ -129,6 +129,7 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
     settings = ServerSettings.current()
     scan = ui_events.newest_scan()
     found = list(ServedModel.objects.filter(enabled=True).order_by("model_id")[:200])
+    first = _first(found)
     context = {
         **_machine(machine, settings),
         "folders": folder_rows(),
@@ -137,13 +138,13 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "is_scanning": scan is not None and scan["status"] in SCANNING,
         "found": found,
         "unserved": unserved_files(),
-        "aims": _previews(aims(machine), found, settings),
+        "aims": _previews(aims(machine), first, settings),
         "suggestions": [] if found else suggestions.for_machine(),
         "starter": starter,
         "downloads": _downloads(),
         "needs_administrator": not people.administrator_exists(),
         "notices": notices.notices(now),
-        "first": _first(found),
+        "first": first,
         "is_busy": scan is not None and scan["status"] in SCANNING,
     }
     return render(request, "ui/setup.html", context, status=status)
@@ -166,10 +167,11 @@ def _machine(machine: hardware.Machine, settings: ServerSettings) -> dict[str, A
 
 
 def _previews(
-    found: list[Aim], models: list[ServedModel], settings: ServerSettings
+    found: list[Aim], first: ServedModel | None, settings: ServerSettings
 ) -> list[dict[str, Any]]:
-    """The aims, with what each would mean for the largest model."""
-    example = _largest(models)
+    """The aims, with what each would mean for the model to chat with first."""
+    # Of a command that somebody wrote nothing is planned.
+    example = find_model(first.model_id) if first and not first.cmd else None
     context = PlanContext.load() if example else None
     shown = []
     for aim in found:
@@ -182,16 +184,6 @@ def _previews(
             plan = describe(plan_for(example, context, read_wishes(aim.wishes())), context)
         shown.append({"aim": aim, "is_chosen": chosen, "plan": plan, "example": example})
     return shown
-
-
-def _largest(models: list[ServedModel]) -> ServedModel | None:
-    """Of those that talk, for which the length of a conversation matters; else of all."""
-    rows = ServedModel.objects.filter(
-        pk__in=[model.pk for model in models], file__state=GgufFile.State.OK, cmd=""
-    ).order_by("-file__size")
-    names = rows.values_list("model_id", flat=True)
-    name = names.filter(file__kind__in=_TALKERS).first() or names.first()
-    return find_model(name) if name else None
 
 
 def _first(found: list[ServedModel]) -> ServedModel | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from downloads_app import control
+from downloads_app import control, starter
 from downloads_app.models import Download, DownloadSettings
 from models_app import hf_token, scan_runs
 from models_app.models import ModelFolder, ServedModel
@@ -205,3 +205,20 @@ def test_nothing_is_changed_by_looking(hub: Hub, client: Client) -> None:
         assert reply["Location"] == PAGE
     download.refresh_from_db()
     assert download.status == Status.PENDING
+
+
+def test_without_the_hub_the_starter_model_is_offered_and_taken(
+    client: Client, settings: Any
+) -> None:
+    settings.CLARACORE_HF_ENDPOINT = "http://127.0.0.1:9"
+    settings.CLARACORE_PRIVATE_HOSTS = ["127.0.0.1"]
+    for path in (PAGE, f"{PAGE}search/?q=fox", f"{PAGE}hub/owner/fox-GGUF/"):
+        said = text(client.get(path))
+        assert "copy a .gguf file into one of your folders" in said, path
+        assert "Get the starter model" in said, path
+    assert client.post(f"{PAGE}starter/").status_code == 302
+    [download] = Download.objects.all()
+    assert download.files.get().url == starter.ADDRESS
+    assert "Without Hugging Face" not in text(client.get(PAGE))
+    Download.objects.update(status=Status.FAILED, error_kind="connection")
+    assert "Without Hugging Face" in text(client.get(PAGE))

@@ -60,26 +60,6 @@ document.getElementById("filters").addEventListener("change", ({ target }) => {
   }
 });
 
-const MINUTE_MS = 60_000;
-const shift = (value, by) => {
-  const at = Date.parse(`${value}Z`);
-  // The zone's distance from UTC is that of the moment itself: summers differ.
-  return new Date(at + by * new Date(at).getTimezoneOffset() * MINUTE_MS).toISOString().slice(0, 16);
-};
-
-/** Let a field that the server reads as UTC be filled in the reader's own time. */
-function fillInLocalTime(field) {
-  const sent = Object.assign(document.createElement("input"), { type: "hidden", name: field.name, value: field.value });
-  field.after(sent);
-  field.removeAttribute("name");
-  field.value = field.value && shift(field.value, -1);
-  field.addEventListener("change", () => {
-    sent.value = field.value && shift(field.value, 1);
-  });
-}
-
-document.querySelectorAll("#filters input[type=datetime-local]").forEach(fillInLocalTime);
-
 // ---- One request ---------------------------------------------------------------------------------
 
 const drawer = document.getElementById("drawer");
