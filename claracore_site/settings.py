@@ -177,6 +177,7 @@ else:
         (CLARACORE_BROKER_FOLDER / _folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     # The name means nothing here; without one every process warns that it has none.
     CELERY_BROKER_URL = "filesystem://localhost"
+    CELERY_BROKER_TRANSPORT = "claracore_site.file_broker:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(CLARACORE_BROKER_FOLDER / "queue"),
         "data_folder_out": str(CLARACORE_BROKER_FOLDER / "queue"),

@@ -21,7 +21,6 @@ from django.db import DatabaseError
 from models_app import hand_edits, live, needs, scan_runs
 from models_app.document import ConfigDocument
 from proxy_app import (
-    broker_watch,
     canary,
     config_progress,
     configuration,
@@ -179,6 +178,8 @@ class Serving(Reception):
         self._keep(self._watch_configuration(), "configuration watch")
         self._keep(self._sweep(), "sweep")
         if settings.CLARACORE_REDIS_URL:
+            from proxy_app import broker_watch  # Loads Redis' client, a tenth of a start.
+
             self._keep(broker_watch.watch(settings.CLARACORE_REDIS_URL, self.broker), "broker")
         patiently = self._database.run_patiently
         self._keep(ui_events.follow_scans(patiently), "scan events")

@@ -1,0 +1,38 @@
+"""The broker in files: it delivers, and lets go of whoever waits for what does not come."""
+
+from __future__ import annotations
+
+import pytest
+from kombu import Connection
+
+from claracore_site.file_broker import Transport
+
+HOUR = 3600.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Connection:
+    """One for all: kombu remembers for its process which queues it has written down."""
+    folder = str(tmp_path_factory.mktemp("broker"))
+    return Connection(
+        "filesystem://localhost",
+        transport=Transport,
+        transport_options={
+            "data_folder_in": folder,
+            "data_folder_out": folder,
+            "control_folder": folder,
+            "polling_interval": 0.01,
+        },
+    )
+
+
+def test_it_delivers_what_was_sent(broker: Connection) -> None:
+    with broker as connection, connection.SimpleQueue("letters") as queue:
+        queue.put({"run": 1})
+        assert queue.get(timeout=HOUR).payload == {"run": 1}
+
+
+def test_a_wait_for_nothing_ends_long_before_its_time(broker: Connection) -> None:
+    """Else a worker without work hears too late that it is to stop, and is killed instead."""
+    with broker as connection, connection.SimpleQueue("letters"), pytest.raises(TimeoutError):
+        connection.drain_events(timeout=HOUR)
