@@ -70,8 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: much of the time a test waits for an engine."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each processor: half of its time a test waits for servers, engines and browsers."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(trylast=True)

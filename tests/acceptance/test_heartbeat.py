@@ -35,7 +35,7 @@ def test_a_stream_says_that_the_model_loads_and_then_what_the_engine_says(tmp_pa
     config = tmp_path / "config.yaml"
     engine = {"cmd": command, "env": [f"PYTHONPATH={ROOT}"]}
     config.write_text(yaml.safe_dump({"models": {"slow": engine}}))
-    with running_server(arguments=["--config", str(config)]) as server:
+    with running_server(arguments=["--config", str(config), "--no-worker"]) as server:
         server.wait_for_models("slow")
         assert COMMENT not in stream(server)
         in_home(server.home, HEARTBEAT)

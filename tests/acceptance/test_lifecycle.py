@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.server import (
     wait_until,
 )
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.in_order]
 
 CLIENTS = 8
 ROUNDS = 4
@@ -82,50 +83,69 @@ def serve(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_models(tmp_path / "models")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
+    with running_server(folder) as running:
+        running.wait_for_models("fox", "sea")
+        yield running
 
 
 def test_alternating_requests_of_many_clients_never_load_two_models_at_once(
-    folder: Path,
+    server: RunningServer,
 ) -> None:
     most, stop = 0, threading.Event()
 
-    def watch(server: RunningServer) -> None:
+    def watch() -> None:
         nonlocal most
         while not stop.wait(0.005):
             most = max(most, len(engines(server)))
 
-    def talk(server: RunningServer, number: int) -> None:
+    def talk(number: int) -> None:
         for turn in range(ROUNDS):
             model, text = (("fox", FOX), ("sea", SEA))[(number + turn) % 2]
             assert chat(server, model) == text
 
-    with running_server(folder) as server:
-        server.wait_for_models("fox", "sea")
-        watcher = threading.Thread(target=watch, args=(server,))
-        watcher.start()
-        try:
-            with ThreadPoolExecutor(CLIENTS) as clients:
-                list(clients.map(lambda number: talk(server, number), range(CLIENTS)))
-        finally:
-            stop.set()
-            watcher.join()
-        left = descendants(server)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            list(clients.map(talk, range(CLIENTS)))
+    finally:
+        stop.set()
+        watcher.join()
     assert most == 1
-    assert all_gone(left)
 
 
-def test_ctrl_c_ends_engines_and_worker(folder: Path) -> None:
-    with running_server(folder) as server:
-        server.wait_for_models("fox")
-        chat(server, "fox")
-        children = descendants(server)
-        assert len(engines(server)) == 1
-        assert server.stop() == 0
-        assert all_gone(children)
-        assert "Traceback" not in server.said()
+def test_an_engine_that_is_killed_is_noticed_and_loaded_again(server: RunningServer) -> None:
+    chat(server, "fox")
+    (engine,) = engines(server)
+    engine.kill()
+    running = f"{server.url}/running"
+    wait_until(lambda: requests.get(running, timeout=30).json() == {"running": []}, "the notice")
+    assert chat(server, "fox") == FOX
+
+
+def test_a_second_server_on_the_same_home_is_refused(server: RunningServer) -> None:
+    result = serve("--port", "1", home=server.home)
+    assert result.returncode == 1
+    assert f"process {server.process.pid}" in result.stderr
+
+
+def test_ctrl_c_ends_engines_and_worker(server: RunningServer) -> None:
+    chat(server, "fox")
+    children = descendants(server)
+    assert len(engines(server)) == 1
+    assert server.stop() == 0
+    assert all_gone(children)
+    assert "Traceback" not in server.said()
+
+
+# ---- Each with a server of its own ------------------------------------------------------------
 
 
 def test_a_stream_in_flight_does_not_hold_up_the_stop_for_ever(folder: Path) -> None:
@@ -159,19 +179,6 @@ def test_killing_the_server_leaves_no_process(folder: Path, busy: bool) -> None:
         wait_until(lambda: all_gone(children), "the end of all processes", server.said)
 
 
-def test_an_engine_that_is_killed_is_noticed_and_loaded_again(folder: Path) -> None:
-    with running_server(folder) as server:
-        server.wait_for_models("fox")
-        chat(server, "fox")
-        (engine,) = engines(server)
-        engine.kill()
-        running = f"{server.url}/running"
-        wait_until(
-            lambda: requests.get(running, timeout=30).json() == {"running": []}, "the notice"
-        )
-        assert chat(server, "fox") == FOX
-
-
 def test_a_client_that_stalls_does_not_hold_up_a_stop_asked_for_twice(folder: Path) -> None:
     with running_server(folder) as server:
         server.wait_for_models("fox")
@@ -196,13 +203,6 @@ def test_an_idle_model_is_unloaded_after_its_time_to_live(folder: Path, tmp_path
         wait_until(lambda: engines(server) == [], "the unloading", server.said)
 
 
-def test_a_second_server_on_the_same_home_is_refused(folder: Path) -> None:
-    with running_server(folder) as server:
-        result = serve("--port", "1", home=server.home)
-        assert result.returncode == 1
-        assert f"process {server.process.pid}" in result.stderr
-
-
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -214,6 +214,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 PASSWORD = "correct horse 9"
+BEYOND = ("--host", "0.0.0.0", "--no-worker")
 
 OF_SOMEBODY = (
     ("GET", "/v1/models"),
@@ -269,7 +270,7 @@ def may_change_settings(server: RunningServer, client: requests.Session) -> bool
 
 
 def test_beyond_loopback_nobody_is_let_in_before_the_first_administrator() -> None:
-    with running_server(arguments=("--host", "0.0.0.0")) as server:
+    with running_server(arguments=BEYOND) as server:
         wait_until(lambda: "/ui/welcome/" in server.said(), "the set-up link", server.said)
         link = re.search(r"http://\S+/ui/welcome/\S+/", server.said())
         assert link is not None
@@ -293,7 +294,7 @@ def test_beyond_loopback_nobody_is_let_in_before_the_first_administrator() -> No
 
 def test_the_set_up_link_leads_to_a_name_that_others_use() -> None:
     names = {"CLARACORE_ALLOWED_HOSTS": "llm.lan"}
-    with running_server(arguments=("--host", "0.0.0.0"), env=names) as server:
+    with running_server(arguments=BEYOND, env=names) as server:
         wait_until(lambda: "/ui/welcome/" in server.said(), "the set-up link", server.said)
         link = re.search(r"http://(llm\.lan:\d+)(/ui/welcome/\S+/)", server.said())
         assert link is not None, server.said()
@@ -308,7 +309,7 @@ def test_beyond_loopback_the_environment_may_name_the_first_administrator(
     file = tmp_path / "password"
     file.write_text(PASSWORD + "\n")
     given = {variable: str(file) if variable.endswith("_FILE") else PASSWORD}
-    with running_server(arguments=("--host", "0.0.0.0"), env=given) as server:
+    with running_server(arguments=BEYOND, env=given) as server:
         assert "/ui/welcome/" not in server.said()
         assert PASSWORD not in server.said()
         assert_only_people_are_let_in(server)
@@ -339,7 +340,7 @@ def test_a_bad_setting_stops_the_start_and_names_itself(tmp_path: Path) -> None:
 
 
 def test_an_empty_server_says_what_to_do(tmp_path: Path) -> None:
-    with running_server() as server:
+    with running_server(arguments=["--no-worker"]) as server:
         assert server.models() == []
         assert "make run MODELS=" in server.said()
         assert "make demo" in server.said()

@@ -26,7 +26,7 @@ LIMIT_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server() as running:
+    with running_server(arguments=["--no-worker"]) as running:
         yield running
 
 

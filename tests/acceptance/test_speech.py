@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     models = {"tts-model": engine, "whisper-1": engine}
     group = {"audio": {"swap": False, "exclusive": False, "members": list(models)}}
     config.write_text(yaml.safe_dump({"models": models, "groups": group}))
-    with running_server(arguments=["--config", str(config)]) as running:
+    with running_server(arguments=["--config", str(config), "--no-worker"]) as running:
         running.wait_for_models(*models)
         yield running
 

@@ -37,7 +37,7 @@ groups:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     config = tmp_path_factory.mktemp("config") / "config.yaml"
     config.write_text(CONFIG)
-    with running_server(arguments=["--config", str(config)]) as running:
+    with running_server(arguments=["--config", str(config), "--no-worker"]) as running:
         running.wait_for_models("lasting", "brief", "secure")
         yield running
 
