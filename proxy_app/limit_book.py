@@ -69,6 +69,10 @@ def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before
         account = accounts[who] = Account(limit)
     elif account.limits is limit:
         return account
+    elif account.limits == limit:
+        # The keys were read anew, and this one's limits stayed as they were.
+        account.limits = limit
+        return account
     account.limits = limit
     _take_over(account, spent)
     return account

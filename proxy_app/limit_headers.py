@@ -1,4 +1,7 @@
-"""How the accounts of a key and its person stand, in the headers that OpenAI's clients read."""
+"""How the accounts of a key and its person stand, in the headers that OpenAI's clients read.
+
+Every answer to who is limited has them, so most of their text is made once and kept.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,19 @@ Headers = list[Header]
 def headers_of(accounts: Sequence[Account]) -> Headers:
     """How accounts stand, by the one of which the least is left."""
     now, today = time.monotonic(), time.time()
-    account, *others = accounts
-    requests, tokens = _standings(account, now, today)
-    for other in others:
-        more = _standings(other, now, today)
-        requests, tokens = _scarcer(requests, more[0]), _scarcer(tokens, more[1])
+    requests = tokens = None
+    for account in accounts:
+        limit = account.limits
+        if limit.requests_per_minute:
+            requests = _scarcer(requests, limits.requests_standing(account, now))
+        if limit.counts_tokens:
+            tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
     headers: Headers = []
-    _add(headers, b"requests", requests)
-    _add(headers, b"tokens", tokens)
+    if requests is not None:
+        headers += _REQUESTS.headers(requests)
+    if tokens is not None:
+        headers += _TOKENS.headers(tokens)
     return headers
-
-
-def _standings(
-    account: Account, now: float, today: float
-) -> tuple[Standing | None, Standing | None]:
-    tokens = limits.tokens_standing(account, now, today) if account.limits.counts_tokens else None
-    return limits.requests_standing(account, now), tokens
 
 
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
@@ -40,27 +40,28 @@ def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
     return other if other.left < one.left else one
 
 
-def _add(headers: Headers, what: bytes, standing: Standing | None) -> None:
-    if standing is None:
-        return
-    limit, left, seconds = standing
-    # As fine as it is written, so that the same few texts come again and again.
-    milliseconds = round(seconds * 1000) if seconds < 1 else round(seconds) * 1000
-    headers += (
-        _limit(what, limit),
-        (_REMAINING[what], b"%d" % left),
-        _reset(what, milliseconds),
-    )
+class _Named:
+    """The headers of one kind of limit."""
+
+    def __init__(self, what: bytes) -> None:
+        self._what = what
+        self._remaining = b"x-ratelimit-remaining-" + what
+        self._limit = lru_cache(maxsize=1024)(self._limit_of)
+        self._reset = lru_cache(maxsize=4096)(self._reset_of)
+
+    def headers(self, standing: Standing) -> tuple[Header, Header, Header]:
+        limit, left, seconds = standing
+        # As fine as it is written, so that the same few texts come again and again.
+        milliseconds = round(seconds * 1000) if seconds < 1 else round(seconds) * 1000
+        return self._limit(limit), (self._remaining, b"%d" % left), self._reset(milliseconds)
+
+    def _limit_of(self, limit: int) -> Header:
+        return b"x-ratelimit-limit-" + self._what, b"%d" % limit
+
+    def _reset_of(self, milliseconds: int) -> Header:
+        text = limits.duration(milliseconds / 1000)
+        return b"x-ratelimit-reset-" + self._what, text.encode()
 
 
-_REMAINING = {what: b"x-ratelimit-remaining-" + what for what in (b"requests", b"tokens")}
-
-
-@lru_cache(maxsize=1024)
-def _limit(what: bytes, limit: int) -> Header:
-    return b"x-ratelimit-limit-" + what, b"%d" % limit
-
-
-@lru_cache(maxsize=4096)
-def _reset(what: bytes, milliseconds: int) -> Header:
-    return b"x-ratelimit-reset-" + what, limits.duration(milliseconds / 1000).encode()
+_REQUESTS = _Named(b"requests")
+_TOKENS = _Named(b"tokens")

@@ -214,30 +214,31 @@ def requests_standing(account: Account, now: float) -> Standing | None:
     limit = account.limits.requests_per_minute
     if not limit:
         return None
-    return _of_bucket(account.requests, limit, now)
+    return Standing(*_of_bucket(account.requests, limit, now))
 
 
 def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
     """How it stands with tokens, by the limit of which the least is left."""
-    limits, least = account.limits, None
-    if limit := limits.tokens_per_minute:
-        least = _of_bucket(account.tokens, limit, now)
-    if not limits.has_quota:
-        return least
-    begin_periods(account, today)
-    for limit, spent in (
-        (limits.tokens_per_day, account.day),
-        (limits.tokens_per_month, account.month),
-    ):
-        left = limit - spent.tokens if limit > spent.tokens else 0
-        if limit and (least is None or left < least.left):
-            least = Standing(limit, left, spent.until - today)
-    return least
+    limits = account.limits
+    limit = left = 0
+    reset = 0.0
+    if limits.tokens_per_minute:
+        limit, left, reset = _of_bucket(account.tokens, limits.tokens_per_minute, now)
+    if limits.has_quota:
+        begin_periods(account, today)
+        for quota, spent in (
+            (limits.tokens_per_day, account.day),
+            (limits.tokens_per_month, account.month),
+        ):
+            rest = quota - spent.tokens if quota > spent.tokens else 0
+            if quota and (not limit or rest < left):
+                limit, left, reset = quota, rest, spent.until - today
+    return Standing(limit, left, reset) if limit else None
 
 
-def _of_bucket(bucket: Bucket, limit: int, now: float) -> Standing:
+def _of_bucket(bucket: Bucket, limit: int, now: float) -> tuple[int, int, float]:
     left = fill(bucket, limit, now)
-    return Standing(limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit)
+    return limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
 
 
 def duration(seconds: float) -> str:

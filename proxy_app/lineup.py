@@ -18,6 +18,7 @@ from proxy_app.budget import Bytes
 from proxy_app.engine_rules import EngineRules
 from proxy_app.errors import ModelNotFound
 from proxy_app.eviction import PINNED, Group, Groups
+from proxy_app.reservation import ROOM_GUESSED, Room, room_of
 from proxy_app.rules import GatewayRules
 from proxy_app.seats import Limits, Policy
 from proxy_app.upstream_connection import UpstreamTimeouts
@@ -60,6 +61,8 @@ class Served:
     """Where its group's ports begin; None: where the server's do."""
     unload_timeout: int | None = None
     """Seconds its engine may take to stop; None: as many as it is given anyway."""
+    room: Room = ROOM_GUESSED
+    """How many tokens its engine holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,10 @@ def _served(entry: ModelEntry, document: ConfigDocument, gateway: GatewayRules) 
         document.unload_timeout if entry.unload_timeout is None else entry.unload_timeout
     )
     timeouts = gateway.timeouts_for(entry.timeouts)
-    return Served(entry, launch, problem, change, timeouts, unload_timeout=unload_timeout)
+    room = room_of(launch.argv) if launch else ROOM_GUESSED
+    return Served(
+        entry, launch, problem, change, timeouts, unload_timeout=unload_timeout, room=room
+    )
 
 
 def _variable(item: str) -> tuple[str, str]:

@@ -111,6 +111,17 @@ def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
     assert account.day.tokens == 105
 
 
+def test_keys_that_are_read_anew_with_the_same_limits_count_on_as_they_did() -> None:
+    """Reading them costs nothing then, however many there are."""
+    book = LimitBook()
+    ask(book, caller(1, Limits(tokens_per_day=100), used=10)).__exit__()
+    book.charge([ended(1, 30)])
+    again = Limits(tokens_per_day=100)
+    (account,) = book.accounts_of(caller(1, again, used=90))
+    assert account.day.tokens == 40
+    assert account.limits is again
+
+
 def test_keys_that_people_make_for_themselves_take_one_turn() -> None:
     book = LimitBook()
     assert place_in_queue(caller(1), book) == place_in_queue(caller(2), book) == ("person 7", None)

@@ -77,6 +77,12 @@ def test_it_tells_of_the_limit_of_which_the_least_is_left() -> None:
     assert (standing.limit, standing.left) == (1200, 300)
 
 
+def test_of_two_quotas_that_are_passed_the_days_is_told() -> None:
+    one = account(tokens_per_day=100, tokens_per_month=200)
+    limits.charge(one, 900, 0, NOON)
+    assert limits.tokens_standing(one, 0, NOON) == (100, 0, MIDNIGHT - NOON)
+
+
 def test_a_larger_share_counts_as_several_callers_in_turn() -> None:
     one = account(share=3)
     assert [limits.next_lane(one) for _ in range(4)] == [1, 2, 0, 1]

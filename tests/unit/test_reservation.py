@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from proxy_app.reservation import ANSWER_GUESSED, MOST_OF_PROMPT, tokens_wanted
+from proxy_app.reservation import (
+    ANSWER_GUESSED,
+    MOST_OF_PROMPT,
+    ROOM_GUESSED,
+    Room,
+    room_of,
+    tokens_wanted,
+)
 
 CHAT = "/v1/chat/completions"
 
@@ -43,3 +50,37 @@ def test_a_picture_counts_for_no_more_than_a_long_prompt() -> None:
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/rerank", "/tokenize"])
 def test_what_is_answered_without_words_reserves_its_prompt(path: str) -> None:
     assert tokens_wanted(path, b"{" + b" " * 398 + b"}") == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"max_tokens": 10**9}, 4096),
+        ({"max_tokens": 10**9, "n": 2}, 16384),
+        ({"max_tokens": 100, "n": 10**9}, 16384),
+        ({"prompt": "a" * 1_000_000, "max_tokens": 1}, 4096),
+    ],
+)
+def test_no_request_reserves_more_than_its_engine_has_room_for(
+    fields: dict[str, Any], wanted: int
+) -> None:
+    """Else one that asks for a million tokens keeps all others of its key waiting."""
+    body = json.dumps(fields).encode()
+    assert tokens_wanted(CHAT, body, Room(4096, 16384)) == wanted
+    assert tokens_wanted(CHAT, iter([b""]), Room(512, 512)) == 512
+
+
+@pytest.mark.parametrize(
+    ("command", "room"),
+    [
+        ("llama-server -c 16384 -np 4", Room(4096, 16384)),
+        ("llama-server --ctx-size 16384 --parallel 4 --kv-unified", Room(16384, 16384)),
+        ("llama-server -kvu -c 16384 -np 4 --no-kv-unified", Room(4096, 16384)),
+        ("llama-server --ctx-size 4096 -c 8192", Room(8192, 8192)),
+        ("llama-server --ctx-size 0", ROOM_GUESSED),
+        ("llama-server --ctx-size many -np", ROOM_GUESSED),
+        ("vllm serve fox", ROOM_GUESSED),
+    ],
+)
+def test_an_engines_room_is_read_from_its_command(command: str, room: Room) -> None:
+    assert room_of(command.split()) == room
