@@ -13,10 +13,10 @@ from django.utils.functional import SimpleLazyObject
 
 from claracore_site.api_paths import is_api
 from models_app import acting, people
-from models_app.access import Open, needed_by, rights_of
+from models_app.access import Open, is_open_to_limited, needed_by, rights_of
 from models_app.rights import Scope
 from proxy_app import sessions
-from proxy_app.access_errors import KeyRequired, NotAllowed
+from proxy_app.access_errors import KeyRequired, NotAllowed, OnlyForAllModels
 from proxy_app.error_shapes import error_body
 from proxy_app.errors import GatewayError
 from proxy_app.key_guard import CALLER
@@ -53,16 +53,20 @@ class RightsMiddleware:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        match = request.resolver_match
+        match, method = request.resolver_match, request.method or "GET"
+        rights = rights_of(request)
+        manages_some = rights.may(Scope.MANAGE) and not rights.manages_all
         if match is not None and match.app_name == "admin":
-            return None  # It asks for itself, table by table.
-        right = needed_by(view, request.method or "GET")
+            # It asks for itself, table by table; but its tables hold all models.
+            return _refused(request, OnlyForAllModels()) if manages_some else None
+        right = needed_by(view, method)
         if isinstance(right, Open):
             return None
-        rights = rights_of(request)
-        if rights.may(right):
-            return None
-        return _refused(request, NotAllowed(right) if rights.scopes else KeyRequired())
+        if not rights.may(right):
+            return _refused(request, NotAllowed(right) if rights.scopes else KeyRequired())
+        if manages_some and not is_open_to_limited(view, method):
+            return _refused(request, OnlyForAllModels())
+        return None
 
 
 def for_templates(request: HttpRequest) -> dict[str, Any]:

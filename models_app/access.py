@@ -3,6 +3,9 @@
     @needs(Scope.MANAGE)
     class Folders(APIView): ...
 
+Who manages models may be limited to some of them. A view for `Scope.MANAGE` is closed to them
+unless it says that it tells of no others and changes none, with `@keeps_within_reach`.
+
 It stands on a view function (outermost), on a class, or on one method of a class, which goes
 before its class. A view that says nothing needs `Scope.ADMIN`, so that a forgotten one is closed.
 """
@@ -20,6 +23,7 @@ from models_app.rights import NOBODY, Rights, Scope
 T = TypeVar("T", bound=Callable[..., Any])
 
 _ATTRIBUTE: Final = "needed_right"
+_WITHIN: Final = "keeps_within_reach"
 
 
 class Open(Enum):
@@ -36,6 +40,23 @@ def needs(right: Scope | Open) -> Callable[[T], T]:
         return view
 
     return said
+
+
+def keeps_within_reach(view: T) -> T:
+    """Say of a view for `Scope.MANAGE` that it heeds which models its caller may use."""
+    setattr(view, _WITHIN, True)
+    return view
+
+
+def is_open_to_limited(view: Callable[..., Any], method: str) -> bool:
+    """Whether who is limited to some models may come; `view` and `method` as `needed_by` has them.
+
+    What needs no `Scope.MANAGE`, those who only use models come to as well.
+    """
+    if needed_by(view, method) is not Scope.MANAGE:
+        return True
+    made_of = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    return any(getattr(one, _WITHIN, False) for one in (view, made_of))
 
 
 def needed_by(view: Callable[..., Any], method: str) -> Scope | Open:

@@ -91,6 +91,14 @@ class Rights:
         """Whether some models are out of reach."""
         return bool(self.bounds)
 
+    @property
+    def manages_all(self) -> bool:
+        """Whether all models are theirs to look after, with what others ask of them.
+
+        Administrators decide about limits: theirs bind what they use, not what they look after.
+        """
+        return self.may(Scope.MANAGE) and (not self.bounds or self.may(Scope.ADMIN))
+
     def may_use(self, model: str, group: str | None = None) -> bool:
         """Whether a model, by its id and its group, is within reach."""
         return all(bound.holds(model, group) for bound in self.bounds)

@@ -1,4 +1,4 @@
-"""Which models somebody may use, for pages: told from the database."""
+"""Which models somebody may use or look after, for pages: told from the database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 from models_app.models import ServedModel, VirtualModel
 from models_app.rights import Rights
+
+
+def looked_after(rights: Rights) -> Callable[[str], bool]:
+    """Tells of a model's id whether who may manage models may manage that one."""
+    return (lambda name: True) if rights.manages_all else within_reach(rights)
 
 
 def within_reach(rights: Rights) -> Callable[[str], bool]:

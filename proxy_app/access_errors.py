@@ -127,6 +127,20 @@ class NotAllowed(GatewayError):
         self.needed = needed
 
 
+class OnlyForAllModels(GatewayError):
+    """Whoever asks looks after some models only, and this concerns others as well."""
+
+    status = 403
+    code = "limited_to_models"
+    type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You are limited to some models, and this concerns others as well. Use a key or an "
+            "account without allowed models and groups, or ask an administrator to do it."
+        )
+
+
 class LimitReached(GatewayError):
     """A key or its person has used up what they may; the client should come back later."""
 
@@ -157,8 +171,10 @@ class ModelNotAllowed(GatewayError):
     type = "invalid_request_error"
 
     def __init__(self, model: str) -> None:
+        """`model` as it was asked for; empty where that is not known: then it is not named."""
+        which = f"the model '{model}'" if model else "that model"
         super().__init__(
-            f"You may not use the model '{model}' here. GET /v1/models lists those you may; an "
+            f"You may not use {which} here. GET /v1/models lists those you may; an "
             "administrator can allow you others.",
             param="model",
         )

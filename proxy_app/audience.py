@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from models_app.rights import Scope
 from proxy_app.keys import Caller
 from proxy_app.records import Line
 
@@ -24,9 +23,10 @@ def may_hear(caller: Caller, kind: str) -> bool:
     """Whether this caller is told messages of a kind; "logs" stands for the log streams.
 
     Who uses models sees which of them are loaded, and the `metrics` of their own requests
-    (`is_own`). What others do, and what the server says of itself, is for those who manage it.
+    (`is_own`). What others do, and what the server says of itself, is for those who
+    manage all models.
     """
-    return kind == "modelStatus" or caller.rights.may(Scope.MANAGE)
+    return kind == "modelStatus" or caller.rights.manages_all
 
 
 def is_own(caller: Caller, line: Line) -> bool:

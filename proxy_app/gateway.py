@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models_app.rights import Scope as Right
-from proxy_app import listing, noting, paths, remote_media, rerank
+from proxy_app import listing, noting, orders, paths, remote_media, rerank
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
@@ -196,18 +196,18 @@ class Gateway:
                 param="model",
             )
         served = await self._found(scope, lambda: resolve(self._runner, asked))
-        self._check_load(served, scope)
-        await self._pass(served, scope["raw_path"].rstrip(b"/"), scope, receive, send)
+        self._check_load(served, asked, scope)
+        await self._pass(served, asked, scope["raw_path"].rstrip(b"/"), scope, receive, send)
 
     async def _upstream(self, scope: Scope, receive: Receive, send: Send) -> None:
         served, rest = await self._found(
             scope, lambda: split_upstream(self._runner, scope["raw_path"])
         )
-        self._check_load(served, scope)
-        await self._pass(served, rest, scope, receive, send)
+        self._check_load(served, "", scope)
+        await self._pass(served, "", rest, scope, receive, send)
 
     async def _pass(
-        self, served: Served, target: bytes, scope: Scope, receive: Receive, send: Send
+        self, served: Served, asked: str, target: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Whatever the request is, untouched, to a path at the engine."""
         with Spool(self._uploads) as spool:
@@ -217,15 +217,20 @@ class Gateway:
                 remote_media.check_headers(scope["headers"])
                 await _check_media(spool)
             errand = _errand(scope, target, spool.whole(), served)
+            errand.asked_for = asked
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
             await self._serve(served, errand, scope, receive, send)
         if paths.manages(scope["path"], scope["method"]):
             await noting.note(scope, "models")
 
-    def _check_load(self, served: Served, scope: Scope) -> None:
-        """Raises GetChangesNothing when anybody's read would have to load the model."""
+    def _check_load(self, served: Served, asked: str, scope: Scope) -> None:
+        """Raises GetChangesNothing when anybody's read would have to load the model.
+
+        ModelNotAllowed goes first, as the other names the model.
+        """
         model = served.entry.model_id
+        check_allowed(caller_of(scope), self._runner.lineup, model, asked)
         if not self._runner.is_up(model):
             refuse_to_change(
                 scope, self._friends, f"This one would load {model}: POST /api/models/{model}/load."
@@ -254,8 +259,8 @@ class Gateway:
         if not accounts:
             await self._answer(served, errand, scope, receive, send)
             return
-        counted = any(account.limits.counts_tokens for account in accounts)
-        wanted = tokens_wanted(scope["path"], errand.body) if counted else 0
+        counted = accounts[0].limits.counts_tokens or accounts[-1].limits.counts_tokens
+        wanted = tokens_wanted(scope["path"], errand.body, served.room) if counted else 0
         with within(accounts, wanted):
             await self._answer(served, errand, scope, receive, send)
 
@@ -328,7 +333,7 @@ class Gateway:
 
     async def _unload(self, scope: Scope, receive: Receive, send: Send) -> None:
         refuse_to_change(scope, self._friends, "This one unloads models: POST /api/models/unload.")
-        await self._runner.unload()
+        await orders.unload_all(self._runner, caller_of(scope))
         await noting.note(scope, "models")
         await answer(send, 200, b"OK", b"text/plain; charset=utf-8")
 

@@ -48,7 +48,9 @@ def find(lineup: Lineup, name: str, created: int) -> dict[str, Any]:
 
 
 def _virtual(name: str, members: tuple[str, ...]) -> ModelEntry:
-    return ModelEntry(name, description=f"The first that is loaded of {', '.join(members)}")
+    """Its members are named as far as the line-up shows them."""
+    told = f"The first that is loaded of {', '.join(members)}" if members else ""
+    return ModelEntry(name, description=told)
 
 
 def info(runner: Runner) -> dict[str, Any]:

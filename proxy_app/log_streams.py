@@ -1,7 +1,8 @@
 """`/logs` and `/logs/stream…`: log text as it is, what is kept first and then what comes.
 
 Streams are `proxy` (the server's own log), `upstream` (all engines), both together when none is
-named, and the id of a model for its engine alone.
+named, and the id of a model for its engine alone. Who looks after some models only hears of their
+engines: the others tell of all.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from proxy_app.access_errors import ModelNotAllowed, OnlyForAllModels
 from proxy_app.answer_headers import NOSNIFF
 from proxy_app.engine_logs import POLL_SECONDS, LogTail
 from proxy_app.errors import MethodNotAllowed
 from proxy_app.events import EventHub, Listener
 from proxy_app.forward import answer, answer_error
 from proxy_app.incoming import LINK, ClientWatch, Receive, Scope, Send
+from proxy_app.key_guard import caller_of
+from proxy_app.keys import Caller
 from proxy_app.logs import HISTORY_BYTES, LogHistory
 
 BOTH: Final = ""
@@ -38,11 +42,16 @@ class LogStreams:
     """The ASGI app, and what it tells of."""
 
     def __init__(
-        self, catch_up: Callable[[], None], engine_log: Callable[[str], Path | None]
+        self,
+        catch_up: Callable[[], None],
+        engine_log: Callable[[str], Path | None],
+        may_hear: Callable[[Caller, str], bool],
     ) -> None:
-        """`catch_up` has everything told that waits; `engine_log` finds a model's file by name."""
+        """`catch_up` has everything told that waits; `engine_log` finds a model's file by name,
+        and `may_hear` tells whether it is one that somebody looks after."""
         self._catch_up = catch_up
         self._engine_log = engine_log
+        self._may_hear = may_hear
         self._hubs = {name: EventHub() for name in ("proxy", "upstream", BOTH)}
         self._histories = {name: LogHistory() for name in self._hubs}
         self._closed = asyncio.Event()
@@ -65,14 +74,22 @@ class LogStreams:
             error = MethodNotAllowed(scope["method"], scope["path"], "GET")
             await answer_error(send, scope["path"], error)
             return
-        path = scope["raw_path"].rstrip(b"/")
+        path, caller = scope["raw_path"].rstrip(b"/"), caller_of(scope)
+        name = BOTH
+        if path.startswith(_STREAM):
+            name = unquote(path[len(_STREAM) :].lstrip(b"/").decode("latin-1"))
+        if name in self._hubs and not caller.rights.manages_all:
+            await answer_error(send, scope["path"], OnlyForAllModels())
+            return
         if not path.startswith(_STREAM):
             await self._whole(scope, send)
             return
-        name = unquote(path[len(_STREAM) :].lstrip(b"/").decode("latin-1"))
         file = None if name in self._hubs else self._engine_log(name)
         if file is None and name not in self._hubs:
             await answer(send, 400, _INVALID, _TEXT)
+            return
+        if file is not None and not self._may_hear(caller, name):
+            await answer_error(send, scope["path"], ModelNotAllowed(name))
             return
         if scope["method"] == "HEAD":
             await _begin(send, "")

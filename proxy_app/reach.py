@@ -23,7 +23,18 @@ def check_allowed(caller: Caller, lineup: Lineup, model: str, asked_for: str) ->
     group, virtual = lineup.group_of.get(model), asked_for in lineup.virtual
     for bound in caller.rights.bounds:
         if not bound.holds(model, group) and not (virtual and asked_for in bound.models):
-            raise ModelNotAllowed(asked_for or model)
+            raise ModelNotAllowed(asked_for)
+
+
+def check_managed(caller: Caller, lineup: Lineup, model: str, asked_for: str) -> None:
+    """Raises ModelNotAllowed for who looks after other models only."""
+    if not may_manage(caller, lineup, model):
+        raise ModelNotAllowed(asked_for)
+
+
+def may_manage(caller: Caller, lineup: Lineup, model: str) -> bool:
+    """Whether a model, by its id, is among those that a caller looks after."""
+    return caller.rights.manages_all or may_use(caller, lineup, model)
 
 
 def may_use(caller: Caller, lineup: Lineup, model: str) -> bool:
@@ -39,7 +50,7 @@ def visible(caller: Caller, lineup: Lineup) -> Lineup:
         model: served for model, served in lineup.models.items() if may_use(caller, lineup, model)
     }
     virtual = {
-        name: members
+        name: tuple(member for member in members if member in models)
         for name, members in lineup.virtual.items()
         if all(_holds_virtual(bound, name, lineup) for bound in caller.rights.bounds)
     }
@@ -85,6 +96,25 @@ def allowed(
     if not caller.rights.is_limited:
         return items
     return [item for item in items if may_use(caller, lineup, item[key])]
+
+
+def queue_within(caller: Caller, lineup: Lineup, told: dict[str, Any]) -> dict[str, Any]:
+    """The queue as `queues.queue` tells of it, of those models that a caller looks after."""
+    if caller.rights.manages_all:
+        return told
+    models = [one for one in told["models"] if may_manage(caller, lineup, one["model"])]
+    return {**told, "models": models, "waiting": sum(one["queued"] for one in models)}
+
+
+def plan_within(caller: Caller, lineup: Lineup, plan: dict[str, Any]) -> dict[str, Any]:
+    """What a load would do, as `queues.load_plan` tells of it, naming no model out of reach."""
+    if caller.rights.manages_all:
+        return plan
+    named = {
+        name: [model for model in plan[name] if may_manage(caller, lineup, model)]
+        for name in ("evicts", "waitsFor", "behind")
+    }
+    return {**plan, **named}
 
 
 def place_in_queue(caller: Caller, book: LimitBook) -> tuple[str, int | None]:

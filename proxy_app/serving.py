@@ -126,6 +126,7 @@ class Serving(Reception):
             queues=self._queues,
             metrics=lambda: self._accounting.metrics() if self._accounting else [],
             engine_log=self.engine_log,
+            may_hear=self._looks_after,
         )
         self.events = EventStream(self.hub, self.telling.first_messages)
 
@@ -352,6 +353,10 @@ class Serving(Reception):
 
     def _within_reach(self, caller: Caller, kind: str, value: Any) -> Any:
         return reach.allowed(caller, self.lineup, value) if kind == "modelStatus" else value
+
+    def _looks_after(self, caller: Caller, name: str) -> bool:
+        """Whether the model that answers to a name is one that a caller manages."""
+        return reach.may_manage(caller, self.lineup, self.lineup.names.get(name, name))
 
     def _queues(self) -> dict[str, Any]:
         return queues.summary(self._runner) if self._runner else queues.NOTHING

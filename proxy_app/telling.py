@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy_app.events import EventHub
+from proxy_app.keys import Caller
 from proxy_app.log_streams import LogStreams
 from proxy_app.logs import LogHistory, server_log
 from proxy_app.notices import Notice, NoticeHandler
@@ -39,15 +40,16 @@ class Telling:
         queues: State,
         metrics: State,
         engine_log: Callable[[str], Path | None],
+        may_hear: Callable[[Caller, str], bool],
     ) -> None:
-        """The states are asked for when they are told; `engine_log` is for `LogStreams`."""
+        """The states are asked for when they are told; the last two are for `LogStreams`."""
         self._hub = hub
         self._states = {"modelStatus": statuses, "queue": queues}
         self._metrics = metrics
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.engine_log = LogHistory()
-        self.streams = LogStreams(self.tell_logs, engine_log)
+        self.streams = LogStreams(self.tell_logs, engine_log, may_hear)
 
     def begin(self) -> None:
         """Hear of what happens from now on."""

@@ -24,7 +24,7 @@ from django_eventstream.channelmanager import DefaultChannelManager
 from django_eventstream.views import get_listener_manager
 
 from models_app.models import ScanRun
-from models_app.rights import Rights, Scope
+from models_app.rights import Rights
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Channels(DefaultChannelManager):  # type: ignore[misc]
 
 def channel_for(rights: Rights) -> str:
     """Where the pages of somebody listen."""
-    if rights.may(Scope.MANAGE):
+    if rights.manages_all:
         return CHANNEL
     return LIMITED if rights.is_limited else USERS
 

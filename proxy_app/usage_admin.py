@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from models_app.access import rights_of
 from models_app.admin.base import ReadOnlyAdmin
 from models_app.models import ApiKey
-from models_app.rights import Scope
 from proxy_app.api.sheets import cell
 from proxy_app.models import UsageDay, UsageHour, UsageRow
 from proxy_app.models.usage import UsageSum
@@ -99,7 +98,7 @@ class OwnUsageAdmin(ReadOnlyAdmin[M]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         rights = rights_of(request)
-        if not rights.may(Scope.MANAGE):
+        if not rights.manages_all:
             rows = rows.filter(person_id=rights.person_id)
         keys = ApiKey.objects.filter(pk=OuterRef("key_id")).order_by().values("name")
         people = User.objects.filter(pk=OuterRef("person_id")).order_by().values("username")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from models_app.api_keys import visible_to
 from models_app.long_choices import LongSelect
 from models_app.models import ApiKey, ServedModel
+from models_app.within_reach import looked_after
 from proxy_app.keys import Caller
 from proxy_app.models import UsageRow
 from proxy_app.records import CLIENT_LEFT
@@ -72,7 +73,8 @@ class Filters(forms.Form):
         super().__init__({"period": "24h", **{name: data[name] for name in data}})
         self._caller = caller
         sees_all = whose.sees_all(caller)
-        models = ServedModel.objects.values_list("model_id", flat=True)
+        may_use = looked_after(caller.rights)
+        models = filter(may_use, ServedModel.objects.values_list("model_id", flat=True))
         self._choose("model", _("All models"), ((model, model) for model in models))
         if sees_all:
             nobody: list[tuple[str, str | Promise]] = [(NOBODY_SAID, _("Without one"))]

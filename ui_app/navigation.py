@@ -15,7 +15,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from models_app.rights import NOBODY, Rights, Scope
+from models_app.access import rights_of
+from models_app.rights import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Page:
     """The right it takes."""
     group: str | Promise = ""
     """The heading it stands under; empty for the first, nameless one."""
+    for_some: bool = False
+    """Of those that take `Scope.MANAGE`: whether it is open to who manages some models only."""
 
 
 _WORK: Final = _("Work")
@@ -43,7 +46,7 @@ PAGES: Final = (
     Page("ui-downloads", _("Downloads"), "downloads", Scope.MANAGE),
     Page("ui-activity", _("Activity"), "activity", group=_WORK),
     Page("ui-queue", _("Queue"), "queue", group=_WORK),
-    Page("ui-logs", _("Logs"), "logs", Scope.MANAGE, _WORK),
+    Page("ui-logs", _("Logs"), "logs", Scope.MANAGE, _WORK, for_some=True),
     Page("ui-configuration", _("Configuration"), "configuration", Scope.MANAGE, _SERVER),
     Page("ui-engines", _("Engines"), "engines", Scope.MANAGE, _SERVER),
     Page("ui-keys", _("Keys and people"), "people", group=_SERVER),
@@ -75,16 +78,21 @@ def groups(request: HttpRequest) -> list[Group]:
     found: dict[str | Promise, list[Link]] = {}
     for page in PAGES:
         there = address(page.route)
-        if there and may(request, page.scope):
+        if there and _may_open(request, page):
             link = Link(there, page.label, page.icon, _is_at(request.path, there))
             found.setdefault(page.group, []).append(link)
     return [Group(name, tuple(links)) for name, links in found.items()]
 
 
+def _may_open(request: HttpRequest, page: Page) -> bool:
+    if page.scope is Scope.MANAGE and not page.for_some:
+        return rights_of(request).manages_all
+    return may(request, page.scope)
+
+
 def may(request: HttpRequest, scope: Scope) -> bool:
     """Whether who asks has a right."""
-    rights: Rights = getattr(request, "rights", NOBODY)
-    return rights.may(scope)
+    return rights_of(request).may(scope)
 
 
 @cache

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from models_app import engine_build, engine_installs, hand_edits
 from models_app.models import ModelFolder, ServedModel
+from models_app.rights import Rights
 from ui_app import navigation, runtime
 
 FAILED_SHOWN: Final = 3
@@ -29,12 +30,16 @@ class Notice:
     act: str = ""
 
 
-def notices(now: runtime.Now) -> list[Notice]:
-    """Everything that a person should do something about."""
+def notices(now: runtime.Now, rights: Rights) -> list[Notice]:
+    """Everything that a person should do something about.
+
+    What is wrong with config.yaml names models, which only those hear who may use them all.
+    """
     found = []
     if problem := _engine_problem():
         found.append(_of_engine(problem))
-    found += [_of_config(problem) for problem in hand_edits.problems()]
+    if rights.manages_all or not rights.is_limited:
+        found += [_of_config(problem) for problem in hand_edits.problems()]
     if not now.has_engines:
         text = _(
             "It runs no engines, so no model can be loaded here. Start the whole server with "

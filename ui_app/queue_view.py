@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from models_app.within_reach import within_reach
 from proxy_app import questions
 from proxy_app.errors import NotServing
 from proxy_app.keys import Caller
@@ -84,17 +85,33 @@ def look(caller: Caller) -> Whole | None:
         return None
     waiting = [one for one in live_requests.told(told["live"], caller) if one.phase == "waiting"]
     if not whose.sees_all(caller):
-        for one in told["models"]:
-            one["requests"] = [
-                place for place in one["requests"] if place["caller"] == caller.share
-            ]
+        told["models"] = _within_reach(told["models"], caller)
     lines = [
         _line(one, [request for request in waiting if request.model == one["model"]])
         for one in told["models"]
     ]
     devices = tuple(Device(one["device"], one["budget"], one["held"]) for one in told["memory"])
     lines.sort(key=lambda line: (not line.queued, line.model))
-    return Whole(tuple(lines), devices, told["waiting"], told["maxWaitSeconds"])
+    waiting_count = sum(line.queued for line in lines)
+    return Whole(tuple(lines), devices, waiting_count, told["maxWaitSeconds"])
+
+
+def _within_reach(models: list[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
+    """The models that somebody may use, with their own requests; of no other a name is left."""
+    may_use = within_reach(caller.rights)
+    found = [one for one in models if may_use(one["model"])]
+    for one in found:
+        one["requests"] = [place for place in one["requests"] if place["caller"] == caller.share]
+        for name in ("behind", "waitsFor", "evicts"):
+            if one["plan"]:
+                one["plan"][name] = _named(one["plan"][name], may_use)
+    return found
+
+
+def _named(models: list[str], may_use: Callable[[str], bool]) -> list[str]:
+    """Those within reach by name, and all others as one."""
+    within = [model for model in models if may_use(model)]
+    return within if len(within) == len(models) else [*within, _("Another model")]
 
 
 def _line(told: dict[str, Any], requests: list[Live]) -> Line:

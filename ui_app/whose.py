@@ -10,7 +10,6 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from models_app.models import ApiKey
-from models_app.rights import Scope
 from proxy_app.keys import STRANGER, Caller
 
 
@@ -22,7 +21,7 @@ def caller_of(request: HttpRequest) -> Caller:
 
 def sees_all(caller: Caller) -> bool:
     """Whether somebody sees what others ask for."""
-    return caller.rights.may(Scope.MANAGE)
+    return caller.rights.manages_all
 
 
 def requests(caller: Caller) -> Q:

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import adding, catalog, changing, model_info, retuning, system_settings
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.bodies import read, truth
-from models_app.api.errors import ApiError
+from models_app.api.errors import ApiError, check_looked_after
 from models_app.api.fields import Choice, Flag, Text, Whole
 from models_app.api.options import LEAST_CONTEXT, Options, system_of, wishes_in
 from models_app.api.schema import DRY_RUN, Effect, described
@@ -210,6 +210,7 @@ class Add(APIView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class One(APIView):
     """/api/config/model/<id>"""
 
@@ -226,7 +227,7 @@ class One(APIView):
     def post(self, request: Request, name: str) -> Response:
         dry_run = truth(request, "dry_run")
         values = read(request, ModelParameters)
-        model = _found(name)
+        model = _found(request, name)
         if not values:
             raise ApiError(
                 "Nothing to change. Send at least one of contextSize, layers, cacheType and "
@@ -259,6 +260,7 @@ class One(APIView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class Entry(APIView):
     """/api/config/models/<id>"""
 
@@ -267,13 +269,13 @@ class Entry(APIView):
         "Take a model out of the configuration",
         tag="config",
         answers=ModelDeleted,
-        errors=(400, 404),
+        errors=(400, 403, 404),
         query=[DRY_RUN],
         about="The file stays on disk, and scans do not make a model of it again.",
     )
     def delete(self, request: Request, name: str) -> Response:
         dry_run = truth(request, "dry_run")
-        model = _found(name)
+        model = _found(request, name)
         changed = changing.change(model.delete, f"{name} deleted", dry_run=dry_run)
         return Response(
             {
@@ -286,11 +288,12 @@ class Entry(APIView):
         )
 
 
-def _found(name: str) -> ServedModel:
+def _found(request: Request, name: str) -> ServedModel:
     # A slash at the end of an address is taken off, though an id may end with one.
     model = find_model(name) or find_model(f"{name}/")
     if model is None:
         raise ApiError("model not found", status=404, code="NOT_FOUND", details=name)
+    check_looked_after(request, model)
     return model
 
 

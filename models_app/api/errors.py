@@ -13,9 +13,11 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from models_app.access import needs
+from models_app.access import needs, rights_of
 from models_app.database_away import RETRY_SECONDS, TEXT, is_away
+from models_app.models import ServedModel
 from models_app.rights import Scope
+from models_app.within_reach import looked_after
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +94,17 @@ def body_of(status: int, error: str = "") -> dict[str, Any]:
     """The body for an error that has nothing but its status to tell."""
     known = HTTPStatus(status)
     return {"error": error or f"{known.phrase}.", "details": "", "code": known.name}
+
+
+def check_looked_after(request: Any, model: ServedModel) -> None:
+    """Raises ApiError for a model out of reach of whoever manages some models only."""
+    if not looked_after(rights_of(request))(model.model_id):
+        raise ApiError(
+            f"You may not manage {model.model_id}: your key or account is limited to other models. "
+            "GET /v1/models lists yours; an administrator can allow you this one.",
+            status=403,
+            code="MODEL_NOT_ALLOWED",
+        )
 
 
 @needs(Scope.INFERENCE)

@@ -11,8 +11,8 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from models_app.access import needs
-from models_app.api.errors import ApiError
+from models_app.access import keeps_within_reach, needs
+from models_app.api.errors import ApiError, check_looked_after
 from models_app.api.schema import described
 from models_app.plans import PlanContext, describe, find_model, plan_for
 from models_app.rights import Scope
@@ -52,12 +52,13 @@ class PlanAnswer(serializers.Serializer[Any]):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @described(
     "plan_model",
     "How a model would be started, and why",
     tag="models",
     answers=PlanAnswer,
-    errors=(400, 404, 409),
+    errors=(400, 403, 404, 409),
     query=[
         OpenApiParameter(name, OpenApiTypes.STR, description="Stands in for what is set.")
         for name in NAMES
@@ -69,6 +70,7 @@ def plan(request: Request, name: str) -> Response:
     model = find_model(name)
     if model is None:
         raise ApiError(f"There is no model {name}.", status=404, code="NOT_FOUND")
+    check_looked_after(request, model)
     if model.file is None:
         raise ApiError(
             f"{name} has no file to plan for.", status=409, code="NO_FILE", details=model.cmd

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app import api_keys, changing, hf_token, system_settings
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.bodies import read, truth
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Flag, Real, Text, Whole
@@ -62,6 +62,7 @@ class Saved(Effect):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class SystemSettings(APIView):
     """/api/settings/system"""
 
@@ -95,6 +96,7 @@ class TokenRequest(serializers.Serializer[Any]):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class HuggingFaceToken(APIView):
     """/api/settings/hf-api-key"""
 

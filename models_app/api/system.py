@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_app import detection, hardware
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.schema import described
 from models_app.models import MachineReport, ServerSettings
 from models_app.plans import preferences_of
@@ -62,6 +62,7 @@ class Detection(serializers.Serializer[Any]):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @described("system_specs", "What this machine has", tag="system", answers=Specs)
 @api_view(["GET"])
 def specs(request: Request) -> Response:
@@ -70,6 +71,7 @@ def specs(request: Request) -> Response:
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @described(
     "system_detection", "What this machine is, and what suits it", tag="system", answers=Detection
 )

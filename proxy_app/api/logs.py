@@ -14,11 +14,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import answer, described
 from models_app.rights import Scope
-from proxy_app.api.models import RunnerView, truth
+from proxy_app import reach
+from proxy_app.api.models import RunnerView, caller_of, managed, truth
 from proxy_app.api.queries import iso
 from proxy_app.log_files import log_path
 from proxy_app.serving import SERVING
@@ -36,6 +37,7 @@ class _LogFile(serializers.Serializer[Any]):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class Logs(RunnerView):
     """GET /api/logs: the log files of models' engines."""
 
@@ -46,8 +48,10 @@ class Logs(RunnerView):
         answers=answer("LogFiles", logs=_LogFile(many=True)),
     )
     def get(self, request: Request) -> Response:
-        found = []
-        for model in sorted(SERVING.lineup.models):
+        found, caller, lineup = [], caller_of(request), SERVING.lineup
+        for model in sorted(lineup.models):
+            if not reach.may_manage(caller, lineup, model):
+                continue
             path = log_path(settings.CLARACORE_HOME, model)
             try:
                 state = path.stat()
@@ -66,6 +70,7 @@ class Logs(RunnerView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class DownloadLog(RunnerView):
     """GET /api/logs/<model>/download: one engine's log file.
 
@@ -78,11 +83,11 @@ class DownloadLog(RunnerView):
         tag="monitoring",
         answers=OpenApiTypes.BINARY,
         media="text/plain",
-        errors=(404, 400),
+        errors=(403, 404, 400),
         query=[_OLDER],
     )
     def get(self, request: Request, name: str) -> Any:
-        path = SERVING.engine_log(SERVING.find(name).entry.model_id)
+        path = SERVING.engine_log(managed(request, name))
         assert path is not None
         if truth(request, "older"):
             path = _older(path)

@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import DRY_RUN, answer, described
 from models_app.rights import Scope
-from proxy_app import queues, reach
+from proxy_app import orders, queues, reach
 from proxy_app.api.shapes import LoadPlanAnswer, ModelRow, QueueAnswer
-from proxy_app.errors import GatewayError, api_body
+from proxy_app.errors import GatewayError, ModelNotFound, api_body
 from proxy_app.keys import Caller
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -31,7 +31,7 @@ _STATE = answer(
     model=serializers.CharField(),
     state=serializers.CharField(),
 )
-_FAILURES = (400, 404, 429, 502, 503)
+_FAILURES = (400, 403, 404, 429, 502, 503)
 
 
 class RunnerView(APIView):
@@ -56,7 +56,7 @@ class Models(RunnerView):
         errors=(503,),
     )
     def get(self, request: Request) -> Response:
-        caller: Caller = request.caller  # type: ignore[attr-defined]
+        caller = caller_of(request)
 
         async def look(runner: Runner) -> list[dict[str, Any]]:
             return reach.allowed(caller, runner.lineup, queues.models(runner))
@@ -65,6 +65,7 @@ class Models(RunnerView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class Queue(RunnerView):
     """GET /api/queue: who waits for which model, in turn, and for how long."""
 
@@ -76,30 +77,36 @@ class Queue(RunnerView):
         errors=(503,),
     )
     def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+
         async def look(runner: Runner) -> dict[str, Any]:
-            return queues.queue(runner)
+            return reach.queue_within(caller, runner.lineup, queues.queue(runner))
 
         return Response(SERVING.call(look))
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class UnloadAll(RunnerView):
-    """POST /api/models/unload: unload every model."""
+    """POST /api/models/unload: unload every model, or all that the caller looks after."""
 
     @described(
         "unload_all",
         "Unload every model",
+        about="Who is limited to some models unloads those.",
         tag="models",
         answers=answer("UnloadedAll", msg=serializers.CharField()),
         errors=(400, 503),
         query=[_FORCE],
     )
     def post(self, request: Request) -> Response:
-        SERVING.call(lambda runner: runner.unload(force=truth(request, "force")))
+        caller, force = caller_of(request), truth(request, "force")
+        SERVING.call(lambda runner: orders.unload_all(runner, caller, force=force))
         return Response({"msg": "ok"})
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class LoadModel(RunnerView):
     """POST /api/models/<id>/load: load a model and answer when it is ready.
 
@@ -111,13 +118,13 @@ class LoadModel(RunnerView):
         "What loading a model would do: does it fit, who would go, how long does it take",
         tag="models",
         answers=LoadPlanAnswer(),
-        errors=(404, 503),
+        errors=(403, 404, 503),
     )
     def get(self, request: Request, name: str) -> Response:
-        model = SERVING.find(name).entry.model_id
+        caller, model = caller_of(request), managed(request, name)
 
         async def look(runner: Runner) -> dict[str, Any]:
-            return queues.load_plan(runner, model)
+            return reach.plan_within(caller, runner.lineup, queues.load_plan(runner, model))
 
         return Response(SERVING.call(look))
 
@@ -133,7 +140,7 @@ class LoadModel(RunnerView):
     def post(self, request: Request, name: str) -> Response:
         if truth(request, "dry_run"):
             return self.get(request, name)
-        model = SERVING.find(name).entry.model_id
+        model = managed(request, name)
 
         async def load(runner: Runner) -> None:
             runner.load(model)
@@ -144,6 +151,7 @@ class LoadModel(RunnerView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class UnloadModel(RunnerView):
     """POST /api/models/<id>/unload: unload one model once its requests are done."""
 
@@ -156,9 +164,29 @@ class UnloadModel(RunnerView):
         query=[_FORCE],
     )
     def post(self, request: Request, name: str) -> Response:
-        model = SERVING.find(name).entry.model_id
+        model = managed(request, name)
         SERVING.call(lambda runner: runner.unload(model, force=truth(request, "force")))
         return Response({"msg": "ok", "model": model, "state": "stopped"})
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks."""
+    caller: Caller = request.caller  # type: ignore[attr-defined]
+    return caller
+
+
+def managed(request: Request, name: str) -> str:
+    """The id of the model that answers to a name, if whoever asks looks after it.
+
+    Raises ModelNotFound, which names nothing out of reach, or ModelNotAllowed.
+    """
+    caller = caller_of(request)
+    try:
+        model = SERVING.find(name).entry.model_id
+    except ModelNotFound as error:
+        raise reach.only_within(error, caller, SERVING.lineup) from None
+    reach.check_managed(caller, SERVING.lineup, model, name)
+    return model
 
 
 def truth(request: Request, name: str) -> bool:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from models_app.api.errors import ApiError
 from models_app.models import ApiKey
-from models_app.rights import Rights, Scope
+from models_app.rights import Rights
 
 MODEL = OpenApiParameter("model", OpenApiTypes.STR, description="A model's id.")
 KEY = OpenApiParameter(
@@ -81,9 +81,9 @@ def filters(request: Request, time: str) -> Q:
 
 
 def own(request: Request) -> Q:
-    """What of the requests somebody may see: all who manages models, everybody else their own."""
+    """What of the requests somebody may see: all who manages all models, others their own."""
     rights: Rights = request.rights  # type: ignore[attr-defined]
-    if rights.may(Scope.MANAGE):
+    if rights.manages_all:
         return Q()
     if rights.person_id:
         return Q(person_id=rights.person_id)

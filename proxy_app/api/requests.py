@@ -144,9 +144,9 @@ class CancelRequest(RunnerView):
 
 
 def _is_own(request: Request, record: Record) -> bool:
-    """Whether whoever asks may see and end it: all who manages models, others their own."""
+    """Whether whoever asks may see and end it: all who manages all models, others their own."""
     rights: Rights = request.rights  # type: ignore[attr-defined]
-    if rights.may(Scope.MANAGE):
+    if rights.manages_all:
         return True
     if rights.person_id:
         return record.person_id == rights.person_id

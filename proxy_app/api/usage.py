@@ -15,11 +15,11 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs
 from models_app.api.schema import described
 from models_app.rights import Scope
-from proxy_app import freshness
-from proxy_app.api.models import RunnerView
+from proxy_app import freshness, reach
+from proxy_app.api.models import RunnerView, caller_of
 from proxy_app.api.queries import (
     KEY,
     MODEL,
@@ -90,8 +90,8 @@ class Usage(RunnerView):
             raise wrong("by", f"must be one of {', '.join(_WAYS)}, not {by[:40]!r}.")
         if form not in ("json", "csv"):
             raise wrong("format", f"must be json or csv, not {form[:40]!r}.")
-        table, reach, columns = _WAYS[by]
-        since = moment(request, "since") or timezone.now() - reach
+        table, back, columns = _WAYS[by]
+        since = moment(request, "since") or timezone.now() - back
         chosen = filters(request, "start") & Q(start__gte=since)
         freshness.catch_up()
         sums = table.objects.filter(chosen)  # type: ignore[attr-defined]
@@ -119,8 +119,9 @@ class Usage(RunnerView):
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 class Metrics(RunnerView):
-    """GET /api/metrics: each model's figures."""
+    """GET /api/metrics: the figures of each model that the caller looks after."""
 
     @described(
         "metrics",
@@ -130,6 +131,8 @@ class Metrics(RunnerView):
         errors=(503,),
     )
     def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+
         async def look(runner: Runner) -> dict[str, int]:
             return {
                 status.model: sum((runner.measured_need(status.model) or {}).values())
@@ -137,6 +140,7 @@ class Metrics(RunnerView):
                 if status.state in (EngineState.READY, EngineState.STOPPING)
                 else 0
                 for status in runner.statuses()
+                if reach.may_manage(caller, runner.lineup, status.model)
             }
 
         memory = SERVING.call(look)

@@ -14,10 +14,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from models_app.access import needs
+from models_app.access import keeps_within_reach, needs, rights_of
 from models_app.rights import Scope
+from models_app.within_reach import looked_after
 from proxy_app.errors import NotServing
 from proxy_app.prometheus import engines, jobs, machine, serving, usage
+from proxy_app.prometheus.serving import ENGINE
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 
@@ -25,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class _Page(Collector):
+    def __init__(self, may_see: Callable[[str], bool]) -> None:
+        """`may_see` tells of a model's id whether it may be named."""
+        self._may_see = may_see
+
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(
             "claracore_source_up",
@@ -41,8 +47,21 @@ class _Page(Collector):
                 up.add_metric([name], 0)
             else:
                 up.add_metric([name], 1)
-                yield from families
+                yield from (self._within(family) for family in families)
         yield up
+
+    def _within(self, family: Metric) -> Metric:
+        """Without the samples of models that may not be named."""
+        family.samples = [
+            sample for sample in family.samples if self._may_see(_model_of(sample.labels))
+        ]
+        return family
+
+
+def _model_of(labels: dict[str, str]) -> str:
+    """The model that a sample is of; empty for none."""
+    name, process = labels.get("model", ""), labels.get("process", "")
+    return name or (process[len(ENGINE) :] if process.startswith(ENGINE) else "")
 
 
 def _serving() -> Iterable[Metric]:
@@ -71,9 +90,11 @@ _SOURCES: dict[str, Callable[[], Iterable[Metric]]] = {
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """GET /metrics."""
+    """GET /metrics: of all models, or of those that whoever asks looks after."""
+    sees = looked_after(rights_of(request))
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Page())
+    registry.register(_Page(lambda model: not model or sees(model)))
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

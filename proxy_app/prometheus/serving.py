@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
+
+ENGINE: Final = "engine "
+"""What the name of an engine's process begins with; its model follows."""
 
 
 def families(runner: Runner, live: int, listeners: int) -> Iterator[Metric]:
@@ -37,7 +41,7 @@ def families(runner: Runner, live: int, listeners: int) -> Iterator[Metric]:
 def engine_pids(runner: Runner) -> dict[str, int]:
     """The processes of running engines, by model."""
     engines = ((model, runner.engine(model)) for model in runner.lineup.models)
-    return {f"engine {model}": engine.pid for model, engine in engines if engine and engine.pid}
+    return {f"{ENGINE}{model}": engine.pid for model, engine in engines if engine and engine.pid}
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -22,6 +22,7 @@ EXAMPLES = [
     (access_errors.NotAllowed(Scope.MANAGE), 403),
     (access_errors.LimitReached(Refusal("requests a minute", 60, 2.5), []), 429),
     (access_errors.ModelNotAllowed("qwen3-8b"), 403),
+    (access_errors.OnlyForAllModels(), 403),
     (errors.BodyTooLarge(1000), 413),
     (access_errors.KeyRequired(), 401),
     (errors.ModelBackingOff("qwen3-8b", "it ran out of memory", 3, 30), 503),

@@ -33,6 +33,7 @@ async def telling() -> Any:
         queues=lambda: {"waiting": 0},
         metrics=list,
         engine_log=lambda name: None,
+        may_hear=lambda caller, name: True,
     )
     made.hub = hub  # type: ignore[attr-defined]
     made.begin()

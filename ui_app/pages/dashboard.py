@@ -41,7 +41,7 @@ class Hour:
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The dashboard; while nothing is set up, for who may do that, the setup."""
-    may_set_up = request.rights.may(Scope.MANAGE)  # type: ignore[attr-defined]
+    may_set_up = rights_of(request).manages_all
     is_empty = not ServedModel.objects.exists() and not ModelFolder.objects.exists()
     return redirect("ui-setup" if is_empty and may_set_up else "ui-dashboard")
 
@@ -57,7 +57,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     rows = model_cards.listed().filter(model_id__in=loaded)
     hours = _hours()
     context = {
-        "notices": [*notices.notices(now), *_of_models(request, now)],
+        "notices": [*notices.notices(now, rights_of(request)), *_of_models(request, now)],
         "bars": memory_bars.of_models(now.devices, now.needs, loaded, _descriptions()),
         "cards": model_cards.cards(rows, now),
         "running": sum(status["inFlight"] for status in now.statuses),
@@ -77,8 +77,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 
 def _of_models(request: HttpRequest, now: runtime.Now) -> list[notices.Notice]:
-    may_mend = request.rights.may(Scope.MANAGE)  # type: ignore[attr-defined]
-    return notices.of_models(now) if may_mend else []
+    return notices.of_models(now) if rights_of(request).manages_all else []
 
 
 def _descriptions() -> dict[str, str]:

@@ -13,8 +13,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from models_app.access import needs
-from models_app.rights import Scope
+from models_app.access import keeps_within_reach, needs, rights_of
+from models_app.rights import Rights, Scope
+from models_app.within_reach import looked_after
 from proxy_app import questions
 from proxy_app.engine_logs import LogTail
 from proxy_app.errors import NotServing
@@ -42,19 +43,24 @@ class Source:
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @require_safe
 def logs(request: HttpRequest) -> HttpResponse:
     """The page, with `?source=` one of the sources."""
-    engines = _engines()
-    asked = request.GET.get("source", SERVER)
-    known = {source.name: source for source in (*_OF_SERVER, *engines)}
-    chosen = known.get(asked) or known[SERVER]
+    rights = rights_of(request)
+    # The server's own tell of all models.
+    server = _OF_SERVER if rights.manages_all else ()
+    engines = _engines(rights)
+    known = {source.name: source for source in (*server, *engines)}
+    usual = next(iter(known.values()), NOTHING)
+    asked = request.GET.get("source", usual.name)
+    chosen = known.get(asked, usual)
     context = {
-        "server": _OF_SERVER,
+        "server": server,
         "engines": engines,
         "chosen": chosen,
         "missing": asked if asked not in known else "",
-        "text": _end_of(chosen.name),
+        "text": "" if chosen is NOTHING else _end_of(chosen.name),
         "download": _download_address(chosen),
     }
     return render(request, "ui/logs/logs.html", context)
@@ -67,14 +73,19 @@ _OF_SERVER: Final = (
 )
 
 
-def _engines() -> list[Source]:
-    """The served models whose engines were started at least once."""
+NOTHING: Final = Source("", "")
+"""For who looks after models of which none was ever loaded."""
+
+
+def _engines(rights: Rights) -> list[Source]:
+    """The served models, of those that somebody looks after, whose engines were ever started."""
+    may_see = looked_after(rights)
     found = []
     try:
         models = [one["id"] for one in questions.ask("statuses")]
     except NotServing:
         return []
-    for model in models:
+    for model in filter(may_see, models):
         path = log_path(settings.CLARACORE_HOME, model)
         if path.exists():
             found.append(Source(model, model, _size(path), _size(_older(path))))
@@ -94,7 +105,7 @@ def _size(path: Path) -> int:
 
 def _download_address(source: Source) -> str:
     """Where its whole file is; empty for what is kept in memory alone."""
-    if source in _OF_SERVER:
+    if source in _OF_SERVER or source is NOTHING:
         return ""
     return f"/api/logs/{source.name}/download"
 

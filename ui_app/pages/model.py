@@ -15,13 +15,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from models_app import changing, gpu_choice, retuning, revisions, secrecy
-from models_app.access import needs, rights_of
+from models_app.access import keeps_within_reach, needs, rights_of
 from models_app.models import LoadRecord, ServedModel, ServerSettings
 from models_app.models.served import CACHE_TYPES
 from models_app.plans import PlanContext, describe, find_model, gpus_to_choose, plan_for
 from models_app.rights import Scope
 from models_app.what_if import read_wishes
-from models_app.within_reach import within_reach
+from models_app.within_reach import looked_after, within_reach
 from ui_app import memory_bars, model_cards, runtime, snippets
 from ui_app.posting import acts
 
@@ -119,10 +119,13 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @acts("ui-models")
 def tune(request: HttpRequest, pk: int) -> HttpResponse:
     """Save what was chosen; the message tells what restarts."""
     row = get_object_or_404(ServedModel, pk=pk)
+    if not looked_after(rights_of(request))(row.model_id):
+        raise Http404
     form = TuningForm(row, request.POST)
     if not form.is_valid():
         return _page(request, get_object_or_404(model_cards.listed(), pk=pk), form, status=422)
@@ -152,7 +155,7 @@ def _page(
         "command": _command(request, row, plan.get("plan")),
         "loads": _loads(row),
         "revisions": revisions.touching(row.model_id, REVISIONS_SHOWN)
-        if _may(request, Scope.MANAGE)
+        if rights_of(request).manages_all
         else [],
         "log": _tail(card.log) if _may(request, Scope.MANAGE) else "",
         "snippets": snippets.every(server, row.model_id, card.kind, keyed),

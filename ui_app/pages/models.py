@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,14 +14,17 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app.access import needs, rights_of
+from models_app.access import keeps_within_reach, needs, rights_of
 from models_app.models import GgufFile, ServedModel
 from models_app.naming import split_of
 from models_app.rights import Scope
+from models_app.within_reach import looked_after
+from proxy_app import orders
+from proxy_app.access_errors import ModelNotAllowed
 from proxy_app.errors import GatewayError, ModelFailedToStart
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
-from ui_app import model_list, notices, runtime
+from ui_app import model_list, notices, runtime, whose
 from ui_app.model_list import SORTS, STATES, Wish
 from ui_app.posting import acts, is_page_of_ours
 
@@ -34,9 +37,9 @@ SETTLE_SECONDS = 2.0
 @never_cache
 def models(request: HttpRequest) -> HttpResponse:
     """All models with their state: cards or a table."""
-    now = runtime.now()
+    now, rights = runtime.now(), rights_of(request)
     wish = Wish.read(request.GET.dict())
-    listing = model_list.listing(wish, now, rights_of(request))
+    listing = model_list.listing(wish, now, rights)
     context = {
         "listing": listing,
         "wish": wish,
@@ -45,8 +48,8 @@ def models(request: HttpRequest) -> HttpResponse:
         "states": STATES.items(),
         "as_cards": wish.address(view="cards", page=wish.page),
         "as_table": wish.address(view="table", page=wish.page),
-        "unserved": unserved_files(),
-        "notices": notices.notices(now),
+        "unserved": unserved_files() if rights.manages_all or not rights.is_limited else [],
+        "notices": notices.notices(now, rights),
         "is_busy": any(card.is_busy for card in listing.cards),
     }
     return render(request, "ui/models.html", context)
@@ -70,10 +73,12 @@ def unserved_files() -> list[GgufFile]:
 
 
 @needs(Scope.MANAGE)
+@keeps_within_reach
 @acts("ui-models")
 def act(request: HttpRequest) -> HttpResponse:
     """Load, unload or pin the model that the pressed button names, or unload all."""
-    if name := request.POST.get("pin", ""):
+    may_manage = looked_after(rights_of(request))
+    if (name := request.POST.get("pin", "")) and may_manage(name):
         row = ServedModel.objects.filter(model_id=name).first()
         if row is not None:
             row.pinned = not row.pinned
@@ -82,10 +87,17 @@ def act(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("load") or request.POST.get("unload") or ""
     try:
         if "unload_all" in request.POST:
-            SERVING.call(_unloading(None))
+            caller = whose.caller_of(request)
+            SERVING.call(_in_time(lambda runner: orders.unload_all(runner, caller)))
         else:
             model = SERVING.find(name).entry.model_id
-            SERVING.call(_loading(model) if "load" in request.POST else _unloading(model))
+            if not may_manage(model):
+                raise ModelNotAllowed(name)
+            SERVING.call(
+                _loading(model)
+                if "load" in request.POST
+                else _in_time(lambda runner: runner.unload(model))
+            )
     except ModelFailedToStart:
         pass  # The model itself shows it, with the reason.
     except GatewayError as error:
@@ -112,10 +124,12 @@ def _loading(model: str) -> Callable[[Runner], Any]:
     return load
 
 
-def _unloading(model: str | None) -> Callable[[Runner], Any]:
-    async def unload(runner: Runner) -> None:
+def _in_time(unload: Callable[[Runner], Awaitable[None]]) -> Callable[[Runner], Any]:
+    """Waited for as long as a form waits."""
+
+    async def begin(runner: Runner) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
-                await (runner.unload(model) if model else runner.unload())
+                await unload(runner)
 
-    return unload
+    return begin

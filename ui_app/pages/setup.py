@@ -25,7 +25,7 @@ from downloads_app.models import Download
 from downloads_app.sources.picking import NothingFits, order_for
 from downloads_app.trouble import Trouble
 from models_app import browsing, detection, folders, hardware, people, scan_runs, setting_up
-from models_app.access import needs
+from models_app.access import needs, rights_of
 from models_app.devices import resources
 from models_app.kinds import Kind
 from models_app.models import GgufFile, ModelFolder, ScanRun, ServedModel, ServerSettings
@@ -143,7 +143,7 @@ def _page(request: HttpRequest, form: FolderForm, status: int = 200) -> HttpResp
         "starter": starter,
         "downloads": _downloads(),
         "needs_administrator": not people.administrator_exists(),
-        "notices": notices.notices(now),
+        "notices": notices.notices(now, rights_of(request)),
         "first": first,
         "is_busy": scan is not None and scan["status"] in SCANNING,
     }
