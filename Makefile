@@ -13,7 +13,7 @@ HOME_FOLDER := $(or $(CLARACORE_HOME),var)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-lan check fix bench campaigns chaos fuzz fuzz-access lock hostile tables docs office clean
+.PHONY: help setup run demo test test-lan check fix bench campaigns chaos lost-services fuzz fuzz-access lock hostile tables docs office clean
 
 help:
 	@echo "make run MODELS=/path/to/folder   serve the GGUF files of a folder on http://127.0.0.1:5800"
@@ -29,6 +29,7 @@ help:
 	@echo "make hostile                      throw 20,000 broken and mutated requests at a server"
 	@echo "make bench                        run the benchmarks"
 	@echo "make chaos                        10 minutes of faults, kills and changes; prints the counts"
+	@echo "make lost-services                2 minutes of PostgreSQL and Redis ending while all pages are asked"
 	@echo "make campaigns                    downloads through 500 faulty lines and 50 kills (10 minutes)"
 	@echo "make screenshots                  take pictures of every page into docs/screenshots/"
 	@echo "make office                       50 people for 15 minutes on PostgreSQL and Redis, with kills"
@@ -108,6 +109,10 @@ campaigns: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaigns.chaos $(ARGS)
+
+lost-services: $(VENV)/.installed-dev
+	@tools/debian-packages redis-server:redis-server /usr/lib/postgresql:postgresql
+	@$(BIN)/python -m tests.campaigns.lost_services $(ARGS)
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.fuzz_api $(ARGS)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import math
 
-from models_app import rights
+from models_app import database_away, rights
 from models_app.rights import Scope
 from proxy_app.errors import GatewayError
 from proxy_app.limits import Refusal
+
+
+class CallerUnknown(GatewayError):
+    """Who calls stands in the database, which is away."""
+
+    status = 503
+    code = "database_away"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database does not answer, so nobody can tell who is signed in. Try again soon, "
+            "or send an API key: those are known without it.",
+            retry_after=database_away.RETRY_SECONDS,
+        )
 
 
 class UnknownHost(GatewayError):

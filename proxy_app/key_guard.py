@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
-from asgiref.sync import sync_to_async
-
 from models_app.rights import Scope as Right
 from proxy_app import paths
 from proxy_app.access_errors import KeyRequired, NotAllowed
+from proxy_app.database_calls import asked
 from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
 from proxy_app.incoming import Receive, Scope, Send
@@ -64,7 +63,9 @@ class KeyGuard:
 
     async def _check(self, scope: Scope) -> None:
         # A server without lifespan keeps no ring; an error here lets nobody in.
-        ring = self._keys.ring or await sync_to_async(read_ring)()
+        ring = self._keys.ring
+        if ring is None:
+            ring = await asked(read_ring)
         by_query = _may_ask_by_query(scope)
         caller = self._keys.caller_of(scope, ring, from_query=by_query)
         right = needed(scope)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from asgiref.sync import sync_to_async
-
 from models_app import audit
+from proxy_app.database_calls import asked
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
 
@@ -13,7 +12,8 @@ async def note(scope: Scope, kind: str) -> None:
     """One act that is done, by whoever sent the request."""
     caller = caller_of(scope)
     client = scope.get("client")
-    await sync_to_async(audit.note)(
+    await asked(
+        audit.note,
         kind,
         f"{scope['method']} {scope['path']}",
         caller.rights,

@@ -11,13 +11,15 @@ from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Final
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from models_app import people
+from models_app.database_away import is_away
+from proxy_app.access_errors import CallerUnknown
+from proxy_app.database_calls import asked
 from proxy_app.incoming import Scope
 from proxy_app.key_rows import allowance_of
 from proxy_app.keys import STRANGER, Caller
@@ -35,7 +37,10 @@ class Sessions:
         self._kept: dict[str, tuple[float, Caller]] = {}
 
     async def caller_of(self, scope: Scope) -> Caller:
-        """The person whose session's cookie came along."""
+        """The person whose session's cookie came along.
+
+        While the database is away, as it was last known. Raises CallerUnknown for whoever was not.
+        """
         key = session_key(scope)
         if not key:
             return STRANGER
@@ -43,7 +48,13 @@ class Sessions:
         until, caller = self._kept.get(key, (0.0, STRANGER))
         if until > now:
             return caller
-        caller = await sync_to_async(_look_up)(key)
+        try:
+            caller = await asked(_look_up, key)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            if key not in self._kept:
+                raise CallerUnknown from error
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
         self._kept[key] = (now + KEPT_SECONDS, caller)

@@ -86,10 +86,11 @@ class Pages(BaseHandler):
         response = self.get_response(GuardedRequest(scope, io.BytesIO()))
         try:
             # An error is to stand in the server's own log; a stream has no end to wait for.
-            failed = response.status_code >= 500 or getattr(response, "is_async", False)
-            if failed or _page.lacks_owner:
-                return Page(number)
-            return Page(number, response.status_code, headers_of(response), body_of(response))
+            never = _page.lacks_owner or getattr(response, "is_async", False)
+            if never or response.status_code >= 500:
+                return Page(number, never=never)
+            status, headers = response.status_code, headers_of(response)
+            return Page(number, status, headers=headers, body=body_of(response))
         finally:
             response.close()
 

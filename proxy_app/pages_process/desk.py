@@ -258,7 +258,7 @@ class PagesProcess:
         page = await self._asked(self._link, scope)
         if page is None or page.status:
             return page
-        if len(self._declined) < DECLINED_KEPT:
+        if page.never and len(self._declined) < DECLINED_KEPT:
             self._declined.add(scope["path"])
         return None
 

@@ -49,10 +49,14 @@ class Ask(msgspec.Struct, tag=True):
 
 
 class Page(msgspec.Struct, tag=True):
-    """A whole answer. Status 0: the serving process is to render it itself."""
+    """A whole answer. Status 0: the serving process is to render it itself.
+
+    `never`: this page always, as it needs what is only there.
+    """
 
     id: int
     status: int = 0
+    never: bool = False
     headers: list[tuple[bytes, bytes]] = []
     body: bytes = b""
 

@@ -13,6 +13,7 @@ EXAMPLES = [
     (errors.ModelNotFound("qwen3-8b"), 404),
     (errors.PathNotFound("/v1/no/such"), 404),
     (errors.MethodNotAllowed("GET", "/v1/completions", "POST"), 405),
+    (access_errors.CallerUnknown(), 503),
     (access_errors.UnknownHost("evil.example"), 403),
     (access_errors.ForeignPage(), 403),
     (access_errors.LooksLikeForm(), 415),
