@@ -7,17 +7,21 @@ trigger names, and put back after it, because SQLite drops them with every table
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
 from django.apps import apps as current_apps
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
 
 from models_app.models import ChangeClock
+
+logger = logging.getLogger(__name__)
 
 NOT_CONFIGURATION: Final[dict[str, frozenset[str]]] = {
     "ApiKey": frozenset({"created_at", "last_used_at", "prefix"}),
@@ -72,9 +76,9 @@ def current_version() -> int:
 
 
 def before_migrate(using: str, **kwargs: Any) -> None:
-    """Take the triggers away so that migrations may change any column."""
+    """Take the triggers away so that migrations may change any column: all of them or none."""
     connection = connections[using]
-    with connection.cursor() as cursor:
+    with transaction.atomic(using), connection.cursor() as cursor:
         tables = [f"models_app_{name.lower()}" for name in NOT_CONFIGURATION]
         for table in (*tables, User._meta.db_table):
             for trigger in _trigger_names(table):
@@ -96,9 +100,23 @@ def after_migrate(using: str, apps: Any = current_apps, **kwargs: Any) -> None:
         models.append(apps.get_model("auth", "User"))
     if "changeclock" not in apps.all_models["models_app"]:
         return  # migrated back to before there was a registry
-    with connection.cursor() as cursor:
+    with transaction.atomic(using), connection.cursor() as cursor:
         for statement in _statements(connection, models):
             cursor.execute(statement)
+
+
+def after_failure(connection: BaseDatabaseWrapper) -> None:
+    """Put the triggers back after a migration that failed, for the tables as they are now."""
+    try:
+        executor = MigrationExecutor(connection)
+        executed = executor.loader.applied_migrations
+        nodes = [node for node in executor.loader.graph.nodes if node in executed]
+        after_migrate(connection.alias, executor.loader.project_state(nodes).apps)
+    except DatabaseError as error:
+        logger.error(
+            "Changes of the configuration are not counted until `manage.py migrate` succeeds (%s).",
+            error,
+        )
 
 
 def _statements(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) -> list[str]:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='servedmodel',
             name='gpus',
-            field=models.CharField(blank=True, help_text="The only ones it may use, by the engine's names or by number, separated by commas, such as CUDA1 or 0, 1. Empty: as few of all as hold it.", max_length=255, verbose_name='GPUs'),
+            field=models.CharField(blank=True, db_default='', default='', help_text="The only ones it may use, by the engine's names or by number, separated by commas, such as CUDA1 or 0, 1. Empty: as few of all as hold it.", max_length=255, verbose_name='GPUs'),
         ),
     ]

@@ -146,6 +146,8 @@ class ServedModel(OnNode):
         "GPUs",
         max_length=255,
         blank=True,
+        default="",
+        db_default="",
         help_text="The only ones it may use, by the engine's names or by number, separated by "
         "commas, such as CUDA1 or 0, 1. Empty: as few of all as hold it.",
     )
