@@ -11,7 +11,7 @@ import requests
 
 from tests.acceptance.conftest import FOX, write_models
 from tests.acceptance.test_lifecycle import chat
-from tests.server import RunningServer, running_server, wait_until
+from tests.server import RunningServer, new_home, running_server, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ def test_a_server_that_was_killed_is_followed_by_one_that_adopts_its_engines(
     folder: Path, tmp_path: Path
 ) -> None:
     """What nobody else has: "A restart of the server that keeps the engines"."""
-    home = tmp_path / "home"
+    home = new_home(tmp_path / "home")
     with running_server(folder, home=home) as first:
         first.wait_for_models("fox")
         assert chat(first, "fox") == FOX

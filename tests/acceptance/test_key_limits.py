@@ -16,7 +16,7 @@ import requests
 from tests.acceptance.conftest import FOX, SEA
 from tests.ggufs import write_reciter
 from tests.management import in_home
-from tests.server import RunningServer, running_server, wait_until
+from tests.server import RunningServer, new_home, running_server, wait_until
 
 pytestmark = pytest.mark.in_order  # The last one stops the server.
 
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+    return new_home(tmp_path_factory.mktemp("key-limits") / "home")
 
 
 @pytest.fixture(scope="module")

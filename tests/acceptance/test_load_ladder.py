@@ -13,7 +13,7 @@ import requests
 from bench.families import Numbers, build
 from bench.sparse_gguf import write
 from models_app.engine_build import locate
-from tests.server import ROOT, RunningServer, clean_environment, running_server
+from tests.server import ROOT, RunningServer, clean_environment, new_home, running_server
 
 pytestmark = pytest.mark.engine
 
@@ -58,8 +58,7 @@ def test_the_request_is_answered_by_the_rung_that_fits_and_the_rung_is_kept(
     limited.chmod(0o755)
     (tmp_path / "models").mkdir()
     write(tmp_path / "models" / "thirsty.gguf", build(NUMBERS))
-    home = tmp_path / "home"
-    manage(home, "migrate", "-v0")
+    home = new_home(tmp_path / "home")
     manage(home, "shell", "-c", WISH)
     environment = {"CLARACORE_LLAMA_SERVER": str(limited)}
     with running_server(tmp_path / "models", home=home, env=environment) as server:

@@ -17,7 +17,14 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.acceptance.conftest import FOX, write_models
 from tests.browser import PHONE, WEIGHT_LIMIT, Watched, watched
 from tests.ggufs import write_gguf, write_reciter
-from tests.server import ROOT, RunningServer, clean_environment, running_server, wait_until
+from tests.server import (
+    ROOT,
+    RunningServer,
+    clean_environment,
+    new_home,
+    running_server,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 
@@ -332,7 +339,7 @@ def test_two_minutes_from_nothing_to_the_first_answer(browser: Browser, tmp_path
 
 def test_a_lost_connection_is_shown_and_heals(browser: Browser, tmp_path: Path) -> None:
     write_reciter(tmp_path / "fox-f32.gguf", FOX)
-    with running_server(tmp_path, home=tmp_path / "home") as server:
+    with running_server(tmp_path, home=new_home(tmp_path / "home")) as server:
         server.wait_for_models("fox")
         with watched(browser, server.url) as seen:
             seen.open(MODELS)

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.listening import listening
-from tests.server import KEYED, RunningServer, running_server, wait_until
+from tests.server import KEYED, RunningServer, new_home, running_server, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.lan]
 
@@ -69,7 +69,7 @@ def counted(server: RunningServer) -> Counter[str]:
 def test_no_row_is_lost_or_doubled_and_listeners_find_the_state_again(
     models_folder: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
+    home = new_home(tmp_path / "home")
     with running_server(models_folder, home=home) as server:
         server.wait_for_models("fox")
         body = {"model": "fox", "prompt": "Go on"}
