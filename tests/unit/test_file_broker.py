@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
 import pytest
 from kombu import Connection
 
@@ -36,3 +41,37 @@ def test_a_wait_for_nothing_ends_long_before_its_time(broker: Connection) -> Non
     """Else a worker without work hears too late that it is to stop, and is killed instead."""
     with broker as connection, connection.SimpleQueue("letters"), pytest.raises(TimeoutError):
         connection.drain_events(timeout=HOUR)
+
+
+def test_whoever_looks_meanwhile_sees_whole_messages_and_whole_lists_of_queues(
+    tmp_path: Path,
+) -> None:
+    """A worker that read half of one ended with an error, and the work in it was lost."""
+    with Connection(
+        "filesystem://localhost",
+        transport=Transport,
+        transport_options={"data_folder_out": str(tmp_path), "control_folder": str(tmp_path)},
+    ) as connection:
+        channel: Any = connection.default_channel
+        done = threading.Event()
+
+        def write() -> None:
+            try:
+                for number in range(300):
+                    channel._queue_bind(f"exchange-{number}", "key", "", "letters")
+                    channel._put("letters", {"text": "x" * 200_000})
+            finally:
+                done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        seen = 0
+        while not (done.is_set() and seen):
+            for file in [*tmp_path.glob("*.msg"), *tmp_path.glob("*.exchange")]:
+                assert json.loads(file.read_bytes()) is not None
+                if file.suffix == ".msg":
+                    file.unlink()
+                seen += 1
+        writer.join()
+
+    assert not list(tmp_path.glob("*.part"))
