@@ -5,7 +5,9 @@ A session is looked up in the database, so what was found is kept for a moment.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
@@ -27,33 +29,45 @@ from proxy_app.keys import STRANGER, Caller
 KEPT_SECONDS: Final = 2.0
 """How long somebody who signed out, or lost a right, may still be taken for signed in."""
 
+KNOWN_SECONDS: Final = 600.0
+"""How long after their last request somebody is still known while the database is away. Not for
+ever: of who was locked or signed out since, nothing is heard until they come again."""
+
 _MOST_KEPT: Final = 1000
 
 
 class Sessions:
     """Callers by their session."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        look_up: Callable[[str], Caller] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`look_up` finds the caller of a session's key in the database; `clock` is in seconds."""
+        self._look_up = look_up or _look_up
+        self._clock = clock
         self._kept: dict[str, tuple[float, Caller]] = {}
 
     async def caller_of(self, scope: Scope) -> Caller:
         """The person whose session's cookie came along.
 
-        While the database is away, as it was last known. Raises CallerUnknown for whoever was not.
+        While the database is away, as they were known a while ago. Raises CallerUnknown for
+        whoever was not.
         """
         key = session_key(scope)
         if not key:
             return STRANGER
-        now = time.monotonic()
-        until, caller = self._kept.get(key, (0.0, STRANGER))
+        now = self._clock()
+        until, caller = self._kept.get(key, (-math.inf, STRANGER))
         if until > now:
             return caller
         try:
-            caller = await asked(_look_up, key)
+            caller = await asked(self._look_up, key)
         except Exception as error:
             if not is_away(error):
                 raise
-            if key not in self._kept:
+            if now - until > KNOWN_SECONDS:
                 raise CallerUnknown from error
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
