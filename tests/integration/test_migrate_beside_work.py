@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from models_app import changes
 from models_app.models import ModelGroup
@@ -71,3 +73,16 @@ def test_changes_are_counted_after_a_migration_that_failed() -> None:
     before = changes.current_version()
     ModelGroup.objects.create(name="big")
     assert changes.current_version() > before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asking_whether_something_is_to_be_migrated_changes_nothing() -> None:
+    newest = MigrationRecorder.Migration.objects.filter(app="proxy_app").latest("name")
+    newest.delete()
+    before = changes.current_version()
+    try:
+        with pytest.raises(SystemExit):
+            call_command("migrate", check_unapplied=True, verbosity=0)
+        assert changes.current_version() == before
+    finally:
+        newest.save(force_insert=True)

@@ -37,16 +37,36 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
-        if connection.in_atomic_block:
+        only_looks = options["plan"] or options["check_unapplied"]
+        if connection.in_atomic_block or only_looks:
             super().handle(*args, **options)
             return
-        with _turn(connection):
+        with self._turn(connection):
             try:
                 self._migrate(*args, **options)
             except BaseException:
                 # Else servers at work would see no change any more.
                 changes.after_failure(connection)
                 raise
+
+    @contextmanager
+    def _turn(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """On PostgreSQL one at a time, without waiting long for locks."""
+        if connection.vendor != "postgresql":
+            yield
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [TURN])
+            if cursor.fetchone() != (True,):
+                self.stderr.write("Another process migrates this database; waiting for its end.")
+                cursor.execute("SELECT pg_advisory_lock(%s)", [TURN])
+            cursor.execute(f"SET lock_timeout = {LOCK_MS}")
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [TURN])
 
     def _migrate(self, *args: Any, **options: Any) -> None:
         """Each migration is done as a whole or not at all, so it may be tried again."""
@@ -63,23 +83,6 @@ class Command(migrate.Command):
             "The database's tables are in use all the time. Stop what works on them, such as a "
             "backup, and migrate again."
         )
-
-
-@contextmanager
-def _turn(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """On PostgreSQL one at a time, without waiting long for locks."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [TURN])
-        cursor.execute(f"SET lock_timeout = {LOCK_MS}")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [TURN])
 
 
 def _is_in_the_way(error: OperationalError) -> bool:
