@@ -35,7 +35,7 @@ from proxy_app.api.queries import (
 from proxy_app.api.usage_shapes import EndedRequest, LiveRequest
 from proxy_app.errors import RequestNotFound
 from proxy_app.models import UsageRow
-from proxy_app.records import Record
+from proxy_app.records import CLIENT_LEFT, Record
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
 
@@ -169,7 +169,7 @@ def _by_status(request: Request) -> Q:
     if not value:
         return Q()
     if value == "failed":
-        return Q(status__gte=400) | ~Q(error="")
+        return (Q(status__gte=400) | ~Q(error="")) & ~Q(status=CLIENT_LEFT)
     if len(value) == 3 and value[0] in "12345" and value[1:] == "xx":
         first = int(value[0]) * 100
         return Q(status__gte=first, status__lt=first + 100)

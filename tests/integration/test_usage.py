@@ -147,3 +147,12 @@ def test_pages_of_requests_neither_skip_nor_repeat_what_came_in_one_moment(
     rows = UsageRow.objects.filter(at=datetime.fromtimestamp(NOON, UTC))
     assert seen == sorted(rows.values_list("pk", flat=True), reverse=True)
     assert len(seen) == 5
+
+
+def test_failed_requests_are_listed_without_what_clients_stopped(
+    admin_client: Client, tmp_path: Path
+) -> None:
+    Journal(tmp_path).append([line(at=NOON, status=499), line(at=NOON, status=502), line(at=NOON)])
+    usage.drain(tmp_path)
+    listed = admin_client.get("/api/requests?status=failed").json()["requests"]
+    assert [one["status"] for one in listed] == [502]
