@@ -65,11 +65,12 @@ class ClaraCoreAdmin(AdminSite):
         if app_label is not None:
             return super().get_app_list(request, app_label)
         key = (get_language(), get_script_prefix(), *_may(request.user))
-        if key not in self._lists:
+        kept = self._lists.get(key)
+        if kept is None:
             if len(self._lists) >= LISTS_KEPT:
                 self._lists.clear()
-            self._lists[key] = self._sections(super().get_app_list(request))
-        return list(self._lists[key])
+            kept = self._lists[key] = self._sections(super().get_app_list(request))
+        return list(kept)
 
     def _sections(self, apps: list[Any]) -> list[dict[str, Any]]:
         tables = {table["object_name"]: table for app in apps for table in app["models"]}
