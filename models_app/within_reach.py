@@ -9,7 +9,7 @@ from models_app.rights import Rights
 
 
 def looked_after(rights: Rights) -> Callable[[str], bool]:
-    """Tells of a model's id whether who may manage models may manage that one."""
+    """Tells of a model's id whether somebody manages it, or else may use it."""
     return (lambda name: True) if rights.manages_all else within_reach(rights)
 
 

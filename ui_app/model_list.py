@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.models import GgufFile, ServedModel
 from models_app.rights import LOCAL, Rights
-from models_app.within_reach import within_reach
+from models_app.within_reach import looked_after
 from ui_app import model_cards, runtime
 from ui_app.model_cards import KINDS, Card
 
@@ -127,8 +127,8 @@ class Listing:
 
 
 def listing(wish: Wish, now: runtime.Now, rights: Rights = LOCAL) -> Listing:
-    """What `wish` asks for, of what somebody may use."""
-    may_use = within_reach(rights)
+    """What `wish` asks for, of what somebody may use or looks after."""
+    may_use = looked_after(rights)
     now = now.of(may_use)
     every = [row for row in ServedModel.objects.values(*_COLUMNS) if may_use(row["model_id"])]
     states = {status["id"]: status for status in now.statuses}

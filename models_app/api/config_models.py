@@ -293,7 +293,7 @@ def _found(request: Request, name: str) -> ServedModel:
     model = find_model(name) or find_model(f"{name}/")
     if model is None:
         raise ApiError("model not found", status=404, code="NOT_FOUND", details=name)
-    check_looked_after(request, model)
+    check_looked_after(request, model, name)
     return model
 
 

@@ -96,11 +96,14 @@ def body_of(status: int, error: str = "") -> dict[str, Any]:
     return {"error": error or f"{known.phrase}.", "details": "", "code": known.name}
 
 
-def check_looked_after(request: Any, model: ServedModel) -> None:
-    """Raises ApiError for a model out of reach of whoever manages some models only."""
+def check_looked_after(request: Any, model: ServedModel, asked_for: str) -> None:
+    """Raises ApiError for a model out of reach of whoever manages some models only.
+
+    It is named as it was asked for: an alias does not tell the id.
+    """
     if not looked_after(rights_of(request))(model.model_id):
         raise ApiError(
-            f"You may not manage {model.model_id}: your key or account is limited to other models. "
+            f"You may not manage {asked_for}: your key or account is limited to other models. "
             "GET /v1/models lists yours; an administrator can allow you this one.",
             status=403,
             code="MODEL_NOT_ALLOWED",

@@ -70,7 +70,7 @@ def plan(request: Request, name: str) -> Response:
     model = find_model(name)
     if model is None:
         raise ApiError(f"There is no model {name}.", status=404, code="NOT_FOUND")
-    check_looked_after(request, model)
+    check_looked_after(request, model, name)
     if model.file is None:
         raise ApiError(
             f"{name} has no file to plan for.", status=409, code="NO_FILE", details=model.cmd

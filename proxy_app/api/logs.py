@@ -87,7 +87,7 @@ class DownloadLog(RunnerView):
         query=[_OLDER],
     )
     def get(self, request: Request, name: str) -> Any:
-        path = SERVING.engine_log(managed(request, name))
+        path = SERVING.engine_log(managed(caller_of(request), name))
         assert path is not None
         if truth(request, "older"):
             path = _older(path)

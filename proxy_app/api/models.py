@@ -121,7 +121,8 @@ class LoadModel(RunnerView):
         errors=(403, 404, 503),
     )
     def get(self, request: Request, name: str) -> Response:
-        caller, model = caller_of(request), managed(request, name)
+        caller = caller_of(request)
+        model = managed(caller, name)
 
         async def look(runner: Runner) -> dict[str, Any]:
             return reach.plan_within(caller, runner.lineup, queues.load_plan(runner, model))
@@ -140,7 +141,7 @@ class LoadModel(RunnerView):
     def post(self, request: Request, name: str) -> Response:
         if truth(request, "dry_run"):
             return self.get(request, name)
-        model = managed(request, name)
+        model = managed(caller_of(request), name)
 
         async def load(runner: Runner) -> None:
             runner.load(model)
@@ -164,7 +165,7 @@ class UnloadModel(RunnerView):
         query=[_FORCE],
     )
     def post(self, request: Request, name: str) -> Response:
-        model = managed(request, name)
+        model = managed(caller_of(request), name)
         SERVING.call(lambda runner: runner.unload(model, force=truth(request, "force")))
         return Response({"msg": "ok", "model": model, "state": "stopped"})
 
@@ -175,12 +176,11 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def managed(request: Request, name: str) -> str:
-    """The id of the model that answers to a name, if whoever asks looks after it.
+def managed(caller: Caller, name: str) -> str:
+    """The id of the model that answers to a name, if the caller looks after it.
 
     Raises ModelNotFound, which names nothing out of reach, or ModelNotAllowed.
     """
-    caller = caller_of(request)
     try:
         model = SERVING.find(name).entry.model_id
     except ModelNotFound as error:

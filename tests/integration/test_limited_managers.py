@@ -12,12 +12,14 @@ from django.utils import timezone
 
 from models_app import api_keys, people
 from models_app.access import is_open_to_limited, keeps_within_reach, needs
-from models_app.models import GgufFile, PersonLimits, ServedModel
+from models_app.models import GgufFile, ModelAlias, PersonLimits, ServedModel
 from models_app.models.folders import ModelFolder
 from models_app.rights import Bound, Rights, Role, Scope
 from proxy_app import questions, reach
+from proxy_app.errors import ModelNotFound
 from proxy_app.keys import Caller
 from proxy_app.lineup import Lineup
+from proxy_app.serving import SERVING
 
 BOTH = frozenset({Scope.INFERENCE, Scope.MANAGE})
 SEA = (Bound(frozenset({"sea"})),)
@@ -70,6 +72,26 @@ def test_a_limited_curator_pins_and_tunes_their_own_models_only(curator: Client)
     assert curator.post(f"/ui/models/{fox.pk}/tune/", {"context": "4096"}).status_code == 404
 
 
+def test_an_unknown_name_suggests_no_model_out_of_reach(
+    curator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(name: str) -> None:
+        raise ModelNotFound(name, ["fox"])
+
+    monkeypatch.setattr(SERVING, "find", find)
+    told = curator.post("/ui/models/act/", {"load": "fxo"}, follow=True).text
+    assert "does not exist" in told and "Did you mean" not in told
+
+
+def test_an_alias_out_of_reach_does_not_tell_the_id(models: None) -> None:
+    ModelAlias.objects.create(model=ServedModel.objects.get(model_id="fox"), alias="pet")
+    _, key = api_keys.create("some", scopes=["manage"], allowed_models=["sea"])
+    client = Client(SERVER_NAME="localhost", headers={"X-API-Key": key})
+    for refused in (client.get("/api/models/pet/plan"), client.delete("/api/config/models/pet")):
+        assert refused.status_code == 403
+        assert "pet" in refused.text and "fox" not in refused.text
+
+
 def test_the_pages_of_all_models_are_neither_offered_nor_open(curator: Client) -> None:
     page = curator.get("/ui/models/").text
     assert 'href="/ui/logs/"' in page
@@ -110,6 +132,9 @@ def test_an_administrator_with_limits_still_looks_after_everything(models: None)
     assert client.get("/ui/setup/").status_code == 200
     assert client.get("/admin/models_app/servedmodel/").status_code == 200
     assert pin(client, "fox")
+    assert 'data-model="fox"' in client.get("/ui/models/").text
+    fox = ServedModel.objects.get(model_id="fox")
+    assert client.get(f"/ui/models/{fox.pk}/").status_code == 200
 
 
 def test_a_limited_key_adds_no_models(models: None) -> None:

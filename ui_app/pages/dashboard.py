@@ -18,7 +18,7 @@ from models_app import hardware
 from models_app.access import needs, rights_of
 from models_app.models import ModelFolder, ServedModel
 from models_app.rights import Scope
-from models_app.within_reach import within_reach
+from models_app.within_reach import looked_after
 from proxy_app import freshness, questions
 from proxy_app.models import UsageHour
 from ui_app import memory_bars, model_cards, notices, runtime
@@ -51,7 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The whole server at a glance."""
-    may_use = within_reach(rights_of(request))
+    may_use = looked_after(rights_of(request))
     now = runtime.now().of(may_use)
     loaded = [status["id"] for status in now.in_state("ready", "starting", "stopping")]
     rows = model_cards.listed().filter(model_id__in=loaded)

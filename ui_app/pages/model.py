@@ -21,7 +21,7 @@ from models_app.models.served import CACHE_TYPES
 from models_app.plans import PlanContext, describe, find_model, gpus_to_choose, plan_for
 from models_app.rights import Scope
 from models_app.what_if import read_wishes
-from models_app.within_reach import looked_after, within_reach
+from models_app.within_reach import looked_after
 from ui_app import memory_bars, model_cards, runtime, snippets
 from ui_app.posting import acts
 
@@ -112,7 +112,7 @@ class TuningForm(forms.Form):
 def model(request: HttpRequest, pk: int) -> HttpResponse:
     """A model. A query such as `?context=8192` shows what that would mean."""
     row = get_object_or_404(model_cards.listed(), pk=pk)
-    if not within_reach(rights_of(request))(row.model_id):
+    if not looked_after(rights_of(request))(row.model_id):
         raise Http404
     asked = TuningForm(row, request.GET) if set(request.GET) & set(TuningForm.base_fields) else None
     return _page(request, row, asked)

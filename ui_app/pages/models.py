@@ -20,7 +20,7 @@ from models_app.naming import split_of
 from models_app.rights import Scope
 from models_app.within_reach import looked_after
 from proxy_app import orders
-from proxy_app.access_errors import ModelNotAllowed
+from proxy_app.api.models import managed
 from proxy_app.errors import GatewayError, ModelFailedToStart
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -77,8 +77,8 @@ def unserved_files() -> list[GgufFile]:
 @acts("ui-models")
 def act(request: HttpRequest) -> HttpResponse:
     """Load, unload or pin the model that the pressed button names, or unload all."""
-    may_manage = looked_after(rights_of(request))
-    if (name := request.POST.get("pin", "")) and may_manage(name):
+    caller = whose.caller_of(request)
+    if (name := request.POST.get("pin", "")) and looked_after(caller.rights)(name):
         row = ServedModel.objects.filter(model_id=name).first()
         if row is not None:
             row.pinned = not row.pinned
@@ -87,12 +87,9 @@ def act(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("load") or request.POST.get("unload") or ""
     try:
         if "unload_all" in request.POST:
-            caller = whose.caller_of(request)
             SERVING.call(_in_time(lambda runner: orders.unload_all(runner, caller)))
         else:
-            model = SERVING.find(name).entry.model_id
-            if not may_manage(model):
-                raise ModelNotAllowed(name)
+            model = managed(caller, name)
             SERVING.call(
                 _loading(model)
                 if "load" in request.POST
