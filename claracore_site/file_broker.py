@@ -51,6 +51,11 @@ class Transport(filesystem.Transport):
 def _written(folder: Path, text: str) -> Path:
     """A new file with all of the text, under a name that no reader looks for."""
     number, name = tempfile.mkstemp(suffix=".part", dir=folder)
-    with os.fdopen(number, "wb") as file:
-        file.write(str_to_bytes(text))
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(str_to_bytes(text))
+    except OSError:
+        # A disk that is full would be left with one more each time it is tried again.
+        os.unlink(name)
+        raise
     return Path(name)

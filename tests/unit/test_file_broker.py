@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,20 @@ def test_whoever_looks_meanwhile_sees_whole_messages_and_whole_lists_of_queues(
         writer.join()
 
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_message_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Connection(
+        "filesystem://localhost",
+        transport=Transport,
+        transport_options={"data_folder_out": str(tmp_path), "control_folder": str(tmp_path)},
+    ) as connection:
+        channel: Any = connection.default_channel
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            with pytest.raises(OSError):
+                channel._put("letters", {"text": "x" * 200_000})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
