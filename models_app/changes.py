@@ -75,6 +75,19 @@ def current_version() -> int:
     return ChangeClock.objects.filter(pk=1).values_list("version", flat=True).first() or 0
 
 
+def are_counted(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the triggers are there: a migration that was killed may have left none."""
+    tables = [f"models_app_{name.lower()}" for name in NOT_CONFIGURATION]
+    names = [name for table in (*tables, User._meta.db_table) for name in _trigger_names(table)]
+    place = "pg_trigger" if connection.vendor == "postgresql" else "sqlite_master"
+    column = "tgname" if connection.vendor == "postgresql" else "name"
+    places = ", ".join(["%s"] * len(names))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {place} WHERE {column} IN ({places})", names)
+        (found,) = cursor.fetchone() or (0,)
+    return int(found) >= len(names)
+
+
 def before_migrate(using: str, **kwargs: Any) -> None:
     """Take the triggers away so that migrations may change any column: all of them or none."""
     connection = connections[using]

@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from models_app import changes
 from models_app.models import ModelGroup
+from proxy_app.management.commands import serve
 from tests.lan import DATABASE_URL
 from tests.server import ROOT, clean_environment
 from tests.services import NAME, PostgreSql, postgresql
@@ -86,3 +87,15 @@ def test_asking_whether_something_is_to_be_migrated_changes_nothing() -> None:
         assert changes.current_version() == before
     finally:
         newest.save(force_insert=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_start_finds_what_a_migration_that_was_killed_left_undone() -> None:
+    """All was migrated, so nothing was done, and no server saw a change ever after."""
+    changes.before_migrate(connection.alias)
+    assert not changes.are_counted(connection)
+    serve._migrate()
+    assert changes.are_counted(connection)
+    before = changes.current_version()
+    serve._migrate()
+    assert changes.current_version() == before

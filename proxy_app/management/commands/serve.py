@@ -23,6 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from models_app import (
     causes,
+    changes,
     config_yaml,
     engine_build,
     folders,
@@ -237,9 +238,13 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _migrate() -> None:
-    """Bring the database up to date. When it is, this takes a tenth of Django's own command."""
+    """Bring the database up to date. When it is, this takes a tenth of Django's own command.
+
+    A start that was killed while it migrated may have left what counts changes away.
+    """
     executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    planned = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if planned or not changes.are_counted(connection):
         call_command("migrate", interactive=False, verbosity=0)
 
 
