@@ -216,9 +216,16 @@ def test_without_the_hub_the_starter_model_is_offered_and_taken(
         said = text(client.get(path))
         assert "copy a .gguf file into one of your folders" in said, path
         assert "Get the starter model" in said, path
+        assert path == PAGE or "check this machine's network" in said, path
     assert client.post(f"{PAGE}starter/").status_code == 302
     [download] = Download.objects.all()
     assert download.files.get().url == starter.ADDRESS
     assert "Without Hugging Face" not in text(client.get(PAGE))
     Download.objects.update(status=Status.FAILED, error_kind="connection")
     assert "Without Hugging Face" in text(client.get(PAGE))
+
+
+def test_a_model_that_is_not_there_is_not_blamed_on_the_network(hub: Hub, client: Client) -> None:
+    said = text(client.get(f"{PAGE}hub/owner/none-GGUF/"))
+    assert "cannot be looked at now" in said
+    assert "network" not in said and "Without Hugging Face" not in said
