@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import unquote
 
 from proxy_app.errors import InvalidRequest
 from proxy_app.lineup import Served
 from proxy_app.process import EngineState
 from proxy_app.runner import Runner
+
+_OTHER_ESCAPE: Final = b"%u"
+"""`%u0074ools` is `/tools` to llama-server, and to nobody who judges the path before it."""
 
 
 def resolve(runner: Runner, name: str) -> Served:
@@ -28,6 +32,11 @@ def split_upstream(runner: Runner, raw_path: bytes) -> tuple[Served, bytes]:
 
     Ids may hold slashes; the shortest id wins. Raises InvalidRequest or ModelNotFound.
     """
+    if _OTHER_ESCAPE in raw_path:
+        raise InvalidRequest(
+            "The path holds %u, which is no escape of addresses. Write each byte of UTF-8 as % and "
+            "two digits, such as %C3%A9."
+        )
     segments = raw_path.split(b"/")[2:]
     lineup = runner.lineup
     name = ""

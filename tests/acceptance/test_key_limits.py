@@ -187,6 +187,20 @@ def test_only_an_administrators_key_reaches_an_engines_tools(
         assert (answer.status, json.load(answer)["error"]["code"]) == (403, "not_allowed")
 
 
+@pytest.mark.parametrize(
+    "path", ["%u0074ools", "%u0070rops", "x/%u0073lots/0", "%u006cora-adapters"]
+)
+def test_no_spelling_that_only_the_engine_reads_gets_past_the_rights(
+    server: RunningServer, keys: dict[str, str], path: str
+) -> None:
+    """llama-server takes `%u0074` for a `t`."""
+    place = server.url.removeprefix("http://")
+    with closing(http.client.HTTPConnection(place, timeout=60)) as connection:
+        connection.request("POST", f"/upstream/fox/{path}", headers={"X-API-Key": keys["free"]})
+        answer = connection.getresponse()
+        assert answer.status == 400 and b"%u" in answer.read()
+
+
 def test_a_key_for_one_model_sees_and_uses_only_that(
     server: RunningServer, keys: dict[str, str]
 ) -> None:

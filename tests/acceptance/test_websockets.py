@@ -98,7 +98,12 @@ def test_an_engine_that_dies_closes_the_socket_with_a_word(server: RunningServer
 
 @pytest.mark.parametrize(
     ("path", "code"),
-    [("/upstream/nobody/", 4404), ("/elsewhere", 4404), ("/upstream/lab/echo/refuse", 4502)],
+    [
+        ("/upstream/nobody/", 4404),
+        ("/elsewhere", 4404),
+        ("/upstream/lab/echo/refuse", 4502),
+        ("/upstream/lab/echo/%u0074ools", 4400),
+    ],
 )
 def test_what_cannot_be_joined_is_closed_with_a_reason(
     server: RunningServer, path: str, code: int
