@@ -104,11 +104,11 @@ def _within_reach(models: list[dict[str, Any]], caller: Caller) -> list[dict[str
         one["requests"] = [place for place in one["requests"] if place["caller"] == caller.share]
         for name in ("behind", "waitsFor", "evicts"):
             if one["plan"]:
-                one["plan"][name] = _named(one["plan"][name], may_use)
+                one["plan"][name] = named(one["plan"][name], may_use)
     return found
 
 
-def _named(models: list[str], may_use: Callable[[str], bool]) -> list[str]:
+def named(models: list[str], may_use: Callable[[str], bool]) -> list[str]:
     """Those within reach by name, and all others as one."""
     within = [model for model in models if may_use(model)]
     return within if len(within) == len(models) else [*within, _("Another model")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -90,15 +91,17 @@ class OnePerson(APIView):
     def patch(self, request: Request, pk: int) -> Response:
         user, values = _found(pk), read(request, PersonChoices)
         try:
-            if "role" in values:
-                people.set_role(user, Role(values["role"]))
-            if "active" in values:
-                people.set_active(user, values["active"])
-            if "password" in values:
-                people.set_password(user, values["password"])
+            # All of it or nothing: what is answered with an error is not noted as an act.
+            with transaction.atomic():
+                if "role" in values:
+                    people.set_role(user, Role(values["role"]))
+                if "active" in values:
+                    people.set_active(user, values["active"])
+                if "password" in values:
+                    people.set_password(user, values["password"])
+                person_limits.set_for(user, limits.columns(values))
         except people.PersonRejected as error:
             raise _rejected(error) from error
-        person_limits.set_for(user, limits.columns(values))
         return Response(shown(_found(pk)))
 
     @described(

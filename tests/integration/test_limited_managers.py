@@ -155,7 +155,7 @@ def test_what_a_load_would_do_names_no_model_out_of_reach() -> None:
     assert reach.plan_within(Caller(rights=Rights(scopes=BOTH)), Lineup(), plan) == plan
 
 
-def test_the_queue_says_that_another_model_is_in_the_way(curator: Client) -> None:
+def test_who_waits_is_told_that_another_model_is_in_the_way(curator: Client) -> None:
     line = {
         "state": "stopped",
         "inFlight": 0,
@@ -166,6 +166,7 @@ def test_the_queue_says_that_another_model_is_in_the_way(curator: Client) -> Non
         "answerSeconds": None,
         "readyInSeconds": None,
         "requests": [],
+        "elapsed": None,
     }
     plan = {"behind": [], "waitsFor": ["fox"], "evicts": ["fox"], "fits": True}
     told = {
@@ -182,5 +183,10 @@ def test_the_queue_says_that_another_model_is_in_the_way(curator: Client) -> Non
         assert "fox" not in page and "Another model is in the way" in page
         root = signed_in(User.objects.get(username="root"))
         assert "fox is in the way" in root.get("/ui/queue/").text
+        waits = "/ui/playground/wait/?model="
+        assert curator.get(f"{waits}fox").json() == {"state": "stopped"}
+        sea = curator.get(f"{waits}sea").json()
+        assert sea["waitsFor"] == sea["evicts"] == ["Another model"]
+        assert root.get(f"{waits}fox").json()["waitsFor"] == ["fox"]
     finally:
         questions.ask_elsewhere(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,10 +15,12 @@ from django.views.decorators.http import require_safe
 
 from models_app.access import needs
 from models_app.rights import NOBODY, Rights, Scope
+from models_app.within_reach import within_reach
 from proxy_app import questions
 from proxy_app.errors import NotServing
 from ui_app import snippets, whose
 from ui_app.model_choices import LABELS, Choice, Task, choices, preferred
+from ui_app.queue_view import named
 
 _POLICY: Final = "; ".join(
     (
@@ -67,16 +70,18 @@ def wait(request: HttpRequest) -> HttpResponse:
         told = questions.ask("queue")
     except NotServing as error:
         return JsonResponse({"error": error.message}, status=error.status)
-    asked = request.GET.get("model", "")
-    model = told["virtual"].get(asked, asked)
+    asked, caller = request.GET.get("model", ""), whose.caller_of(request)
+    model, may_use = told["virtual"].get(asked, asked), within_reach(caller.rights)
     line = next((one for one in told["models"] if one["model"] == model), None)
-    waits = _wait(line, whose.caller_of(request).share) if line else {"state": "stopped"}
+    waits = {"state": "stopped"}
+    if line is not None and may_use(asked):
+        waits = _wait(line, caller.share, may_use)
     return JsonResponse(waits, headers={"Cache-Control": "no-store"})
 
 
-def _wait(line: dict[str, Any], share: str) -> dict[str, Any]:
+def _wait(line: dict[str, Any], share: str, may_use: Callable[[str], bool]) -> dict[str, Any]:
     mine = [place for place in line["requests"] if place["caller"] == share]
-    plan = line["plan"] or {}
+    plan = line["plan"] or {"waitsFor": [], "evicts": [], "behind": []}
     return {
         "state": line["state"],
         "elapsed": line.get("elapsed"),
@@ -85,9 +90,9 @@ def _wait(line: dict[str, Any], share: str) -> dict[str, Any]:
         "waitSeconds": mine[-1]["expectedWaitSeconds"] if mine else None,
         "readySeconds": line["readyInSeconds"],
         "loadSeconds": line["loadSeconds"],
-        "waitsFor": plan.get("waitsFor", []),
-        "evicts": plan.get("evicts", []),
-        "behind": plan.get("behind", []),
+        "waitsFor": named(plan["waitsFor"], may_use),
+        "evicts": named(plan["evicts"], may_use),
+        "behind": named(plan["behind"], may_use),
     }
 
 

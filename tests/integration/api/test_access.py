@@ -124,6 +124,14 @@ def test_administrators_make_change_and_remove_people(root: User) -> None:
     api("get", place, status=404)
 
 
+def test_an_account_is_changed_wholly_or_not_at_all(root: User, ann: User) -> None:
+    """What is refused is no act in the audit log, so nothing of it may stay."""
+    changes = {"role": "administrator", "active": False, "password": "short"}
+    as_person(root)("patch", f"/api/people/{ann.pk}", changes, status=400)
+    ann.refresh_from_db()
+    assert (people.role_of(ann), ann.is_active) == (Role.USER, True)
+
+
 def test_others_have_no_business_with_people_or_the_audit_log(ann: User) -> None:
     api = as_person(ann)
     for path in ("/api/people", "/api/audit", f"/api/people/{ann.pk}"):
