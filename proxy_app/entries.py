@@ -10,6 +10,7 @@ import msgspec
 
 from proxy_app.figures import Figures, read_figures
 from proxy_app.records import CLIENT_LEFT, Line
+from proxy_app.reservation import BYTES_A_TOKEN
 
 _LONGEST = 255
 
@@ -59,12 +60,25 @@ def figures_of(line: Line) -> Figures:
     """What the engine said; of a stream that ended early, which says nothing, what came of it.
 
     Such a stream comes about a token a piece. Were they not counted, who leaves before the end
-    would use as much as they like of a quota.
+    would use as much as they like of a quota. The same goes for what is `untold`.
     """
     figures = read_figures(line.figures)
-    if line.streamed and line.ended_early and line.pieces > (figures.tokens_out or 0):
-        return msgspec.structs.replace(figures, tokens_out=line.pieces)
-    return figures
+    out = max(figures.tokens_out or 0, _length(line))
+    into = max(figures.tokens_in or 0, line.untold if _is_answered(line) else 0)
+    return msgspec.structs.replace(
+        figures, tokens_in=into or figures.tokens_in, tokens_out=out or figures.tokens_out
+    )
+
+
+def _length(line: Line) -> int:
+    """Tokens of an answer by its length, where the engine does not tell; else 0."""
+    if line.streamed:
+        return line.pieces if line.ended_early or line.untold else 0
+    return line.size // BYTES_A_TOKEN if line.untold and _is_answered(line) else 0
+
+
+def _is_answered(line: Line) -> bool:
+    return line.streamed or line.status == 200
 
 
 def entry_of(line: Line) -> Entry:

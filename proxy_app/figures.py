@@ -146,6 +146,8 @@ def _figures_of(usage: _Usage, timings: _Timings) -> Figures:
     if cached is None:
         cached = _first(usage.cache_read_input_tokens, timings.cache_n)
     tokens_in = _first(usage.prompt_tokens, usage.input_tokens)
+    if tokens_in is not None and usage.cache_read_input_tokens is not None:
+        tokens_in += usage.cache_read_input_tokens  # Anthropic counts them apart.
     if tokens_in is None and timings.prompt_n is not None:
         tokens_in = timings.prompt_n + (cached or 0)
     tokens_out = _first(usage.completion_tokens, usage.output_tokens)
@@ -166,6 +168,8 @@ def _first(one: int | None, other: int | None) -> int | None:
 
 def _figures(usage: Mapping[str, Any], timings: Mapping[str, Any]) -> Figures:
     tokens_in = _count(usage, "prompt_tokens", "input_tokens")
+    if tokens_in is not None:
+        tokens_in += _count(usage, "cache_read_input_tokens") or 0  # Anthropic counts them apart.
     cached = _cached(usage)
     if cached is None:
         cached = _count(timings, "cache_n")

@@ -51,6 +51,8 @@ class Errand:
     """The model's name as the client wrote it; empty: its id."""
     accounts: Sequence[Account] = ()
     """Of the key and its person, whose limits the answer tells; none without limits."""
+    untold: int = 0
+    """About how many tokens its prompt has, if the engine will not tell all (`untold.py`)."""
     edit: Callable[[bytes], bytes] | None = None
     """Changes a whole JSON answer; None passes it on as it comes."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models_app.rights import Scope as Right
-from proxy_app import listing, noting, orders, paths, remote_media, rerank
+from proxy_app import listing, noting, orders, paths, remote_media, rerank, untold
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
@@ -213,13 +213,15 @@ class Gateway:
         with Spool(self._uploads) as spool:
             async for piece in body_pieces(scope, receive, self._runner.lineup.rules.max_body):
                 await spool.append(piece)
+            text = b""
             if spool.size and not caller_of(scope).rights.may(Right.ADMIN):
                 remote_media.check_headers(scope["headers"])
-                await _check_media(spool)
+                text = await _checked_text(spool)
             errand = _errand(scope, target, spool.whole(), served)
             errand.asked_for = asked
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
+                errand.untold = untold.prompt_guess(text)
             await self._serve(served, errand, scope, receive, send)
         if paths.manages(scope["path"], scope["method"]):
             await noting.note(scope, "models")
@@ -273,6 +275,7 @@ class Gateway:
         watch = ClientWatch(receive, link)
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)
         with recording as record:
+            record.untold = errand.untold
             try:
                 with watch, await self._runner.acquire(model, share, priority) as lease:
                     recording.granted(self._runner, lease)
@@ -365,14 +368,18 @@ def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:
         scope["headers"],
         body,
         served.timeouts,
+        untold=untold.prompt_guess(body),
     )
 
 
-async def _check_media(spool: Spool) -> None:
-    """Raises InvalidRequest for what would have the engine fetch something."""
+async def _checked_text(spool: Spool) -> bytes:
+    """What may be JSON. Raises InvalidRequest for what would have the engine fetch something."""
     start = b"".join([piece async for piece in spool.read(0, min(64, spool.size))])
-    if remote_media.may_be_json(start):
-        remote_media.check(b"".join([piece async for piece in spool.read(0, spool.size)]))
+    if not remote_media.may_be_json(start):
+        return b""
+    text = b"".join([piece async for piece in spool.read(0, spool.size)])
+    remote_media.check(text)
+    return text
 
 
 def _content_type(scope: Scope) -> bytes:

@@ -57,6 +57,7 @@ class Record:
         "status",
         "streamed",
         "taken_back",
+        "untold",
     )
 
     def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
@@ -89,6 +90,7 @@ class Record:
         self.complete = False
         """Whether the last piece has come."""
         self.size = 0
+        self.untold = 0
         self.pieces = 0
         self.head = b""
         self._pieces: deque[bytes] = deque(maxlen=PIECES_KEPT)
@@ -114,7 +116,8 @@ class Record:
             self.first = _now()
             self.head = data
         self.size += len(data)
-        self.pieces += 1
+        # Fast engines send several events at once.
+        self.pieces += data.count(b"\n\n") if self.untold else 1
         self._pieces.append(data)
 
     @property
@@ -160,7 +163,11 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     request_id: str = ""
     """Lines of earlier versions end before it."""
     pieces: int = 0
-    """In how many pieces the answer came."""
+    """In how many pieces the answer came; of what is `untold`, how many events it held."""
+    size: int = 0
+    """Bytes of the answer."""
+    untold: int = 0
+    """About how many tokens the prompt has, if the engine did not tell all; else 0."""
 
     @property
     def ended_early(self) -> bool:
@@ -191,6 +198,8 @@ def line_of(record: Record) -> Line:
         cut(record.head, record.tail).decode(errors="replace"),
         record.request_id.decode(),
         record.pieces,
+        record.size,
+        record.untold,
     )
 
 

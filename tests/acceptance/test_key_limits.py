@@ -37,6 +37,7 @@ WANTED: dict[str, dict[str, Any]] = {
     "free": {},
     "slow": {"requests_per_minute": 1},
     "daily": {"tokens_per_day": 10},
+    "counted": {"tokens_per_day": 10**9},
     "one at a time": {"parallel_requests": 1},
     "sea only": {"allowed_models": ["sea"]},
     "nobody's": {"person": None},
@@ -103,6 +104,35 @@ def test_requests_a_minute_are_counted_and_told(
     assert refused.headers["x-ratelimit-reset-requests"].endswith("s")
     assert ask(server, keys["free"]).status_code == 200
     assert "x-ratelimit-limit-requests" not in ask(server, keys["free"]).headers
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"response_fields": ["content"]},
+        {"prompt": ["x" * 50, "a", "b"]},
+        {"n": 2},
+        {"prompt": ["x" * 50, "a", "b"], "stream": True},
+    ],
+)
+@pytest.mark.parametrize("place", ["/completion", "/upstream/fox/completion", "/v1/completions"])
+def test_no_tokens_are_used_that_are_not_counted(
+    server: RunningServer, keys: dict[str, str], place: str, fields: dict[str, Any]
+) -> None:
+    """llama-server counts the last of several answers, and leaves out what it is told to."""
+    headers = {"X-API-Key": keys["counted"]}
+    body = {"model": "fox", "prompt": "x" * 50, "max_tokens": 20, **fields}
+
+    def used() -> int:
+        rows = get(server, keys["counted"], "/api/usage?by=key").json()["rows"]
+        return sum(row["tokensIn"] + row["tokensOut"] for row in rows)
+
+    before = used()
+    answer = requests.post(server.url + place, headers=headers, json=body, timeout=120)
+    assert answer.status_code == 200, answer.text
+    sentences = max(1, answer.text.count(" dog"))
+    # FOX has ten tokens, and the prompts have some fifty letters, of which each is a token.
+    wait_until(lambda: used() - before >= 10 * sentences + len(json.dumps(body)) // 4 - 9, "usage")
 
 
 def test_one_request_at_a_time_means_one(server: RunningServer, keys: dict[str, str]) -> None:

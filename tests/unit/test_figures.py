@@ -33,6 +33,14 @@ def event(value: Any) -> bytes:
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
+def test_what_anthropic_counts_apart_is_part_of_the_prompt() -> None:
+    usage = {"input_tokens": 1, "cache_read_input_tokens": 53, "output_tokens": 10}
+    body = json.dumps({"usage": usage}).encode()
+    assert read(body) == Figures(54, 53, 10)
+    start = event({"message": {"usage": {**usage, "output_tokens": 0}}})
+    assert read(start, event({"usage": {"output_tokens": 10}})) == Figures(54, 53, 10)
+
+
 def test_it_reads_a_whole_answer() -> None:
     body = json.dumps({"choices": [{"text": "Hi"}], "usage": USAGE, "timings": TIMINGS}).encode()
     assert read_figures(cut(body, body).decode()) == WHOLE

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from proxy_app.entries import entry_of, metric_of
+from typing import Any
+
+import pytest
+
+from proxy_app.entries import entry_of, figures_of, metric_of
 from proxy_app.records import Line, Record, Records, line_of
 
 
@@ -126,3 +130,21 @@ def test_an_answer_that_came_whole_or_never_began_counts_what_the_engine_said() 
     assert entry_of(line(figures="", pieces=9)).tokens_out is None
     assert entry_of(line(status=499, figures="", first=None)).tokens_out is None
     assert entry_of(line(status=499, figures="", pieces=3, streamed=False)).tokens_out is None
+
+
+@pytest.mark.parametrize(
+    ("values", "tokens"),
+    [
+        ({"pieces": 90}, (4, 10)),
+        ({"pieces": 90, "untold": 30}, (30, 90)),
+        ({"streamed": False, "size": 400, "untold": 30}, (30, 100)),
+        ({"streamed": False, "size": 400, "untold": 2}, (4, 100)),
+        ({"streamed": False, "size": 400}, (4, 10)),
+        ({"streamed": False, "size": 400, "untold": 30, "figures": "", "status": 400}, None),
+    ],
+)
+def test_what_the_engine_leaves_out_is_told_by_its_length(
+    values: dict[str, Any], tokens: tuple[int, int] | None
+) -> None:
+    figures = figures_of(line(**values))
+    assert (figures.tokens_in, figures.tokens_out) == (tokens or (None, None))

@@ -1,0 +1,52 @@
+"""Requests of which an engine does not tell all the tokens that they used (pure).
+
+Of several answers to one request llama-server counts the last alone, and `response_fields` may
+leave out what it counted. By either a key would use its quota as it likes. What went in and came
+out then says about how much it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from proxy_app.reservation import BYTES_A_TOKEN
+
+_SIGNS: Final = (b'"n"', b'"n_cmpl"', b'"prompt"', b'"response_fields"', b"\\u")
+"""A body without any of these is none of them; names can be spelled with escapes, too."""
+
+
+class _Asked(msgspec.Struct):
+    """What asks for more than one answer, or for less than all of it. It may hold anything."""
+
+    n: Any = None
+    n_cmpl: Any = None
+    prompt: msgspec.Raw = msgspec.Raw(b"null")
+    response_fields: Any = None
+
+
+_read: Final = msgspec.json.Decoder(_Asked).decode
+_read_prompt: Final = msgspec.json.Decoder(list[Any]).decode
+
+
+def prompt_guess(body: object) -> int:
+    """About how many tokens the prompt of such a request has; 0 of one that is told wholly."""
+    if not isinstance(body, bytes) or not any(sign in body for sign in _SIGNS):
+        return 0
+    try:
+        asked = _read(body)
+        told = not asked.response_fields and not _asks_for_several(asked)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return 0
+    return 0 if told else max(1, len(body) // BYTES_A_TOKEN)
+
+
+def _asks_for_several(asked: _Asked) -> bool:
+    if any(isinstance(count, int) and count > 1 for count in (asked.n, asked.n_cmpl)):
+        return True
+    if not bytes(asked.prompt).lstrip().startswith(b"["):
+        return False
+    prompts = _read_prompt(asked.prompt)
+    # A prompt may also be a list of tokens, with texts among them.
+    return len(prompts) > 1 and not any(isinstance(prompt, int) for prompt in prompts)
