@@ -27,6 +27,9 @@ _known: set[str] = set()
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 _DATABASES = ("sqlite", "postgres", "postgresql")
+CONNECT_SECONDS = 5
+"""How long PostgreSQL may take to accept a connection, where the URL says nothing else."""
+
 _REDIS = ("redis", "rediss", "unix")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
@@ -193,6 +196,8 @@ def database_url(name: str) -> dj_database_url.DBConfig | None:
         ) from None
     if not connection.get("NAME"):
         raise ImproperlyConfigured(f"{PREFIX}{name} names no database; its path is empty.")
+    if connection["ENGINE"].endswith("postgresql"):
+        connection.setdefault("OPTIONS", {}).setdefault("connect_timeout", CONNECT_SECONDS)
     return connection
 
 

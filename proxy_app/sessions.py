@@ -5,6 +5,7 @@ A session is looked up in the database, so what was found is kept for a moment.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -33,6 +34,9 @@ KNOWN_SECONDS: Final = 600.0
 """How long after their last request somebody is still known while the database is away. Not for
 ever: of who was locked or signed out since, nothing is heard until they come again."""
 
+PATIENCE_SECONDS: Final = 5.0
+"""After so long a database that says nothing at all counts as away."""
+
 _MOST_KEPT: Final = 1000
 
 
@@ -43,10 +47,12 @@ class Sessions:
         self,
         look_up: Callable[[str], Caller] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """`look_up` finds the caller of a session's key in the database; `clock` is in seconds."""
         self._look_up = look_up or _look_up
         self._clock = clock
+        self._patience = patience
         self._kept: dict[str, tuple[float, Caller]] = {}
 
     async def caller_of(self, scope: Scope) -> Caller:
@@ -63,9 +69,10 @@ class Sessions:
         if until > now:
             return caller
         try:
-            caller = await asked(self._look_up, key)
+            async with asyncio.timeout(self._patience):
+                caller = await asked(self._look_up, key)
         except Exception as error:
-            if not is_away(error):
+            if not isinstance(error, TimeoutError) and not is_away(error):
                 raise
             if now - until > KNOWN_SECONDS:
                 raise CallerUnknown from error

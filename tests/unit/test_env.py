@@ -134,6 +134,18 @@ def test_it_reads_a_database_url(
 
 
 @pytest.mark.parametrize(
+    ("query", "seconds"), [("", env.CONNECT_SECONDS), ("?connect_timeout=30", 30)]
+)
+def test_it_does_not_wait_for_ever_for_a_database(
+    setting: Callable[[str], None], query: str, seconds: int
+) -> None:
+    setting(f"postgres://me@db/clara{query}")
+    connection = env.database_url("SAMPLE")
+    assert connection is not None
+    assert int(connection["OPTIONS"]["connect_timeout"]) == seconds
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "db.sqlite3",

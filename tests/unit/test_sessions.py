@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from django.db import OperationalError
@@ -11,7 +12,7 @@ from models_app.rights import Role, of_person
 from proxy_app.access_errors import CallerUnknown
 from proxy_app.incoming import Scope
 from proxy_app.keys import STRANGER, Caller
-from proxy_app.sessions import KEPT_SECONDS, KNOWN_SECONDS, Sessions
+from proxy_app.sessions import KEPT_SECONDS, KNOWN_SECONDS, PATIENCE_SECONDS, Sessions
 
 CAT = Caller("cat", None, of_person(1, "cat", Role.CURATOR))
 
@@ -19,20 +20,27 @@ CAT = Caller("cat", None, of_person(1, "cat", Role.CURATOR))
 class Server:
     """Sessions with a clock to set, and a database to take away."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self.now = 1.0
         self.is_away = False
+        self.says_nothing = False
         self.rows = {"known": CAT}
-        self._sessions = Sessions(self._look_up, lambda: self.now)
+        self._sessions = Sessions(self._look_up, lambda: self.now, patience)
+        self.end = threading.Event()
 
     def _look_up(self, key: str) -> Caller:
         if self.is_away:
             raise OperationalError("gone")
+        if self.says_nothing:
+            self.end.wait()
         return self.rows.get(key, STRANGER)
 
     def asked_by(self, session: str) -> Caller:
+        return asyncio.run(self.told_of(session))
+
+    async def told_of(self, session: str) -> Caller:
         scope: Scope = {"headers": [(b"cookie", f"sessionid={session}".encode())]}
-        return asyncio.run(self._sessions.caller_of(scope))
+        return await self._sessions.caller_of(scope)
 
 
 def test_who_goes_on_asking_is_known_as_long_as_the_database_is_away() -> None:
@@ -71,3 +79,16 @@ def test_who_signed_out_and_asked_since_stays_out() -> None:
     server.is_away = True
     server.now += KEPT_SECONDS
     assert server.asked_by("known") is STRANGER
+
+
+async def test_a_database_that_says_nothing_counts_as_away() -> None:
+    server = Server(patience=1)
+    assert await server.told_of("known") == CAT
+    server.says_nothing = True
+    server.now += KEPT_SECONDS
+    try:
+        assert await server.told_of("known") == CAT
+        with pytest.raises(CallerUnknown):
+            await server.told_of("other")
+    finally:
+        server.end.set()

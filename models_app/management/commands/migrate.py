@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import Error, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from models_app import changes
@@ -64,7 +64,8 @@ class Command(migrate.Command):
         try:
             yield
         finally:
-            with connection.cursor() as cursor:
+            # A connection that was lost has let go of both, and must not hide why it was.
+            with suppress(Error), connection.cursor() as cursor:
                 cursor.execute("RESET lock_timeout")
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [TURN])
 
