@@ -62,6 +62,8 @@ def look(path: str) -> Looked:
 
     Links are followed before it is decided, so that none leads out; hidden folders stay hidden.
     """
+    if "\0" in path:
+        raise NotShown("No folder has such a name.")
     real = os.path.realpath(path)
     allowed = roots()
     if real not in allowed and not _is_below_any(real, allowed):

@@ -6,6 +6,7 @@ it takes over from here what the request itself told.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
@@ -47,6 +48,9 @@ class Django(Enum):
 class KeyGuard:
     """An ASGI app around the server: says in `scope[CALLER]` who calls."""
 
+    look_again_seconds = 10.0
+    """How often a stream of events or logs is looked at again: it may go on for days."""
+
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], keys: Keys) -> None:
         self._app = app
         self._keys = keys
@@ -59,24 +63,52 @@ class KeyGuard:
             except GatewayError as error:
                 await answer_refusal(scope, receive, send, error)
                 return
+            if _has_no_end(scope):
+                await self._while_allowed(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope) -> None:
-        # A server without lifespan keeps no ring; an error here lets nobody in.
-        ring = self._keys.ring
-        if ring is None:
-            ring = await asked(read_ring)
-        by_query = _may_ask_by_query(scope)
-        caller = self._keys.caller_of(scope, ring, from_query=by_query)
         right = needed(scope)
+        caller = await self._caller_of(scope, by_session=isinstance(right, Right))
         if isinstance(right, Right):
-            if not caller.rights.scopes:
-                caller = await self._sessions.caller_of(scope)
             _check_right(caller, right)
         elif right is Django.KNOWS and not caller.rights.scopes and not session_key(scope):
             # Django would take in the whole body before it looks.
             raise KeyRequired
         scope[CALLER] = caller
+
+    async def _caller_of(self, scope: Scope, *, by_session: bool) -> Caller:
+        # A server without lifespan keeps no ring; an error here lets nobody in.
+        ring = self._keys.ring
+        if ring is None:
+            ring = await asked(read_ring)
+        caller = self._keys.caller_of(scope, ring, from_query=_may_ask_by_query(scope))
+        if by_session and not caller.rights.scopes:
+            caller = await self._sessions.caller_of(scope)
+        return caller
+
+    async def _while_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Who was kept out meanwhile hears no more; with other rights they may come again."""
+        work = asyncio.ensure_future(self._app(scope, receive, send))
+        try:
+            while not (await asyncio.wait((work,), timeout=self.look_again_seconds))[0]:
+                if not await self._has_same_rights(scope):
+                    break
+            else:
+                await work
+                return
+        finally:
+            work.cancel()
+        await asyncio.wait((work,))
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _has_same_rights(self, scope: Scope) -> bool:
+        try:
+            caller = await self._caller_of(scope, by_session=True)
+        except GatewayError:
+            return False
+        return caller.rights == caller_of(scope).rights
 
 
 def _check_right(caller: Caller, right: Right) -> None:
@@ -118,6 +150,14 @@ def needed(scope: Scope) -> Right | Django | None:
 def _is_page(path: str) -> bool:
     """Whether its visitor is asked to sign in. `/uix` is no page of ours."""
     return path.startswith(_PAGES) and "/" + path.split("/", 2)[1] in _PAGES
+
+
+def _has_no_end(scope: Scope) -> bool:
+    """Whether what is answered goes on until somebody leaves: events and logs."""
+    if scope["type"] != "http":
+        return False
+    plain = scope["path"].rstrip("/")
+    return plain == "/api/events" or plain.startswith("/logs/stream")
 
 
 def _may_ask_by_query(scope: Scope) -> bool:

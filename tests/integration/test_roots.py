@@ -143,6 +143,14 @@ def test_the_page_keeps_a_curator_within(curator: Client, tracked: Path, elsewhe
     assert ModelFolder.objects.count() == 1
 
 
+@pytest.mark.parametrize("path", ["/etc", "/\0", "..", "~"])
+def test_looking_through_folders_stays_within(curator: Client, tracked: Path, path: str) -> None:
+    reply = curator.get("/ui/setup/browse/", {"path": path})
+    assert reply.status_code == 200
+    assert str(tracked) in reply.text or "such a name" in reply.text
+    assert "passwd" not in reply.text and "systemd" not in reply.text
+
+
 def test_a_link_out_of_the_roots_is_not_followed(tracked: Path, elsewhere: Path) -> None:
     (tracked / "out").symlink_to(elsewhere)
     (tracked / "file-f32.gguf").symlink_to(elsewhere / "secret-f32.gguf")
