@@ -156,7 +156,7 @@ def _has_no_end(scope: Scope) -> bool:
     """Whether what is answered goes on until somebody leaves: events and logs."""
     if scope["type"] != "http":
         return False
-    plain = scope["path"].rstrip("/")
+    plain: str = scope["path"].rstrip("/")
     return plain == "/api/events" or plain.startswith("/logs/stream")
 
 

@@ -75,7 +75,13 @@ repeat themselves, too."""
 NOTED_EVERY: Final = 60.0
 """Seconds between two notes of a key's use, which is shown to the minute."""
 
-_FORWARDING = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip"))
+_FORWARDING = frozenset(
+    (
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip"),
+        *(b"cf-connecting-ip", b"true-client-ip", b"fastly-client-ip", b"client-ip"),
+        *(b"x-original-forwarded-for", b"x-envoy-external-address", b"x-original-host"),
+    )
+)
 """Which proxies add, besides those that begin with `x-forwarded-`."""
 
 

@@ -34,6 +34,10 @@ def scope_of(path: str) -> dict[str, Any]:
     }
 
 
+async def nothing() -> dict[str, Any]:
+    raise AssertionError("A stream has no body to read.")
+
+
 class Streaming:
     """A server that tells something again and again, and who hears it."""
 
@@ -69,7 +73,7 @@ async def test_a_stream_ends_for_whom_the_rights_were_taken(
     path: str, later: tuple[Scope, ...]
 ) -> None:
     server = Streaming()
-    work = asyncio.ensure_future(server.guard(scope_of(path), server.send, server.send))
+    work = asyncio.ensure_future(server.guard(scope_of(path), nothing, server.send))
     await server.until(lambda: len(server.sent) > 20)
     assert not work.done()
     server.keys.ring = ring(*later)
@@ -81,7 +85,7 @@ async def test_a_stream_ends_for_whom_the_rights_were_taken(
 
 async def test_a_stream_ends_with_who_waits_for_it() -> None:
     server = Streaming()
-    work = asyncio.ensure_future(server.guard(scope_of("/api/events"), server.send, server.send))
+    work = asyncio.ensure_future(server.guard(scope_of("/api/events"), nothing, server.send))
     await server.until(lambda: len(server.sent) > 3)
     work.cancel()
     await server.until(lambda: server.is_over)

@@ -87,6 +87,8 @@ def test_without_need_of_a_key_a_known_one_still_tells_who_calls() -> None:
         (b"via", b"1.1 proxy"),
         (b"x-forwarded-proto", b"http"),
         (b"x-real-ip", b"127.0.0.1"),
+        (b"true-client-ip", b"127.0.0.1"),
+        (b"x-original-forwarded-for", b"127.0.0.1"),
     ],
 )
 def test_what_came_through_a_proxy_did_not_come_from_this_machine(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from threading import Lock
 from typing import Any, Final
 
 from django import forms
@@ -26,6 +27,8 @@ from proxy_app.serving import SERVING
 from ui_app.posting import is_page_of_ours
 
 GUESSES: Final = Guesses(free=5)
+_ONE_IS_FIRST: Final = Lock()
+"""The link is good once, also for several at the same moment."""
 _FORMS: Final = ("GET", "HEAD", "POST")
 
 
@@ -232,7 +235,10 @@ def _is_administrators_key(request: HttpRequest, form: forms.Form) -> bool:
 def _first_administrator(form: forms.Form) -> User | None:
     data = form.cleaned_data
     try:
-        return people.create(data["name"], data["password"], Role.ADMINISTRATOR)
+        with _ONE_IS_FIRST:
+            if people.administrator_exists():
+                raise people.PersonRejected(_("Somebody else has just been first. Sign in."))
+            return people.create(data["name"], data["password"], Role.ADMINISTRATOR)
     except people.PersonRejected as error:
         form.add_error(None, str(error))
         return None
