@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 
 from models_app import person_limits, rights
 from models_app.rights import LOCAL_NAME, Rights, Role
@@ -37,11 +38,15 @@ def rights_of(user: User | AnonymousUser) -> Rights:
 
 def administrator_exists() -> bool:
     """Whether somebody could sign in as an administrator with a password."""
+    return _administrators().exists()
+
+
+def _administrators() -> QuerySet[User]:
+    """Those who can sign in."""
     return (
         User.objects.filter(is_superuser=True, is_active=True)
         .exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
         .exclude(password="")
-        .exists()
     )
 
 
@@ -115,8 +120,8 @@ def keep_one_administrator(user: User) -> None:
     """
     if not user.is_superuser or not user.is_active:
         return
-    others = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
-    if not others.exclude(pk=user.pk).exclude(username=LOCAL_NAME).exists():
+    others = _administrators().select_for_update().exclude(pk=user.pk)
+    if not others.exclude(username=LOCAL_NAME).exists():
         raise PersonRejected(
             f"{user.get_username()} is the only administrator. Make another one first."
         )

@@ -72,9 +72,11 @@ class _Wish(msgspec.Struct):
     max_output_tokens: Any = None
     n_predict: Any = None
     n: Any = None
+    prompt: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _read = msgspec.json.Decoder(_Wish).decode
+_read_list = msgspec.json.Decoder(list[Any]).decode
 
 
 def tokens_wanted(path: str, body: object, room: Room = ROOM_GUESSED) -> int:
@@ -111,7 +113,22 @@ def _answers(body: bytes) -> tuple[int, int]:
     ):
         if named is not None and (count := _count(named)) > most:
             most = count
-    return most or ANSWER_GUESSED, 1 if wish.n is None else _count(wish.n) or 1
+    count = 1 if wish.n is None else _count(wish.n) or 1
+    return most or ANSWER_GUESSED, count * prompts_in(wish.prompt)
+
+
+def prompts_in(prompt: msgspec.Raw) -> int:
+    """How many prompts a request's `prompt` holds, each of which is answered.
+
+    A list of tokens is one, also with texts among them.
+    """
+    if not bytes(prompt).lstrip().startswith(b"["):
+        return 1
+    try:
+        prompts = _read_list(prompt)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return 1
+    return 1 if any(isinstance(part, int) for part in prompts) else max(1, len(prompts))
 
 
 def _count(value: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy_app.reservation import BYTES_A_TOKEN
+from proxy_app.reservation import BYTES_A_TOKEN, prompts_in
 
 _SIGNS: Final = (b'"n"', b'"n_cmpl"', b'"prompt"', b'"response_fields"', b"\\u")
 """A body without any of these is none of them; names can be spelled with escapes, too."""
@@ -27,7 +27,6 @@ class _Asked(msgspec.Struct):
 
 
 _read: Final = msgspec.json.Decoder(_Asked).decode
-_read_prompt: Final = msgspec.json.Decoder(list[Any]).decode
 
 
 def prompt_guess(body: object) -> int:
@@ -45,8 +44,4 @@ def prompt_guess(body: object) -> int:
 def _asks_for_several(asked: _Asked) -> bool:
     if any(isinstance(count, int) and count > 1 for count in (asked.n, asked.n_cmpl)):
         return True
-    if not bytes(asked.prompt).lstrip().startswith(b"["):
-        return False
-    prompts = _read_prompt(asked.prompt)
-    # A prompt may also be a list of tokens, with texts among them.
-    return len(prompts) > 1 and not any(isinstance(prompt, int) for prompt in prompts)
+    return prompts_in(asked.prompt) > 1

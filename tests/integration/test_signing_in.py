@@ -229,6 +229,9 @@ def test_the_last_administrator_stays() -> None:
         people.set_active(ann, False)
     with pytest.raises(people.PersonRejected, match="only administrator"):
         people.remove(ann)
+    User.objects.create_superuser("nobody", password=None)
+    with pytest.raises(people.PersonRejected, match="only administrator"):
+        people.set_active(ann, False)  # Nobody could sign in, and this machine would be open again.
     person(Role.ADMINISTRATOR, "ben")
     people.set_role(ann, Role.USER)
 

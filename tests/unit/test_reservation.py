@@ -24,6 +24,8 @@ CHAT = "/v1/chat/completions"
         ({"max_completion_tokens": 60, "max_tokens": 5}, 60),
         ({"max_output_tokens": 70}, 70),
         ({"n_predict": 80, "n": 3}, 240),
+        ({"max_tokens": 10, "prompt": ["a", "b", "c"]}, 30),
+        ({"max_tokens": 10, "prompt": [1, "b", 3]}, 10),
         ({}, ANSWER_GUESSED),
         *(({"max_tokens": odd}, ANSWER_GUESSED) for odd in (-1, 0, None, "many", [5], 1.5)),
     ],
