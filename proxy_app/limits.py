@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 MINUTE: Final = 60.0
+DAY: Final = 86400.0
+"""Each day of UTC as `time.time` counts: it leaves leap seconds out."""
+
 WHEN_ONE_ENDS: Final = 1.0
 """Seconds after which to come back when too many requests are under way: nobody knows better."""
 
@@ -74,15 +78,18 @@ class Spent:
 
 def day_end(now: float) -> float:
     """When the day of `now` ends (UTC)."""
-    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (day + timedelta(days=1)).timestamp()
+    return (now // DAY + 1) * DAY
 
 
 def month_end(now: float) -> float:
     """When the month of `now` ends (UTC)."""
-    first = datetime.fromtimestamp(now, UTC).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
+    return _month_end(now // DAY)
+
+
+@lru_cache(maxsize=4)
+def _month_end(day: float) -> float:
+    """Of a day since 1970. Kept, since every account asks for the same one."""
+    first = datetime.fromtimestamp(day * DAY, UTC).replace(day=1)
     return (first + timedelta(days=32)).replace(day=1).timestamp()
 
 
