@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,7 +20,10 @@ async def asked(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
 
     def do() -> T:
-        close_old_connections()
+        for connection in connections.all(initialized_only=True):
+            # In the middle of a transaction it belongs to whoever began that, in this very thread.
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
         return work(*args, **kwargs)
 
     return await sync_to_async(do)()
