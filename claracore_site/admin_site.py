@@ -38,6 +38,10 @@ class ClaraCoreAdmin(AdminSite):
     index_title = "Admin"
     site_url = "/ui/"
 
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._lists: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+
     def has_permission(self, request: HttpRequest) -> bool:
         """Everybody who has signed in; what they see there follows from their role."""
         return request.user.is_active and rights_of(request).may(Scope.INFERENCE)
@@ -51,10 +55,6 @@ class ClaraCoreAdmin(AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return redirect("ui-password")
-
-    def __init__(self, name: str = "admin") -> None:
-        super().__init__(name)
-        self._lists: dict[tuple[object, ...], list[dict[str, Any]]] = {}
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """What the index and the side list: sections instead of apps.

@@ -24,12 +24,12 @@ PREFIX = "CLARACORE_"
 _known: set[str] = set()
 """Every name that was asked for, without the prefix: reading a variable is what declares it."""
 
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off"}
-_DATABASES = ("sqlite", "postgres", "postgresql")
 CONNECT_SECONDS = 5
 """How long PostgreSQL may take to accept a connection, where the URL says nothing else."""
 
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+_DATABASES = ("sqlite", "postgres", "postgresql")
 _REDIS = ("redis", "rediss", "unix")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 

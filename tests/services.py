@@ -160,6 +160,15 @@ def postgresql() -> Iterator[PostgreSql]:
 
 
 @contextmanager
+def postgresql_with_database() -> Iterator[PostgreSql]:
+    """One that has the database which `NAME` says, with nothing in it."""
+    with postgresql() as service:
+        with service.connect() as connection:
+            connection.execute(f"CREATE DATABASE {NAME}".encode())
+        yield service
+
+
+@contextmanager
 def redis_server() -> Iterator[Redis]:
     with _folder("redis") as folder:
         service = Redis(folder, free_port())

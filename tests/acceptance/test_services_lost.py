@@ -15,7 +15,7 @@ import requests
 from tests.ggufs import write_reciter
 from tests.lan import DATABASE_URL, REDIS_URL
 from tests.server import KEYED, RunningServer, running_server, wait_until
-from tests.services import NAME, PostgreSql, Redis, Service, postgresql, redis_server
+from tests.services import PostgreSql, Redis, Service, postgresql_with_database, redis_server
 
 pytestmark = pytest.mark.engine
 
@@ -27,9 +27,7 @@ ENOUGH = 60
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgreSql]:
-    with postgresql() as service:
-        with service.connect() as connection:
-            connection.execute(f"CREATE DATABASE {NAME}".encode())
+    with postgresql_with_database() as service:
         yield service
 
 

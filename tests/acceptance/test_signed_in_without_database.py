@@ -13,7 +13,7 @@ import requests
 from tests.ggufs import write_reciter
 from tests.lan import DATABASE_URL
 from tests.server import RunningServer, running_server, wait_until
-from tests.services import NAME, PostgreSql, postgresql
+from tests.services import PostgreSql, postgresql_with_database
 
 pytestmark = pytest.mark.engine
 
@@ -26,9 +26,7 @@ CHAT = {"model": "fox", "messages": [{"role": "user", "content": "Go on."}]}
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgreSql]:
-    with postgresql() as service:
-        with service.connect() as connection:
-            connection.execute(f"CREATE DATABASE {NAME}".encode())
+    with postgresql_with_database() as service:
         yield service
 
 

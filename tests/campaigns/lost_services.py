@@ -28,7 +28,7 @@ import httpx
 from tests.ggufs import write_reciter
 from tests.lan import DATABASE_URL, REDIS_URL
 from tests.server import RunningServer, clean_environment, running_server
-from tests.services import NAME, PostgreSql, Redis, postgresql, redis_server
+from tests.services import NAME, PostgreSql, Redis, postgresql_with_database, redis_server
 
 PASSWORD: Final = "correct horse battery"
 SIGN_IN: Final = "/ui/sign-in/"
@@ -157,15 +157,13 @@ def run(seconds: float, seed: int) -> Tally:
     tally = Tally()
     with (
         tempfile.TemporaryDirectory(prefix="claracore-lost-") as scratch,
-        postgresql() as database,
+        postgresql_with_database() as database,
         redis_server() as broker,
     ):
         folder = Path(scratch) / "models"
         folder.mkdir()
         home = Path(scratch) / "home"
         write_reciter(folder / "fox-f32.gguf", "The quick brown fox jumps over the lazy dog.")
-        with database.connect() as connection:
-            connection.execute(f"CREATE DATABASE {NAME}".encode())
         env = {
             DATABASE_URL: database.url,
             REDIS_URL: broker.url,

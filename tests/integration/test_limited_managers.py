@@ -67,6 +67,9 @@ def test_a_view_that_says_nothing_of_limits_is_closed_to_who_manages_some_models
 
 def test_a_limited_curator_pins_and_tunes_their_own_models_only(curator: Client) -> None:
     assert pin(curator, "sea") and not pin(curator, "fox")
+    assert (
+        "You may not use the model &#x27;fox&#x27;" in curator.get("/ui/models/").content.decode()
+    )
     fox = ServedModel.objects.get(model_id="fox")
     assert curator.get(f"/ui/models/{fox.pk}/").status_code == 404
     assert curator.post(f"/ui/models/{fox.pk}/tune/", {"context": "4096"}).status_code == 404

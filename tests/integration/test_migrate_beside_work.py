@@ -17,16 +17,14 @@ from models_app.models import ModelGroup
 from proxy_app.management.commands import serve
 from tests.lan import DATABASE_URL
 from tests.server import ROOT, clean_environment
-from tests.services import NAME, PostgreSql, postgresql
+from tests.services import NAME, PostgreSql, postgresql_with_database
 
 TABLE = "models_app_modelgroup"
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgreSql]:
-    with postgresql() as service:
-        with service.connect() as opened:
-            opened.execute(f"CREATE DATABASE {NAME}".encode())
+    with postgresql_with_database() as service:
         yield service
 
 

@@ -20,6 +20,7 @@ from models_app.naming import split_of
 from models_app.rights import Scope
 from models_app.within_reach import looked_after
 from proxy_app import orders
+from proxy_app.access_errors import ModelNotAllowed
 from proxy_app.api.models import managed
 from proxy_app.errors import GatewayError, ModelFailedToStart
 from proxy_app.runner import Runner
@@ -78,11 +79,11 @@ def unserved_files() -> list[GgufFile]:
 def act(request: HttpRequest) -> HttpResponse:
     """Load, unload or pin the model that the pressed button names, or unload all."""
     caller = whose.caller_of(request)
-    if (name := request.POST.get("pin", "")) and looked_after(caller.rights)(name):
-        row = ServedModel.objects.filter(model_id=name).first()
-        if row is not None:
-            row.pinned = not row.pinned
-            row.save(update_fields=["pinned"])
+    if name := request.POST.get("pin", ""):
+        if looked_after(caller.rights)(name):
+            _pin(name)
+        else:
+            messages.error(request, ModelNotAllowed(name).message)
         return _back(request, name)
     name = request.POST.get("load") or request.POST.get("unload") or ""
     try:
@@ -100,6 +101,14 @@ def act(request: HttpRequest) -> HttpResponse:
     except GatewayError as error:
         messages.error(request, error.message)
     return _back(request, name)
+
+
+def _pin(name: str) -> None:
+    """Pin a model, or let go of one that is pinned."""
+    row = ServedModel.objects.filter(model_id=name).first()
+    if row is not None:
+        row.pinned = not row.pinned
+        row.save(update_fields=["pinned"])
 
 
 def _back(request: HttpRequest, name: str) -> HttpResponse:
