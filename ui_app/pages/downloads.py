@@ -8,6 +8,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib import messages
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -25,7 +26,7 @@ from downloads_app import (
     starter_download,
     suggestions,
 )
-from downloads_app.models import MOST_AT_ONCE, OVER, Download, DownloadSettings
+from downloads_app.models import MOST_AT_ONCE, Download, DownloadSettings
 from downloads_app.trouble import AWAY
 from models_app import hf_token
 from models_app.access import needs
@@ -36,6 +37,7 @@ from ui_app.posting import acts
 
 Status = Download.Status
 
+ENDED: Final = (Status.COMPLETED, Status.CANCELLED)
 SHOWN: Final = 20
 """Downloads that are over and still shown; the API lists more."""
 MB: Final = 10**6
@@ -112,16 +114,30 @@ def downloads(request: HttpRequest) -> HttpResponse:
     return _page(request)
 
 
+def _shown() -> list[download_cards.Card]:
+    """What is not over and what failed, in their order; then the last that are over, newest first.
+
+    Read in one go: one that ends between two looks would be shown twice, or not at all.
+    """
+    ended = Download.objects.filter(status__in=ENDED).order_by("-finished_at", "-pk")
+    open_or_last = ~Q(status__in=ENDED) | Q(pk__in=ended.values("pk")[:SHOWN])
+    rows = list(info.rows().filter(open_or_last))
+    still = [row for row in rows if row.status not in ENDED]
+    over = [row for row in rows if row.status in ENDED]
+    over.sort(key=lambda row: (row.finished_at is not None, row.finished_at, row.pk), reverse=True)
+    return download_cards.cards([*still, *over])
+
+
 def _page(
     request: HttpRequest,
     limits: LimitsForm | None = None,
     address: AddressForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    ended = info.rows().filter(status__in=(Status.COMPLETED, Status.CANCELLED))
-    under_way = download_cards.cards(list(info.rows().exclude(status__in=OVER)))
-    failed = download_cards.cards(list(info.rows().filter(status=Status.FAILED)))
-    over = download_cards.cards(list(ended.order_by("-finished_at", "-pk")[:SHOWN]))
+    shown = _shown()
+    under_way = [card for card in shown if not card.is_over]
+    failed = [card for card in shown if card.has_failed]
+    over = [card for card in shown if card.is_over and not card.has_failed]
     nothing_yet = not (under_way or failed or over)
     no_way = Download.objects.filter(status=Status.FAILED, error_kind__in=AWAY)
     context = {

@@ -44,7 +44,7 @@ def test_a_build_whose_worker_is_killed_is_installed_by_the_next(
     archive = as_tar(small, tmp_path / NAME.format("b9001"), "b9001")
     with running_releases() as releases:
         releases.add("b9001", archive)
-        releases.faults.append(Fault("stall", -1, after=1000))
+        releases.faults.append(Fault("stall", -1, after=1000, at="asset"))
         home.env = {"CLARACORE_RELEASES_URL": releases.url, "CLARACORE_PRIVATE_HOSTS": "127.0.0.1"}
         home.do(ORDERS + "orders.place(orders.Order(version='b9001', backend='cpu'))")
         assert install(home)["status"] == "queued"
