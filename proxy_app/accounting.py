@@ -49,6 +49,8 @@ class Accounting:
         """Whether ended requests are written down."""
         self.charge: Callable[[list[Line]], None] = lambda lines: None
         """Counts what requests used against the limits of their keys."""
+        self.on_written: Callable[[list[Line]], None] = lambda lines: None
+        """Told of requests that were written down."""
         self.count = 0
         """Requests that ended since the server started."""
         self.records = Records(self._on_end)
@@ -137,6 +139,7 @@ class Accounting:
                 )
             self._lost += len(lines)
         else:
+            self.on_written(lines)
             if self._lost:
                 logger.warning("Usage is written down again; %d requests are missing.", self._lost)
                 self._lost = 0

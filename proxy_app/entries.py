@@ -63,17 +63,32 @@ def figures_of(line: Line) -> Figures:
     would use as much as they like of a quota. The same goes for what is `untold`.
     """
     figures = read_figures(line.figures)
-    out = max(figures.tokens_out or 0, _length(line))
-    into = max(figures.tokens_in or 0, line.untold if _is_answered(line) else 0)
+    into, out = _tokens(figures, line)
     return msgspec.structs.replace(
         figures, tokens_in=into or figures.tokens_in, tokens_out=out or figures.tokens_out
     )
 
 
+def tokens_of(line: Line) -> int:
+    """All tokens of the same, which limits count: for every request, so it takes little time."""
+    into, out = _tokens(read_figures(line.figures), line)
+    return into + out
+
+
+def _tokens(figures: Figures, line: Line) -> tuple[int, int]:
+    """Tokens of the prompt and of the answer; 0 where nobody knows."""
+    into, out = figures.tokens_in or 0, figures.tokens_out or 0
+    if line.untold and _is_answered(line):
+        into = max(into, line.untold)
+    if line.untold or line.ended_early:
+        out = max(out, _length(line))
+    return into, out
+
+
 def _length(line: Line) -> int:
     """Tokens of an answer by its length, where the engine does not tell; else 0."""
     if line.streamed:
-        return line.pieces if line.ended_early or line.untold else 0
+        return line.pieces
     return line.size // BYTES_A_TOKEN if line.untold and _is_answered(line) else 0
 
 

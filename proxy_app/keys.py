@@ -187,6 +187,10 @@ class Keys:
         key = self._find(text.encode(), self.ring.keys) if self.ring is not None else None
         return key is not None and key.caller.rights.may(Right.ADMIN)
 
+    def leave_to_journal(self, key_ids: Iterable[int]) -> None:
+        """The journal has what they were used for, and who reads it notes when (`usage.py`)."""
+        self._used.difference_update(key_ids)
+
     def take_used(self, now: float) -> set[int]:
         """The keys whose use is to be written down: a minute after the last time at the soonest.
 

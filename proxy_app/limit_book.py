@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from proxy_app import limits
 from proxy_app.access_errors import LimitReached
-from proxy_app.entries import figures_of
+from proxy_app.entries import tokens_of
 from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_of
 from proxy_app.limits import Account, Limits, Spent
@@ -52,14 +52,9 @@ class LimitBook:
                     continue
                 if account.limits.counts_tokens:
                     if used is None:
-                        used = _tokens_of(line)
+                        used = tokens_of(line)
                     limits.charge(account, used, now, today)
                 limits.settle(account)
-
-
-def _tokens_of(line: Line) -> int:
-    figures = figures_of(line)
-    return (figures.tokens_in or 0) + (figures.tokens_out or 0)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:
@@ -74,17 +69,11 @@ def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before
         account.limits = limit
         return account
     account.limits = limit
-    _take_over(account, spent)
-    return account
-
-
-def _take_over(account: Account, spent: Before) -> None:
-    """What was used before this server knew of the quota, or while there was none."""
+    # What was used before this server knew of the quota, or while there was none. It was added up
+    # a while ago, perhaps yesterday.
     limits.begin_periods(account, time.time())
-    # They were added up a while ago, perhaps yesterday.
-    for known, before in zip((account.day, account.month), spent, strict=False):
-        if known.until == before.until:
-            known.tokens = max(known.tokens, before.tokens)
+    limits.take_over(account, spent)
+    return account
 
 
 class within:
@@ -98,13 +87,13 @@ class within:
         self._wanted = wanted
 
     def __enter__(self) -> None:
-        now, today = time.monotonic(), time.time()
-        for account in self._accounts:
+        now, today, accounts = time.monotonic(), time.time(), self._accounts
+        for account in accounts:
             refusal = limits.refusal_of(account, now, today)
             if refusal is not None:
-                raise LimitReached(refusal, headers_of(self._accounts))
-        for account in self._accounts:
-            limits.begin(account, self._wanted)
+                raise LimitReached(refusal, headers_of(accounts))
+        for account in accounts:
+            limits.begin(account, now, self._wanted)
 
     def __exit__(self, *error: object) -> None:
         for account in self._accounts:

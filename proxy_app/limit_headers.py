@@ -21,11 +21,8 @@ def headers_of(accounts: Sequence[Account]) -> Headers:
     now, today = time.monotonic(), time.time()
     requests = tokens = None
     for account in accounts:
-        limit = account.limits
-        if limit.requests_per_minute:
-            requests = _scarcer(requests, limits.requests_standing(account, now))
-        if limit.counts_tokens:
-            tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
+        requests = _scarcer(limits.requests_standing(account, now), requests)
+        tokens = _scarcer(limits.tokens_standing(account, now, today), tokens)
     headers: Headers = []
     if requests is not None:
         headers += _REQUESTS.headers(requests)
@@ -37,7 +34,7 @@ def headers_of(accounts: Sequence[Account]) -> Headers:
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
     if one is None or other is None:
         return one or other
-    return other if other.left < one.left else one
+    return other if other[1] < one[1] else one
 
 
 class _Named:
@@ -46,21 +43,21 @@ class _Named:
     def __init__(self, what: bytes) -> None:
         self._what = what
         self._remaining = b"x-ratelimit-remaining-" + what
-        self._limit = lru_cache(maxsize=1024)(self._limit_of)
-        self._reset = lru_cache(maxsize=4096)(self._reset_of)
+        self._around = lru_cache(maxsize=4096)(self._around_of)
 
     def headers(self, standing: Standing) -> tuple[Header, Header, Header]:
         limit, left, seconds = standing
         # As fine as it is written, so that the same few texts come again and again.
-        milliseconds = round(seconds * 1000) if seconds < 1 else round(seconds) * 1000
-        return self._limit(limit), (self._remaining, b"%d" % left), self._reset(milliseconds)
+        milliseconds = int(seconds * 1000 + 0.5) if seconds < 1 else int(seconds + 0.5) * 1000
+        first, last = self._around(limit, milliseconds)
+        return first, (self._remaining, b"%d" % left), last
 
-    def _limit_of(self, limit: int) -> Header:
-        return b"x-ratelimit-limit-" + self._what, b"%d" % limit
-
-    def _reset_of(self, milliseconds: int) -> Header:
+    def _around_of(self, limit: int, milliseconds: int) -> tuple[Header, Header]:
         text = limits.duration(milliseconds / 1000)
-        return b"x-ratelimit-reset-" + self._what, text.encode()
+        return (
+            (b"x-ratelimit-limit-" + self._what, b"%d" % limit),
+            (b"x-ratelimit-reset-" + self._what, text.encode()),
+        )
 
 
 _REQUESTS = _Named(b"requests")

@@ -9,6 +9,8 @@ bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -46,20 +48,10 @@ class Limits:
         object.__setattr__(self, "counts_tokens", quota or bool(self.tokens_per_minute))
 
 
-@dataclass(slots=True)
-class Bucket:
-    """What is left of a minute's allowance, as of `at`. It begins full."""
-
-    left: float = float("inf")
-    at: float = 0.0
-
-
-def fill(bucket: Bucket, limit: int, now: float) -> float:
-    """Bring it up to `now`; what is left. It fills evenly, to `limit` within a minute."""
-    left = bucket.left + (now - bucket.at) * limit / MINUTE
-    bucket.left = left = left if left < limit else float(limit)
-    bucket.at = now
-    return left
+def filled(left: float, seconds: float, limit: int) -> float:
+    """What is in a bucket that held `left` so long ago. It fills evenly, to `limit` in a minute."""
+    left += seconds * limit / MINUTE
+    return left if left < limit else limit
 
 
 def seconds_until(left: float, wanted: float, limit: int) -> float:
@@ -67,12 +59,11 @@ def seconds_until(left: float, wanted: float, limit: int) -> float:
     return max(0.0, wanted - left) * MINUTE / limit
 
 
-@dataclass(slots=True)
-class Spent:
+class Spent(NamedTuple):
     """Tokens used in a period that begins again by the calendar (UTC)."""
 
-    tokens: int = 0
-    until: float = 0.0
+    tokens: int
+    until: float
     """When the period ends, in seconds since 1970."""
 
 
@@ -95,13 +86,24 @@ def _month_end(day: float) -> float:
 
 @dataclass(slots=True)
 class Account:
-    """What a key or a person has used. Owned by the event loop."""
+    """What a key or a person has used. Owned by the event loop.
+
+    All in one object: with thousands of accounts each that is looked at has left the processor's
+    cache since its last request.
+    """
 
     limits: Limits
-    requests: Bucket = field(default_factory=Bucket)
-    tokens: Bucket = field(default_factory=Bucket)
-    day: Spent = field(default_factory=Spent)
-    month: Spent = field(default_factory=Spent)
+    requests_left: float = math.inf
+    """In the bucket as of `requests_at`; it begins full."""
+    requests_at: float = 0.0
+    tokens_left: float = math.inf
+    """In the bucket as of `tokens_at`; it begins full."""
+    tokens_at: float = 0.0
+    day_tokens: int = 0
+    day_until: float = 0.0
+    """When the day ends, in seconds since 1970."""
+    month_tokens: int = 0
+    month_until: float = 0.0
     running: int = 0
     reserved: int = 0
     """Tokens that requests under way may use, and those that ended but were not charged yet."""
@@ -125,7 +127,7 @@ def admit(account: Account, now: float, today: float, wanted: int = 0) -> Refusa
     """Let a request begin that may use `wanted` tokens, or say why not."""
     refusal = refusal_of(account, now, today)
     if refusal is None:
-        begin(account, wanted)
+        begin(account, now, wanted)
     return refusal
 
 
@@ -134,39 +136,45 @@ def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
 
     `now` is on a clock that only goes forward, `today` in seconds since 1970.
     """
-    limits = account.limits
+    limits, reserved = account.limits, account.reserved
     if limits.parallel and account.running >= limits.parallel:
         return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
-        begin_periods(account, today)
-        limit, spent = limits.tokens_per_month, account.month
-        if limit and spent.tokens + account.reserved >= limit:
-            return _used_up("tokens a month", limit, spent, today)
-        limit, spent = limits.tokens_per_day, account.day
-        if limit and spent.tokens + account.reserved >= limit:
-            return _used_up("tokens a day", limit, spent, today)
-    limit = limits.tokens_per_minute
-    if limit and (left := fill(account.tokens, limit, now)) - account.reserved < 1:
-        if left >= 1:
+        if today >= account.day_until:
+            begin_periods(account, today)
+        limit = limits.tokens_per_month
+        if limit and account.month_tokens + reserved >= limit:
+            left = account.month_until - today
+            return _used_up("tokens a month", limit, account.month_tokens, left)
+        limit = limits.tokens_per_day
+        if limit and account.day_tokens + reserved >= limit:
+            left = account.day_until - today
+            return _used_up("tokens a day", limit, account.day_tokens, left)
+    if limit := limits.tokens_per_minute:
+        left = filled(account.tokens_left, now - account.tokens_at, limit)
+        if left < 1:
+            return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
+        if left - reserved < 1:
             return Refusal("tokens a minute", limit, WHEN_ONE_ENDS, is_pending=True)
-        return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
-    limit = limits.requests_per_minute
-    if limit and (left := fill(account.requests, limit, now)) < 1:
-        return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
+    if limit := limits.requests_per_minute:
+        left = filled(account.requests_left, now - account.requests_at, limit)
+        if left < 1:
+            return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
     return None
 
 
-def _used_up(what: str, limit: int, spent: Spent, today: float) -> Refusal:
+def _used_up(what: str, limit: int, tokens: int, seconds: float) -> Refusal:
     """A quota is reached, or would be if the requests under way use what they may."""
-    if spent.tokens < limit:
+    if tokens < limit:
         return Refusal(what, limit, WHEN_ONE_ENDS, is_pending=True)
-    return Refusal(what, limit, spent.until - today)
+    return Refusal(what, limit, seconds)
 
 
-def begin(account: Account, wanted: int) -> None:
+def begin(account: Account, now: float, wanted: int) -> None:
     """A request begins that may use `wanted` tokens."""
-    if account.limits.requests_per_minute:
-        account.requests.left -= 1
+    if limit := account.limits.requests_per_minute:
+        left = filled(account.requests_left, now - account.requests_at, limit)
+        account.requests_left, account.requests_at = left - 1, now
     account.running += 1
     account.reserved += wanted
 
@@ -185,21 +193,31 @@ def settle(account: Account) -> None:
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
     """Tokens that a request used."""
-    if account.limits.tokens_per_minute:
-        fill(account.tokens, account.limits.tokens_per_minute, now)
-        account.tokens.left -= tokens
+    if limit := account.limits.tokens_per_minute:
+        left = filled(account.tokens_left, now - account.tokens_at, limit)
+        account.tokens_left, account.tokens_at = left - tokens, now
     if account.limits.has_quota:
-        begin_periods(account, today)
-        account.day.tokens += tokens
-        account.month.tokens += tokens
+        if today >= account.day_until:
+            begin_periods(account, today)
+        account.day_tokens += tokens
+        account.month_tokens += tokens
 
 
 def begin_periods(account: Account, today: float) -> None:
     """Begin a new day or month if the last one is over."""
-    if today >= account.day.until:
-        account.day = Spent(0, day_end(today))
-        if today >= account.month.until:
-            account.month = Spent(0, month_end(today))
+    if today >= account.day_until:
+        account.day_tokens, account.day_until = 0, day_end(today)
+        if today >= account.month_until:
+            account.month_tokens, account.month_until = 0, month_end(today)
+
+
+def take_over(account: Account, spent: Iterable[Spent]) -> None:
+    """What was used of periods before this server counted: of those that are not over (pure)."""
+    for tokens, until in spent:
+        if until == account.day_until:
+            account.day_tokens = max(account.day_tokens, tokens)
+        if until == account.month_until:
+            account.month_tokens = max(account.month_tokens, tokens)
 
 
 def next_lane(account: Account) -> int:
@@ -208,12 +226,8 @@ def next_lane(account: Account) -> int:
     return account.turn
 
 
-class Standing(NamedTuple):
-    """A limit, what is left of it, and in how many seconds it is whole again."""
-
-    limit: int
-    left: int
-    reset: float
+Standing = tuple[int, int, float]
+"""A limit, what is left of it, and in how many seconds it is whole again."""
 
 
 def requests_standing(account: Account, now: float) -> Standing | None:
@@ -221,31 +235,29 @@ def requests_standing(account: Account, now: float) -> Standing | None:
     limit = account.limits.requests_per_minute
     if not limit:
         return None
-    return Standing(*_of_bucket(account.requests, limit, now))
+    left = filled(account.requests_left, now - account.requests_at, limit)
+    return limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
 
 
 def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
     """How it stands with tokens, by the limit of which the least is left."""
     limits = account.limits
-    limit = left = 0
-    reset = 0.0
-    if limits.tokens_per_minute:
-        limit, left, reset = _of_bucket(account.tokens, limits.tokens_per_minute, now)
+    found: Standing | None = None
+    if limit := limits.tokens_per_minute:
+        left = filled(account.tokens_left, now - account.tokens_at, limit)
+        found = limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
     if limits.has_quota:
-        begin_periods(account, today)
-        for quota, spent in (
-            (limits.tokens_per_day, account.day),
-            (limits.tokens_per_month, account.month),
-        ):
-            rest = quota - spent.tokens if quota > spent.tokens else 0
-            if quota and (not limit or rest < left):
-                limit, left, reset = quota, rest, spent.until - today
-    return Standing(limit, left, reset) if limit else None
-
-
-def _of_bucket(bucket: Bucket, limit: int, now: float) -> tuple[int, int, float]:
-    left = fill(bucket, limit, now)
-    return limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
+        if today >= account.day_until:
+            begin_periods(account, today)
+        if limit := limits.tokens_per_day:
+            rest = max(0, limit - account.day_tokens)
+            if found is None or rest < found[1]:
+                found = limit, rest, account.day_until - today
+        if limit := limits.tokens_per_month:
+            rest = max(0, limit - account.month_tokens)
+            if found is None or rest < found[1]:
+                found = limit, rest, account.month_until - today
+    return found
 
 
 def duration(seconds: float) -> str:

@@ -64,6 +64,9 @@ def _number(word: str) -> int:
     return int(word) if word.isascii() and word.isdigit() and len(word) < 12 else 0
 
 
+_NO_PROMPT: Final = msgspec.Raw(b"null")
+
+
 class _Wish(msgspec.Struct):
     """What clients of OpenAI, Anthropic and llama-server call it. It may hold anything."""
 
@@ -72,7 +75,7 @@ class _Wish(msgspec.Struct):
     max_output_tokens: Any = None
     n_predict: Any = None
     n: Any = None
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
+    prompt: msgspec.Raw = _NO_PROMPT
 
 
 _read = msgspec.json.Decoder(_Wish).decode
@@ -114,7 +117,9 @@ def _answers(body: bytes) -> tuple[int, int]:
         if named is not None and (count := _count(named)) > most:
             most = count
     count = 1 if wish.n is None else _count(wish.n) or 1
-    return most or ANSWER_GUESSED, count * prompts_in(wish.prompt)
+    if wish.prompt is not _NO_PROMPT:
+        count *= prompts_in(wish.prompt)
+    return most or ANSWER_GUESSED, count
 
 
 def prompts_in(prompt: msgspec.Raw) -> int:

@@ -150,6 +150,9 @@ class Serving(Reception):
         )
         self._accounting = Accounting(Journal(journal_folder()), self.hub)
         self._accounting.charge = self.book.charge
+        self._accounting.on_written = lambda lines: self.keys.leave_to_journal(
+            line.key_id for line in lines
+        )
         self._accounting.remember(await self._in_database(earlier.newest_metrics))
         self.gateway = Gateway(
             self._runner,

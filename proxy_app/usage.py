@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,11 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from models_app.models import ApiKey
 from proxy_app.counting import counts_of
 from proxy_app.entries import Entry, entry_of
 from proxy_app.journal import read_from, segments
+from proxy_app.keys import NOTED_EVERY
 from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
 
 logger = logging.getLogger(__name__)
@@ -131,6 +133,7 @@ def take_over(entries: Sequence[Entry], segment: str, start: int, end: int) -> b
                 sums[key].add(entry)
             _add_sums(model, sums)
         _add_counts(counts_of(entries))
+        _note_keys(entries)
     return True
 
 
@@ -166,6 +169,22 @@ def _insert_rows(entries: Sequence[Entry]) -> None:
                 (_time(entry.at), *(getattr(entry, name) for name in _AS_THEY_ARE))
                 for entry in entries
             ],
+        )
+
+
+def _note_keys(entries: Iterable[Entry]) -> None:
+    """When keys were used last; no more often than what is shown changes."""
+    last: dict[int, float] = {}
+    for entry in entries:
+        if entry.key_id:
+            last[entry.key_id] = max(entry.at, last.get(entry.key_id, 0.0))
+    table = ApiKey._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {table} SET last_used_at = %s "
+            "WHERE id = %s AND (last_used_at IS NULL OR last_used_at <= %s)",
+            # In one order everywhere, as above.
+            [(_time(at), key, _time(at - NOTED_EVERY)) for key, at in sorted(last.items())],
         )
 
 

@@ -9,6 +9,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from models_app import api_keys
+from models_app.models import ApiKey
 from proxy_app import drain, usage
 from proxy_app.journal import Journal, read_from, segments
 from proxy_app.models import JournalMark, UsageCount, UsageDay, UsageHour, UsageRow
@@ -108,6 +110,21 @@ def test_what_a_client_stopped_is_no_error(tmp_path: Path) -> None:
     for table in (UsageHour, UsageDay):
         [row] = table.objects.all()
         assert (row.requests, row.errors, row.stopped) == (3, 1, 1)
+
+
+def test_it_is_noted_when_a_key_was_used_last(tmp_path: Path) -> None:
+    one, other = (api_keys.create(name)[0] for name in ("one", "other"))
+    writer = Journal(tmp_path)
+
+    def noted_after(*uses: tuple[ApiKey, float]) -> list[float | None]:
+        writer.append([line(at=NOON + seconds, key_id=key.pk) for key, seconds in uses])
+        usage.drain(tmp_path)
+        times = ApiKey.objects.order_by("pk").values_list("last_used_at", flat=True)
+        return [None if time is None else time.timestamp() - NOON for time in times]
+
+    assert noted_after((one, 0), (one, 9), (other, 5)) == [9, 5]
+    assert noted_after((one, 30), (other, 2)) == [9, 5]  # It is shown to the minute.
+    assert noted_after((one, 70)) == [70, 5]
 
 
 def test_old_rows_go_and_daily_sums_stay(tmp_path: Path) -> None:

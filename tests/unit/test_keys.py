@@ -52,6 +52,13 @@ def test_it_knows_a_key_however_it_is_sent(header: tuple[bytes, bytes]) -> None:
     assert keys.take_used(now=100.0) == set()
 
 
+def test_what_the_journal_has_need_not_be_written_down() -> None:
+    keys = Keys()
+    keys.caller_of(scope((b"authorization", b"Bearer sk-one")), ring("sk-one"))
+    keys.leave_to_journal([0, 1, 2])
+    assert keys.take_used(now=100.0) == set()
+
+
 def test_a_key_in_steady_use_is_written_down_once_a_minute() -> None:
     keys, sent = Keys(), scope((b"authorization", b"Bearer sk-one"))
     keys.caller_of(sent, ring("sk-one"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy_app import limits
-from proxy_app.limits import Account, Limits, Spent
+from proxy_app.limits import Account, Limits
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
@@ -71,10 +71,8 @@ def test_a_months_quota_outlasts_the_day() -> None:
 def test_it_tells_of_the_limit_of_which_the_least_is_left() -> None:
     one = account(tokens_per_minute=1000, tokens_per_day=1200)
     limits.begin_periods(one, NOON)
-    one.day = Spent(900, one.day.until)
-    standing = limits.tokens_standing(one, 0, NOON)
-    assert standing is not None
-    assert (standing.limit, standing.left) == (1200, 300)
+    one.day_tokens = 900
+    assert limits.tokens_standing(one, 0, NOON) == (1200, 300, MIDNIGHT - NOON)
 
 
 def test_of_two_quotas_that_are_passed_the_days_is_told() -> None:
