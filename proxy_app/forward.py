@@ -97,29 +97,41 @@ async def forward(
             headers += headers_of(errand.accounts)
         headers += ((request_ids.HEADER, record.request_id), NOSNIFF)
         streaming = _is_event_stream(headers)
-        record.answered(response.status, streamed=streaming)
         if errand.edit is not None and _is_short_json(response, headers):
+            record.answered(response.status, streamed=False)
             await _edited(response, headers, errand.edit, send, record)
             return
+        first = b""
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))
+        else:
+            # Head and body go out together, and until then an engine's death has its own status.
+            first = await response.read_chunk()
+        record.answered(response.status, streamed=streaming)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         if link is not None and streaming and _comes_in_chunks(response.status, headers):
             response.hand_on(partial(_pass_on, link, record))
         try:
-            more = True
-            while more:
-                chunk = await response.read_chunk()
-                record.piece(chunk)
-                # Said with the last piece, the end costs no message of its own.
-                more = not response.at_end
-                record.complete = not more
-                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+            await _pass_body(response, first, send, record)
         except GatewayError as error:
             if not streaming:
                 raise AnswerCut(str(error)) from error
             record.error = error.code
             await end_stream(path, send, error, record)
+
+
+async def _pass_body(response: UpstreamResponse, first: bytes, send: Send, record: Record) -> None:
+    """`first` is what was read of it already."""
+    chunk = first or await response.read_chunk()
+    while True:
+        record.piece(chunk)
+        # Said with the last piece, the end costs no message of its own.
+        more = not response.at_end
+        record.complete = not more
+        await send({"type": "http.response.body", "body": chunk, "more_body": more})
+        if not more:
+            return
+        chunk = await response.read_chunk()
 
 
 def _pass_on(link: ClientLink, record: Record, piece: bytes) -> bool:
