@@ -13,8 +13,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from proxy_app.answer_head import line_of
 from proxy_app.incoming import LINK, ClientLink, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -76,6 +81,54 @@ class _Transport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class _Cycle(RequestResponseCycle):
+    """Writes the head from lines that are kept; uvicorn looks at every byte of it each time."""
+
+    async def send(self, message: Any) -> None:
+        if self.response_started or message["type"] != "http.response.start":
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        status = message["status"]
+        parts, says_close = [STATUS_LINE[status]], False
+        for header in (*self.default_headers, *message.get("headers", ())):
+            line, heeded = line_of(header)
+            parts.append(line)
+            if heeded and self._heed(heeded, header[1]):
+                says_close = True
+        if not (self.keep_alive or says_close):
+            parts.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and _has_body(self.scope["method"], status):
+            self.chunked_encoding = True
+            parts.append(b"transfer-encoding: chunked\r\n")
+        parts.append(b"\r\n")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(b"".join(parts))
+
+    def _heed(self, name: bytes, value: bytes) -> bool:
+        """Whether it says that the connection ends. Of the body's length, the first word counts."""
+        if name == b"connection":
+            if b"close" not in [word.strip().lower() for word in value.split(b",")]:
+                return False
+            self.keep_alive = False
+            return True
+        if name == b"transfer-encoding" and value.lower() == b"chunked":
+            self.expected_content_length = 0
+            self.chunked_encoding = True
+        elif name == b"content-length" and self.chunked_encoding is None:
+            self.expected_content_length = int(value)
+            self.chunked_encoding = False
+        return False
+
+
+def _has_body(method: str, status: int) -> bool:
+    return method != "HEAD" and status not in (204, 304)
 
 
 class Protocol(HttpToolsProtocol):
@@ -220,6 +273,7 @@ class Protocol(HttpToolsProtocol):
         self._cycles = (*before, self.cycle)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = _Cycle
         if cycle.scope["http_version"] != "1.1":
             app = partial(_in_one_piece, app, cycle)
         super()._start_asgi_task(cycle, app)

@@ -137,3 +137,93 @@ async def test_an_old_client_gets_its_answer_without_chunks(length: list[Any]) -
         server.close()
     assert b"chunked" not in head
     assert body == b"one two"
+
+
+FAILED = b"Internal Server Error"
+Answered = tuple[str, int, list[tuple[bytes, bytes]], bytes]
+
+
+@pytest.mark.parametrize(
+    ("asked", "framing", "body"),
+    [
+        (("GET", 200, [], b"abc"), b"transfer-encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+        (("GET", 200, [(b"Content-Length", b"3")], b"abc"), b"content-length: 3", b"abc"),
+        (("GET", 200, [(b"connection", b"close")], b""), b"connection: close", b"0\r\n\r\n"),
+        (("HEAD", 200, [(b"content-length", b"3")], b""), b"content-length: 3", b""),
+        (("GET", 204, [], b""), b"", b""),
+        (
+            ("GET", 200, [(b"x-bad", b"a\r\nb: c")], b""),
+            b"content-length: 21",
+            b"Internal Server Error",
+        ),
+    ],
+)
+async def test_an_answer_goes_out_in_one_piece_and_says_how_its_body_comes(
+    asked: Answered, framing: bytes, body: bytes
+) -> None:
+    method, status, headers, content = asked
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    written = await pieces_of(answering, b"%s / HTTP/1.1\r\nHost: a\r\n\r\n" % method.encode())
+    head, _, rest = b"".join(written).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    kinds = (b"transfer-encoding", b"content-length", b"connection")
+    said = [line for line in lines if line.partition(b":")[0] in kinds]
+    assert (len(written), rest) == (1, body)
+    assert framing in said or not (framing or said)
+    assert len(said) == len(set(said))
+
+
+async def test_a_head_waits_for_nothing_that_does_not_come_at_once() -> None:
+    go_on = asyncio.Event()
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    head, body = await pieces_of(answering, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert head.endswith(b"transfer-encoding: chunked\r\n\r\n")
+    assert body == b"4\r\nlate\r\n0\r\n\r\n"
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written, as it was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.pieces.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+async def pieces_of(answering: Any, request: bytes) -> list[bytes]:
+    """What an application's answer is written in."""
+    config = uvicorn.Config(answering, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    state, written = ServerState(), Written()
+    protocol = Protocol(config, state, {})
+    protocol.connection_made(written)
+    protocol.data_received(request)
+    await asyncio.wait(list(state.tasks))
+    await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    return written.pieces
