@@ -1,4 +1,4 @@
-"""The text of an answer's head (pure). Most of its lines come again and again, so they are kept."""
+"""The text of an answer's head. Most of its lines come again and again, so they are kept."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from proxy_app import request_ids
 
 K = TypeVar("K")
 Pair = tuple[bytes, bytes]
-Header = Pair
 
 HEEDED: Final = (b"content-length", b"transfer-encoding", b"connection")
 """Headers that say how the body is sent and what follows."""
 
 _MOST_KEPT: Final = 2048
+_LONGEST_KEPT: Final = 256
+"""Bytes of a value: some repeat what a client sent."""
+
 _ALWAYS_ANOTHER: Final = frozenset(
     (
         *(request_ids.HEADER, b"set-cookie", b"location", b"etag", b"content-length"),
@@ -28,10 +30,10 @@ _NO_NAME: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _names: dict[bytes, Pair] = {}
-_lines: dict[Header, Pair] = {}
+_lines: dict[Pair, Pair] = {}
 
 
-def line_of(header: Header) -> Pair:
+def line_of(header: Pair) -> Pair:
     """A header's line, and its name if that is one of those to be heeded, else nothing.
 
     Raises ValueError for what would be read as another header, or as none.
@@ -39,7 +41,7 @@ def line_of(header: Header) -> Pair:
     return _lines.get(header) or _written(header)
 
 
-def _written(header: Header) -> Pair:
+def _written(header: Pair) -> Pair:
     name, value = header
     known = _names.get(name)
     if known is None:
@@ -51,7 +53,7 @@ def _written(header: Header) -> Pair:
         raise ValueError(f"The value of the header {name!r} holds a control character.")
     start, lower = known
     line = start + value + b"\r\n", lower if lower in HEEDED else b""
-    if lower in _ALWAYS_ANOTHER:
+    if lower in _ALWAYS_ANOTHER or len(value) > _LONGEST_KEPT:
         return line
     return _keep(_lines, header, line)
 

@@ -94,6 +94,9 @@ class _Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
+        # Already now: after a header that cannot be sent, uvicorn hangs up.
+        self.response_started = True
+        self.waiting_for_100_continue = False
         status = message["status"]
         parts, says_close = [STATUS_LINE[status]], False
         for header in (*self.default_headers, *message.get("headers", ())):
@@ -107,8 +110,6 @@ class _Cycle(RequestResponseCycle):
             self.chunked_encoding = True
             parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")
-        self.response_started = True
-        self.waiting_for_100_continue = False
         self.transport.write(b"".join(parts))
 
     def _heed(self, name: bytes, value: bytes) -> bool:

@@ -72,7 +72,8 @@ def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before
     # What was used before this server knew of the quota, or while there was none. It was added up
     # a while ago, perhaps yesterday.
     limits.begin_periods(account, time.time())
-    limits.take_over(account, spent)
+    if spent:
+        limits.take_over(account, *spent)
     return account
 
 

@@ -21,8 +21,8 @@ def headers_of(accounts: Sequence[Account]) -> Headers:
     now, today = time.monotonic(), time.time()
     requests = tokens = None
     for account in accounts:
-        requests = _scarcer(limits.requests_standing(account, now), requests)
-        tokens = _scarcer(limits.tokens_standing(account, now, today), tokens)
+        requests = _scarcer(requests, limits.requests_standing(account, now))
+        tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
     headers: Headers = []
     if requests is not None:
         headers += _REQUESTS.headers(requests)

@@ -10,7 +10,6 @@ bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -211,13 +210,12 @@ def begin_periods(account: Account, today: float) -> None:
             account.month_tokens, account.month_until = 0, month_end(today)
 
 
-def take_over(account: Account, spent: Iterable[Spent]) -> None:
-    """What was used of periods before this server counted: of those that are not over (pure)."""
-    for tokens, until in spent:
-        if until == account.day_until:
-            account.day_tokens = max(account.day_tokens, tokens)
-        if until == account.month_until:
-            account.month_tokens = max(account.month_tokens, tokens)
+def take_over(account: Account, day: Spent, month: Spent) -> None:
+    """What was used before this server counted, of periods that are not over."""
+    if day.until == account.day_until:
+        account.day_tokens = max(account.day_tokens, day.tokens)
+    if month.until == account.month_until:
+        account.month_tokens = max(account.month_tokens, month.tokens)
 
 
 def next_lane(account: Account) -> int:

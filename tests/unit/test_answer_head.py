@@ -38,6 +38,13 @@ def test_no_name_is_more_than_a_name(name: bytes) -> None:
         line_of((name, b"1"))
 
 
+def test_what_is_long_is_not_kept() -> None:
+    value = b"a" * 60_000
+    first = line_of((b"x-long", value))
+    assert line_of((b"x-long", value)) == first
+    assert line_of((b"x-long", value)) is not first
+
+
 def test_it_keeps_no_more_than_it_should() -> None:
     for number in range(10_000):
         line = b"x-number: %d\r\n" % number

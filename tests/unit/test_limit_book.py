@@ -77,6 +77,13 @@ def test_headers_tell_of_whichever_has_the_least_left() -> None:
     assert headers[b"x-ratelimit-limit-tokens"] == b"50"
 
 
+def test_of_two_that_have_nothing_left_the_keys_limit_is_told() -> None:
+    book, own = LimitBook(), Limits(tokens_per_day=1000)
+    accounts = book.accounts_of(caller(1, Limits(tokens_per_day=10), own))
+    book.charge([ended(1, 5000)])
+    assert dict(headers_of(accounts))[b"x-ratelimit-limit-tokens"] == b"10"
+
+
 def test_many_requests_at_once_use_a_quota_once() -> None:
     """What is reserved is given back when the request is charged, not before."""
     book, who = LimitBook(), caller(1, Limits(tokens_per_day=100))

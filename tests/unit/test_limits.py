@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy_app import limits
-from proxy_app.limits import Account, Limits
+from proxy_app.limits import Account, Limits, Spent
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
@@ -57,6 +57,15 @@ def test_a_quota_is_whole_again_when_its_period_begins(limit: str) -> None:
     limits.charge(one, 100, 0, NOON)
     assert refused(one).retry_after == MIDNIGHT - NOON
     assert limits.admit(one, 0, MIDNIGHT) is None
+
+
+def test_on_a_months_last_day_what_the_month_used_is_not_the_days() -> None:
+    one = account(tokens_per_day=1000, tokens_per_month=10**6)
+    limits.begin_periods(one, NOON)
+    limits.take_over(one, Spent(10, MIDNIGHT), Spent(500_000, MIDNIGHT))
+    assert (one.day_tokens, one.month_tokens) == (10, 500_000)
+    limits.take_over(one, Spent(20, MIDNIGHT - 86400), Spent(0, MIDNIGHT))
+    assert (one.day_tokens, one.month_tokens) == (10, 500_000)
 
 
 def test_a_months_quota_outlasts_the_day() -> None:

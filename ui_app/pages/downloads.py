@@ -37,7 +37,6 @@ from ui_app.posting import acts
 
 Status = Download.Status
 
-ENDED: Final = (Status.COMPLETED, Status.CANCELLED)
 SHOWN: Final = 20
 """Downloads that are over and still shown; the API lists more."""
 MB: Final = 10**6
@@ -119,11 +118,11 @@ def _shown() -> list[download_cards.Card]:
 
     Read in one go: one that ends between two looks would be shown twice, or not at all.
     """
-    ended = Download.objects.filter(status__in=ENDED).order_by("-finished_at", "-pk")
-    open_or_last = ~Q(status__in=ENDED) | Q(pk__in=ended.values("pk")[:SHOWN])
+    ended = Download.objects.filter(status__in=download_cards.OVER).order_by("-finished_at", "-pk")
+    open_or_last = ~Q(status__in=download_cards.OVER) | Q(pk__in=ended.values("pk")[:SHOWN])
     rows = list(info.rows().filter(open_or_last))
-    still = [row for row in rows if row.status not in ENDED]
-    over = [row for row in rows if row.status in ENDED]
+    still = [row for row in rows if row.status not in download_cards.OVER]
+    over = [row for row in rows if row.status in download_cards.OVER]
     over.sort(key=lambda row: (row.finished_at is not None, row.finished_at, row.pk), reverse=True)
     return download_cards.cards([*still, *over])
 
@@ -135,9 +134,9 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     shown = _shown()
-    under_way = [card for card in shown if not card.is_over]
+    under_way = [card for card in shown if not (card.is_over or card.has_failed)]
     failed = [card for card in shown if card.has_failed]
-    over = [card for card in shown if card.is_over and not card.has_failed]
+    over = [card for card in shown if card.is_over]
     nothing_yet = not (under_way or failed or over)
     no_way = Download.objects.filter(status=Status.FAILED, error_kind__in=AWAY)
     context = {

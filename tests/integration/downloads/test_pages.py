@@ -36,6 +36,22 @@ def press(client: Client, verb: str, download: Download) -> str:
     return text(reply)
 
 
+def test_each_download_is_listed_once_with_those_that_share_its_fate(client: Client) -> None:
+    made = {
+        status: Download.objects.create(repository=f"owner/{status}", status=status)
+        for status in Status
+    }
+    page = client.get(PAGE).content.decode()
+    assert sorted(re.findall(r'data-download="([^"]+)"', page)) == sorted(
+        download.key for download in made.values()
+    )
+    parts = re.split(r'id="(?:failed|under-way|over)-title"', page)[1:]
+    listed = [re.findall(r'data-status="(\w+)"', part) for part in parts]
+    assert listed[0] == [Status.FAILED]
+    assert set(listed[1]) == {Status.PENDING, Status.DOWNLOADING, Status.PAUSED}
+    assert set(listed[2]) == {Status.COMPLETED, Status.CANCELLED}
+
+
 def test_an_empty_page_suggests_what_fits(hub: Hub, client: Client) -> None:
     said = text(client.get(PAGE))
     assert "Nothing fetched yet" in said
