@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from tests.browser import PHONE, Watched, watched
 from tests.ggufs import write_embedder, write_reciter, write_reranker
@@ -100,6 +100,33 @@ def test_a_pinned_model_is_kept_and_found_in_every_browser(ui: Watched, browser:
         expect(pin).to_have_attribute("aria-pressed", "false")
         expect(other.page.get_by_role("heading", name="No model is like that")).to_be_visible()
         other.check_quiet()
+
+
+def test_what_was_asked_for_before_a_filter_was_chosen_does_not_take_its_place(
+    ui: Watched, browser: Browser
+) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "x-refresh" in route.request.headers and not held:
+            held.append(route)
+        else:
+            route.fallback()
+
+    ui.page.route("**/ui/models/**", hold)
+    with watched(browser, ui.origin) as other:
+        other.open(MODELS)
+        with ui.page.expect_request(lambda request: "x-refresh" in request.headers):
+            other.page.get_by_role("button", name="Keep bee loaded").click()
+        choose(ui, "Kind", "embedding")
+        expect(names(ui)).to_have_text(["letters"])
+        with ui.page.expect_response(re.compile("kind=embedding")):
+            held[0].fallback()
+        expect(names(ui)).to_have_text(["letters"])
+        other.page.get_by_role("button", name="Keep bee loaded").click()
+        expect(other.page.get_by_role("button", name="Keep bee loaded")).to_have_attribute(
+            "aria-pressed", "false"
+        )
 
 
 def test_a_model_is_tried_from_its_card_and_unloaded_from_the_dashboard(ui: Watched) -> None:

@@ -56,18 +56,26 @@ async function readUntilQuiet() {
 
 /** The page as the server has it now; null while it cannot be read: the stream's return tries again. */
 async function read() {
+  const address = here();
   try {
-    const reply = await fetch(location.pathname + location.search, { headers: { "X-Refresh": "1" } });
+    const reply = await fetch(address, { headers: { "X-Refresh": "1" } });
+    const text = reply.ok ? await reply.text() : null;
+    // A filter was chosen meanwhile: what came is of the list before it.
+    if (here() !== address) {
+      return read();
+    }
     // Another address is another page: signed out, or the setup that is due.
     if (reply.redirected && new URL(reply.url).pathname !== location.pathname) {
       location.assign(reply.url);
       return null;
     }
-    return reply.ok ? new DOMParser().parseFromString(await reply.text(), "text/html") : null;
+    return text === null ? null : new DOMParser().parseFromString(text, "text/html");
   } catch {
     return null;
   }
 }
+
+const here = () => location.pathname + location.search;
 
 /** Take over the regions of a page that came as the answer of a form. */
 export function takeOverPage(fresh) {
