@@ -17,10 +17,12 @@ Headers = list[Header]
 
 
 def headers_of(accounts: Sequence[Account]) -> Headers:
-    """How accounts stand, by the one of which the least is left."""
+    """How accounts stand, by the one of which the least is left. There is at least one."""
     now, today = time.monotonic(), time.time()
-    requests = tokens = None
-    for account in accounts:
+    first = accounts[0]
+    requests = limits.requests_standing(first, now)
+    tokens = limits.tokens_standing(first, now, today)
+    for account in accounts[1:]:
         requests = _scarcer(requests, limits.requests_standing(account, now))
         tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
     headers: Headers = []

@@ -1,6 +1,8 @@
 """How much a key, or a person with all their keys, may ask for (pure).
 
-Minutes are buckets that fill again; of days and months there are quotas.
+A minute's limit is a bucket that fills evenly, from nothing to all within a minute. Kept is when
+it will be full again; what is missing then follows from the clock. Of days and months there are
+quotas.
 
 How many tokens a request uses is known when it has ended. Until then what it may use is reserved,
 so that many at once do not use a quota many times over; a single one may still go beyond it, and a
@@ -9,7 +11,6 @@ bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,6 +19,10 @@ from typing import Final, NamedTuple
 MINUTE: Final = 60.0
 DAY: Final = 86400.0
 """Each day of UTC as `time.time` counts: it leaves leap seconds out."""
+
+ROUNDED: Final = 0.01
+"""A request or token of which less is missing is there: after months of running the clock's numbers
+are coarse, and what thousands of requests a minute round adds up."""
 
 WHEN_ONE_ENDS: Final = 1.0
 """Seconds after which to come back when too many requests are under way: nobody knows better."""
@@ -45,17 +50,6 @@ class Limits:
         quota = bool(self.tokens_per_day or self.tokens_per_month)
         object.__setattr__(self, "has_quota", quota)
         object.__setattr__(self, "counts_tokens", quota or bool(self.tokens_per_minute))
-
-
-def filled(left: float, seconds: float, limit: int) -> float:
-    """What is in a bucket that held `left` so long ago. It fills evenly, to `limit` in a minute."""
-    left += seconds * limit / MINUTE
-    return left if left < limit else limit
-
-
-def seconds_until(left: float, wanted: float, limit: int) -> float:
-    """How long a bucket takes from `left` to `wanted`."""
-    return max(0.0, wanted - left) * MINUTE / limit
 
 
 class Spent(NamedTuple):
@@ -92,12 +86,10 @@ class Account:
     """
 
     limits: Limits
-    requests_left: float = math.inf
-    """In the bucket as of `requests_at`; it begins full."""
-    requests_at: float = 0.0
-    tokens_left: float = math.inf
-    """In the bucket as of `tokens_at`; it begins full."""
-    tokens_at: float = 0.0
+    requests_full: float = 0.0
+    """When the bucket of requests is full again."""
+    tokens_full: float = 0.0
+    """When the bucket of tokens is full again."""
     day_tokens: int = 0
     day_until: float = 0.0
     """When the day ends, in seconds since 1970."""
@@ -150,15 +142,16 @@ def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
             left = account.day_until - today
             return _used_up("tokens a day", limit, account.day_tokens, left)
     if limit := limits.tokens_per_minute:
-        left = filled(account.tokens_left, now - account.tokens_at, limit)
-        if left < 1:
-            return Refusal("tokens a minute", limit, seconds_until(left, 1, limit))
-        if left - reserved < 1:
+        missing = account.tokens_full - now
+        left = limit - missing * limit / MINUTE if missing > 0 else limit
+        if left < 1 - ROUNDED:
+            return Refusal("tokens a minute", limit, (1 - left) * MINUTE / limit)
+        if left - reserved < 1 - ROUNDED:
             return Refusal("tokens a minute", limit, WHEN_ONE_ENDS, is_pending=True)
     if limit := limits.requests_per_minute:
-        left = filled(account.requests_left, now - account.requests_at, limit)
-        if left < 1:
-            return Refusal("requests a minute", limit, seconds_until(left, 1, limit))
+        missing = account.requests_full - now
+        if missing > 0 and (left := limit - missing * limit / MINUTE) < 1 - ROUNDED:
+            return Refusal("requests a minute", limit, (1 - left) * MINUTE / limit)
     return None
 
 
@@ -172,8 +165,8 @@ def _used_up(what: str, limit: int, tokens: int, seconds: float) -> Refusal:
 def begin(account: Account, now: float, wanted: int) -> None:
     """A request begins that may use `wanted` tokens."""
     if limit := account.limits.requests_per_minute:
-        left = filled(account.requests_left, now - account.requests_at, limit)
-        account.requests_left, account.requests_at = left - 1, now
+        full = account.requests_full
+        account.requests_full = (full if full > now else now) + MINUTE / limit
     account.running += 1
     account.reserved += wanted
 
@@ -193,8 +186,8 @@ def settle(account: Account) -> None:
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
     """Tokens that a request used."""
     if limit := account.limits.tokens_per_minute:
-        left = filled(account.tokens_left, now - account.tokens_at, limit)
-        account.tokens_left, account.tokens_at = left - tokens, now
+        full = account.tokens_full
+        account.tokens_full = (full if full > now else now) + tokens * MINUTE / limit
     if account.limits.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
@@ -233,8 +226,8 @@ def requests_standing(account: Account, now: float) -> Standing | None:
     limit = account.limits.requests_per_minute
     if not limit:
         return None
-    left = filled(account.requests_left, now - account.requests_at, limit)
-    return limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
+    missing = account.requests_full - now
+    return _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
 
 
 def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
@@ -242,20 +235,26 @@ def tokens_standing(account: Account, now: float, today: float) -> Standing | No
     limits = account.limits
     found: Standing | None = None
     if limit := limits.tokens_per_minute:
-        left = filled(account.tokens_left, now - account.tokens_at, limit)
-        found = limit, int(left) if left > 0 else 0, (limit - left) * MINUTE / limit
+        missing = account.tokens_full - now
+        found = _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
     if limits.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
         if limit := limits.tokens_per_day:
-            rest = max(0, limit - account.day_tokens)
+            rest = limit - account.day_tokens if limit > account.day_tokens else 0
             if found is None or rest < found[1]:
                 found = limit, rest, account.day_until - today
         if limit := limits.tokens_per_month:
-            rest = max(0, limit - account.month_tokens)
+            rest = limit - account.month_tokens if limit > account.month_tokens else 0
             if found is None or rest < found[1]:
                 found = limit, rest, account.month_until - today
     return found
+
+
+def _of_bucket(limit: int, missing: float) -> Standing:
+    """`missing` is how many seconds it takes to fill."""
+    left = int(limit - missing * limit / MINUTE + ROUNDED)
+    return limit, left if left > 0 else 0, missing
 
 
 def duration(seconds: float) -> str:

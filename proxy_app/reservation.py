@@ -114,8 +114,8 @@ def _answers(body: bytes) -> tuple[int, int]:
         wish.max_output_tokens,
         wish.n_predict,
     ):
-        if named is not None and (count := _count(named)) > most:
-            most = count
+        if isinstance(named, int) and named > most:
+            most = named
     count = 1 if wish.n is None else _count(wish.n) or 1
     if wish.prompt is not _NO_PROMPT:
         count *= prompts_in(wish.prompt)

@@ -150,5 +150,5 @@ def test_requests_made_while_they_were_not_limited_do_not_count_later() -> None:
     ask(book, caller(1, Limits(requests_per_minute=1)))
     for _ in range(50):
         ask(book, caller(1, Limits(parallel=100)))
-    book.accounts_of(caller(1, Limits(requests_per_minute=1)))[0].requests_at -= 60
+    book.accounts_of(caller(1, Limits(requests_per_minute=1)))[0].requests_full -= 60
     ask(book, caller(1, Limits(requests_per_minute=1)))

@@ -25,13 +25,22 @@ def refused(one: Account, now: float = 0, today: float = NOON) -> limits.Refusal
     return refusal
 
 
-def test_it_lets_a_minutes_requests_in_at_once_and_then_one_by_one() -> None:
-    one = account(requests_per_minute=3)
-    assert [limits.admit(one, 0, NOON) for _ in range(3)] == [None] * 3
-    assert refused(one) == limits.Refusal("requests a minute", 3, 20)
-    assert refused(one, 19.9).retry_after == pytest.approx(0.1)
-    assert limits.admit(one, 20.001, NOON) is None
-    assert refused(one, 20.001).retry_after == pytest.approx(19.999)
+@pytest.mark.parametrize("start", [0, 1.1, 123_456.789, 7_654_321.123])
+@pytest.mark.parametrize("limit", [1, 3, 7, 60, 6000])
+def test_it_lets_a_minutes_requests_in_at_once_and_then_one_by_one(
+    start: float, limit: int
+) -> None:
+    one, pause = account(requests_per_minute=limit), 60 / limit
+    for left in range(limit, 0, -1):
+        standing = limits.requests_standing(one, start)
+        assert standing is not None and standing[:2] == (limit, left)
+        assert limits.admit(one, start, NOON) is None
+    refusal = refused(one, start)
+    assert (refusal.what, refusal.limit) == ("requests a minute", limit)
+    assert refusal.retry_after == pytest.approx(pause, rel=limits.ROUNDED)
+    assert refused(one, start + 0.9 * pause).retry_after == pytest.approx(0.1 * pause, rel=0.1)
+    assert limits.admit(one, start + pause, NOON) is None
+    assert refused(one, start + pause).retry_after == pytest.approx(pause, rel=limits.ROUNDED)
 
 
 def test_a_refused_request_uses_nothing_up() -> None:
@@ -115,7 +124,7 @@ def test_no_span_of_time_sees_more_than_a_full_bucket_and_what_flowed_in(
         now += pause
         for _ in range(tries):
             let_in += limits.admit(one, now, NOON) is None
-        assert let_in <= limit + now * limit / limits.MINUTE + 1e-6
+        assert let_in <= limit + now * limit / limits.MINUTE + limits.ROUNDED
 
 
 @given(
