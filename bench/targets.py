@@ -165,9 +165,12 @@ class Claracore(Target):
         """Whether it and its helpers have nothing more to do than on any quiet day."""
         assert self.process is not None
         family = [self.process, *self.process.children(recursive=True)]
-        before = sum(sum(one.cpu_times()[:2]) for one in family)
-        time.sleep(SETTLED_SECONDS)
-        used = sum(sum(one.cpu_times()[:2]) for one in family) - before
+        try:
+            before = sum(sum(one.cpu_times()[:2]) for one in family)
+            time.sleep(SETTLED_SECONDS)
+            used = sum(sum(one.cpu_times()[:2]) for one in family) - before
+        except psutil.NoSuchProcess:  # A helper has just done its work.
+            return False
         return used < SETTLED_SHARE * SETTLED_SECONDS
 
     def requests_in_usage(self) -> int:
