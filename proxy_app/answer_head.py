@@ -10,7 +10,7 @@ from proxy_app import request_ids
 K = TypeVar("K")
 Pair = tuple[bytes, bytes]
 
-HEEDED: Final = (b"content-length", b"transfer-encoding", b"connection")
+_HEEDED: Final = (b"content-length", b"transfer-encoding", b"connection")
 """Headers that say how the body is sent and what follows."""
 
 _MOST_KEPT: Final = 2048
@@ -52,7 +52,7 @@ def _written(header: Pair) -> Pair:
     if _NO_VALUE.search(value):
         raise ValueError(f"The value of the header {name!r} holds a control character.")
     start, lower = known
-    line = start + value + b"\r\n", lower if lower in HEEDED else b""
+    line = start + value + b"\r\n", lower if lower in _HEEDED else b""
     if lower in _ALWAYS_ANOTHER or len(value) > _LONGEST_KEPT:
         return line
     return _keep(_lines, header, line)
