@@ -96,16 +96,17 @@ def is_as_left() -> bool:
 def problems() -> list[str]:
     """What a person should know about config.yaml now, ready to be shown."""
     found = []
-    if text := ConfigFile.current().problem:
+    text = ConfigFile.objects.values_list("problem", flat=True).first()
+    if text:
         found.append(
             f"config.yaml was edited and cannot be used, so it is left alone: {text} The server "
             "goes on with the configuration it has, and writes the file again once it is correct "
             "or deleted."
         )
-    for edit in waiting():
+    for key, summary in Revision.objects.filter(kind=Kind.WAITING).values_list("pk", "summary"):
         found.append(
             f"An edit of config.yaml contradicts what was changed elsewhere at the same time, and "
-            f"waits as revision {edit.pk}: {differences.listed(edit.summary)}. Apply or dismiss it."
+            f"waits as revision {key}: {differences.listed(summary)}. Apply or dismiss it."
         )
     return found
 

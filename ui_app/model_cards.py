@@ -82,8 +82,6 @@ class Card:
     """A name that a person gave it; empty when it has none beyond its file's."""
     file: str
     kind: str
-    facts: tuple[Fact, ...]
-    aliases: tuple[str, ...]
     state: State
     rest_state: State
     """What it shows while no engine runs for it."""
@@ -93,6 +91,7 @@ class Card:
     queued: int
     problem: str
     log: Path
+    row: ServedModel
     size: int | None = None
     """Bytes on disk, all parts together."""
     context: int | None = None
@@ -102,6 +101,15 @@ class Card:
     needs: Needs = field(default_factory=Needs)
     pinned: bool = False
     last_used: datetime | None = None
+
+    # The list shows neither of these two, and they take a query and a third of a card's time.
+    @property
+    def facts(self) -> list[Fact]:
+        return list(_facts(self.row))
+
+    @property
+    def aliases(self) -> list[str]:
+        return [alias.alias for alias in self.row.aliases.all()]
 
     @property
     def memory(self) -> int | None:
@@ -153,17 +161,22 @@ class Card:
 
 def listed() -> QuerySet[ServedModel]:
     """All models, with what `cards` reads of them."""
-    files = ("file", "file__projector", "projector")
-    heavy = [f"{name}__facts" for name in files]
+    projectors = ("file__projector", "projector")
+    unread = [
+        f"{projector}__{column.name}"
+        for projector in projectors
+        for column in GgufFile._meta.concrete_fields
+        if column.name not in ("id", "state")
+    ]
     return (
-        ServedModel.objects.select_related("file__folder", *files)
-        .prefetch_related("aliases", "file__later_parts")
+        ServedModel.objects.select_related("file__folder", *projectors)
+        .prefetch_related("file__later_parts")
         # Of the deferred facts only these two, which are short.
         .annotate(
             knows_tools=KeyTextTransform("tools", "file__facts"),
             knows_reasoning=KeyTextTransform("reasoning", "file__facts"),
         )
-        .defer("metadata", "kept_keys", *heavy)
+        .defer("metadata", "kept_keys", "file__facts", *unread)
     )
 
 
@@ -186,8 +199,6 @@ def _card(model: ServedModel, status: Mapping[str, Any] | None, now: Now) -> Car
         title=_title(model),
         file=file.relative_path if file else "",
         kind=model.kind(),
-        facts=tuple(_facts(model)),
-        aliases=tuple(alias.alias for alias in model.aliases.all()),
         state=rest_state if state is State.STOPPED else state,
         rest_state=rest_state,
         elapsed=int(status.get("elapsed", 0)) if status else 0,
@@ -195,6 +206,7 @@ def _card(model: ServedModel, status: Mapping[str, Any] | None, now: Now) -> Car
         queued=status["queued"] if status else 0,
         problem=problem or (status["problem"] if status else ""),
         log=log_path(settings.CLARACORE_HOME, model.model_id),
+        row=model,
         size=_size(file),
         context=file.context_length if file else None,
         kind_label=_kind(model) if file else "",

@@ -20,6 +20,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from models_app import causes, changing
+from models_app.admin.row_list import RowList, RowListActions
 from models_app.admin.typed import ModelAdmin
 from models_app.effects import Effect
 
@@ -29,6 +30,7 @@ M = TypeVar("M", bound=Model)
 class RegistryAdmin(ModelAdmin[M]):
     """Rows under the heading of what they are."""
 
+    action_form = RowListActions
     further_pages: tuple[tuple[str, str], ...] = ()
     """Titles and addresses' names of pages of its own, listed after its rows."""
 
@@ -45,6 +47,9 @@ class RegistryAdmin(ModelAdmin[M]):
             obj.pk,
             format_html(gettext("Select this object for an action - {}"), str(obj)),
         )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RowList]:
+        return RowList
 
     def own_page(
         self, name: str, view: Callable[[RegistryAdmin[M], HttpRequest], HttpResponse]

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -25,10 +25,10 @@ from models_app.admin.served_filters import (
     StateFilter,
 )
 from models_app.admin.served_form import AliasForm, AliasFormSet, ServedModelForm
-from models_app.admin.served_plans import PARTS, Planner
+from models_app.admin.served_plans import PARTS, UNREAD, Planner
 from models_app.admin.told import told
 from models_app.admin.typed import TabularInline
-from models_app.models import GgufFile, LoadRecord, ModelAlias, ServedModel
+from models_app.models import LoadRecord, ModelAlias, ServedModel
 from models_app.rights import Scope
 
 NEWEST_LOADS = 5
@@ -178,15 +178,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         return (*self.readonly_fields, *choices.RUNS_PROGRAMS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServedModel]:
-        later_parts = (
-            GgufFile.objects.filter(first_part=OuterRef("file"))
-            .order_by()
-            .values("first_part")
-            .annotate(total=Sum("size"))
-            .values("total")
-        )
-        rows = super().get_queryset(request).annotate(later_size=Subquery(later_parts))
-        return rows.prefetch_related(PARTS)
+        return super().get_queryset(request).defer(*UNREAD).prefetch_related(PARTS)
 
     def get_urls(self) -> list[Any]:
         duplicated = self.own_page("duplicates", duplicates.page)
@@ -241,8 +233,11 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
         return display.short(model.file.parameters if model.file else None)
 
     @admin.display(ordering="file__size")
-    def size(self, model: Any) -> str:
-        return display.size(model.file.size + (model.later_size or 0) if model.file else None)
+    def size(self, model: ServedModel) -> str:
+        if model.file is None:
+            return display.NOTHING
+        later = sum(part.size for part in model.file.later_parts.all())
+        return display.size(model.file.size + later)
 
     @admin.display
     def note(self, model: ServedModel) -> str:

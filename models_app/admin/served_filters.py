@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.admin import ChoicesFieldListFilter, SimpleListFilter
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
 from models_app import choices
@@ -15,6 +15,9 @@ from models_app.admin.live import SERVING
 from models_app.models import ServedModel
 
 Pairs = list[tuple[str, str]]
+
+_OF_THE_FILE: Final = ("kind", "quantization", "architecture")
+_FACTS: Final = "_facts_of_files"
 
 
 class StateFilter(SimpleListFilter):
@@ -40,18 +43,24 @@ class _OfTheFile(SimpleListFilter):
     """A fact of the model's file."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Pairs:
-        field = f"file__{self.parameter_name}"
-        found = ServedModel.objects.exclude(**{field: ""}).exclude(file=None)
-        return [
-            (value, value)
-            for value in found.values_list(field, flat=True).distinct().order_by(field)
-        ]
+        found = {facts[str(self.parameter_name)] for facts in _facts_of_files(request)}
+        return [(value, value) for value in sorted(found) if value]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[ServedModel]
     ) -> QuerySet[ServedModel]:
         value = self.value()
         return queryset.filter(**{f"file__{self.parameter_name}": value}) if value else queryset
+
+
+def _facts_of_files(request: HttpRequest) -> list[dict[str, str]]:
+    """What there is to choose from, asked for once a page."""
+    if not hasattr(request, _FACTS):
+        found = ServedModel.objects.exclude(file=None).order_by().distinct()
+        rows = found.values(**{name: F(f"file__{name}") for name in _OF_THE_FILE})
+        setattr(request, _FACTS, list(rows))
+    facts: list[dict[str, str]] = getattr(request, _FACTS)
+    return facts
 
 
 class KindFilter(_OfTheFile):

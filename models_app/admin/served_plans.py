@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 from django.db.models import Prefetch
 from django.utils.html import format_html
@@ -12,6 +13,16 @@ from models_app import plans
 from models_app.admin import display
 from models_app.models import GgufFile, ServedModel
 from models_app.tuning import Plan
+
+_READ: Final = ("id", "path", "relative_path", "size", "state", "kind", "facts")
+
+UNREAD: Final = tuple(
+    f"{companion}__{column.name}"
+    for companion in ("file__projector", "file__draft", "projector", "draft")
+    for column in GgufFile._meta.concrete_fields
+    if column.name not in _READ
+)
+"""What no plan reads of the files beside a model's own: some sixty columns of four more tables."""
 
 PARTS = Prefetch("file__later_parts", GgufFile.objects.order_by("split_no"))
 """What a plan reads of a split model, in one query for all of them."""

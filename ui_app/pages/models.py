@@ -63,7 +63,7 @@ def unserved_files() -> list[GgufFile]:
             state__in=(GgufFile.State.UNREADABLE, GgufFile.State.INCOMPLETE), folder__enabled=True
         )
         .exclude(problem="")
-        .defer("facts")
+        .only("path", "relative_path", "problem")
         .order_by("path")
     )
     by_set: dict[tuple[str, str], GgufFile] = {}

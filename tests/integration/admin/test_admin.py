@@ -83,7 +83,7 @@ def fill(folder: ModelFolder, models: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("table", [t for t in TABLES if t not in (MachineReport, ServerSettings)])
-def test_a_long_list_takes_as_many_queries_as_a_short_one(
+def test_a_long_list_takes_no_more_queries_than_a_short_one_but_those_that_count_it(
     admin_client: Client, registry: ModelFolder, models: Path, table: type[Any]
 ) -> None:
     def queries() -> int:
@@ -102,4 +102,5 @@ def test_a_long_list_takes_as_many_queries_as_a_short_one(
     ModelFolder.objects.exclude(pk=registry.pk).delete()
     fill(registry, models, 200)
 
-    assert queries() == short
+    # A page that holds all rows needs no count.
+    assert queries() <= short + 1

@@ -144,7 +144,7 @@ def test_who_may_only_look_is_offered_no_act(client: Client, fox: ServedModel) -
     assert ServedModel.objects.get(pk=fox.pk).enabled
 
 
-def test_two_thousand_models_take_as_many_queries_as_twenty(
+def test_two_thousand_models_take_one_query_more_than_twenty(
     admin_client: Client, registry: ModelFolder, running: dict[str, LiveModel]
 ) -> None:
     pattern = GgufFile.objects.get(relative_path="fox-1b-q4_k_m.gguf")
@@ -181,4 +181,4 @@ def test_two_thousand_models_take_as_many_queries_as_twenty(
     few = queries()
     fill(20, 2000)
 
-    assert queries() == few
+    assert queries() == few + 1  # The one that counts what is on other pages.
