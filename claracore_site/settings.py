@@ -130,6 +130,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+SESSION_ENGINE = "claracore_site.session_rows"
 LOGIN_URL = "ui-sign-in"
 LOGIN_REDIRECT_URL = "ui-home"
 
