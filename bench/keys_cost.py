@@ -1,6 +1,6 @@
 """What many keys with limits cost: a server with 10,000 of them, beside one with a single key.
 
-    python -m bench.keys_cost [--rounds 5] [--seconds 4]
+    python -m bench.keys_cost [--rounds 15] [--seconds 2]
 
 Both run at once and take turns under the same load on one processor; the ratios are taken round by
 round. On the one server each request brings the next of 10,000 keys, every one limited in all ways
@@ -100,10 +100,11 @@ def own_us(count: int = 50_000) -> float:
     """Microseconds that one request's key, limits, headers and tokens take."""
     from models_app import api_keys  # needs Django's settings
     from models_app.rights import EVERYTHING, Rights
+    from proxy_app.bodies import read_head
     from proxy_app.keys import Caller, Key, KeyRing, Keys
-    from proxy_app.limit_book import LimitBook, within
-    from proxy_app.limit_headers import headers_of
-    from proxy_app.limits import Limits
+    from proxy_app.limit_book import LimitBook, enter
+    from proxy_app.limit_headers import lines_of
+    from proxy_app.limits import Limits, end
     from proxy_app.records import Record, line_of
     from proxy_app.reservation import tokens_wanted
 
@@ -127,6 +128,7 @@ def own_us(count: int = 50_000) -> float:
         for text in texts
     ]
     keys, book, body = Keys(), LimitBook(), chat_body().encode()
+    head = read_head(body)
     record = Record(1, "/v1/chat/completions", "fake", "fake", "127.0.0.1")
     record.piece(b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":16}}')
     line = line_of(record)
@@ -135,8 +137,10 @@ def own_us(count: int = 50_000) -> float:
     for number in range(count):
         caller = keys.caller_of(scopes[number % COUNT], ring)
         accounts = book.accounts_of(caller)
-        with within(accounts, tokens_wanted("/v1/chat/completions", body)):
-            headers_of(accounts)
+        wanted = tokens_wanted("/v1/chat/completions", body, wish=head)
+        enter(accounts, wanted)
+        lines_of(accounts)
+        end(accounts, wanted)
         book.charge((lines[number % COUNT],))
     return (time.process_time() - before) * 1e6 / count
 
@@ -147,8 +151,8 @@ def _with_key(line: Any, key_id: int) -> list[Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
     options = parser.parse_args()
     cores = Cores.pick()
     with ExitStack() as stack:

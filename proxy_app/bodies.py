@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from proxy_app.errors import InvalidRequest
+from proxy_app.reservation import Wish
 
 LONGEST_NAME = 1024
 """Characters. Comparing a longer one with all names would hold up everybody else."""
@@ -17,8 +18,8 @@ LONGEST_NAME = 1024
 Fields = dict[str, msgspec.Raw]
 
 
-class RequestHead(msgspec.Struct):
-    """The two fields the gateway needs; everything else of the body is left unread."""
+class RequestHead(Wish):
+    """The fields the gateway needs; everything else of the body is left unread."""
 
     model: str | int | float | None = None
     stream: bool | None = None
@@ -55,7 +56,7 @@ class Rewrite:
 
 
 def read_head(body: bytes) -> RequestHead:
-    """`model` and `stream` of a JSON body. Raises InvalidRequest with what is wrong."""
+    """What the gateway reads of a JSON body. Raises InvalidRequest with what is wrong."""
     try:
         return _read_head(body)
     except msgspec.ValidationError as error:

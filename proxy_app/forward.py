@@ -12,11 +12,12 @@ from proxy_app import request_ids
 from proxy_app.answer_headers import NO_FRAME, NOSNIFF
 from proxy_app.error_shapes import error_body, error_event
 from proxy_app.errors import AnswerCut, GatewayError
-from proxy_app.incoming import ClientLink, Receive, Scope, Send
-from proxy_app.limit_headers import headers_of
+from proxy_app.incoming import LINES, ClientLink, Message, Receive, Scope, Send
+from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account
 from proxy_app.process import Engine
 from proxy_app.records import Record
+from proxy_app.reservation import Wish
 from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
 
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
@@ -51,6 +52,8 @@ class Errand:
     """The model's name as the client wrote it; empty: its id."""
     accounts: Sequence[Account] = ()
     """Of the key and its person, whose limits the answer tells; none without limits."""
+    wish: Wish | None = None
+    """How much it asks for, if that was read of the body."""
     untold: int = 0
     """About how many tokens its prompt has, if the engine will not tell all (`untold.py`)."""
     edit: Callable[[bytes], bytes] | None = None
@@ -93,13 +96,18 @@ async def forward(
     """
     async with await _ask(engine, errand, record.request_id) as response:
         headers = client_headers(response.headers)
+        start: Message = {"type": "http.response.start", "status": response.status}
         if errand.accounts:
-            headers += headers_of(errand.accounts)
+            standing = lines_of(errand.accounts)
+            if link is not None:
+                start[LINES] = standing
+            else:
+                headers += headers_in(standing)
         headers += ((request_ids.HEADER, record.request_id), NOSNIFF)
         streaming = _is_event_stream(headers)
         if errand.edit is not None and _is_short_json(response, headers):
             record.answered(response.status, streamed=False)
-            await _edited(response, headers, errand.edit, send, record)
+            await _edited(response, start, headers, errand.edit, send, record)
             return
         first = b""
         if streaming:
@@ -108,7 +116,8 @@ async def forward(
             # Head and body go out together, and until then an engine's death has its own status.
             first = await response.read_chunk()
         record.answered(response.status, streamed=streaming)
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        start["headers"] = headers
+        await send(start)
         if link is not None and streaming and _comes_in_chunks(response.status, headers):
             response.hand_on(partial(_pass_on, link, record))
         try:
@@ -163,6 +172,7 @@ async def _ask(engine: Engine, errand: Errand, request_id: bytes) -> UpstreamRes
 
 async def _edited(
     response: UpstreamResponse,
+    start: Message,
     headers: list[tuple[bytes, bytes]],
     edit: Callable[[bytes], bytes],
     send: Send,
@@ -180,7 +190,8 @@ async def _edited(
     body = edit(whole)
     kept = [pair for pair in headers if pair[0] != b"content-length"]
     kept.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": response.status, "headers": kept})
+    start["headers"] = kept
+    await send(start)
     await send({"type": "http.response.body", "body": body})
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models_app.rights import Scope as Right
-from proxy_app import listing, noting, orders, paths, remote_media, rerank, untold
+from proxy_app import limits, listing, noting, orders, paths, remote_media, rerank, untold
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import (
     checked_name,
@@ -50,14 +50,14 @@ from proxy_app.incoming import (
 )
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import is_local, without_key
-from proxy_app.limit_book import LimitBook, within
+from proxy_app.limit_book import LimitBook, enter
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
 from proxy_app.multipart import FieldFinder, boundary_of
 from proxy_app.naming import resolve, split_upstream
 from proxy_app.reach import allowed_items, check_allowed, only_within, place_in_queue, visible
 from proxy_app.recording import Recording
-from proxy_app.reservation import tokens_wanted
+from proxy_app.reservation import Wish, tokens_wanted
 from proxy_app.runner import Runner
 from proxy_app.spool import Spool, spliced
 from proxy_app.standing import Standing, readiness
@@ -153,13 +153,15 @@ class Gateway:
         served = await self._found(scope, lambda: resolve(self._runner, asked))
         if not caller_of(scope).rights.may(Right.ADMIN):
             remote_media.check(body)
-        edit = None
+        edit: Callable[[bytes], bytes] | None = None
+        wish: Wish | None = head
         if scope["path"].rstrip("/") in rerank.PATHS:
             edit = partial(rerank.merged, body)
         if served.rewrite and served.rewrite.changes(asked):
-            body = rewrite(body, served.rewrite, asked)
+            # What is set there may be how much it asks for.
+            body, wish = rewrite(body, served.rewrite, asked), None
         errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
-        errand.edit, errand.asked_for = edit, asked
+        errand.edit, errand.wish, errand.asked_for = edit, wish, asked
         events = head.stream and scope["path"].rstrip("/") in paths.STREAM_EVENTS
         if events and lineup.rules.heartbeat:
             await self._serve_patiently(served, errand, scope, receive, send)
@@ -261,16 +263,18 @@ class Gateway:
         if not accounts:
             await self._answer(served, errand, scope, receive, send)
             return
-        counted = accounts[0].limits.counts_tokens or accounts[-1].limits.counts_tokens
-        wanted = tokens_wanted(scope["path"], errand.body, served.room) if counted else 0
-        with within(accounts, wanted):
+        wanted = tokens_wanted(scope["path"], errand.body, served.room, errand.wish)
+        enter(accounts, wanted)
+        try:
             await self._answer(served, errand, scope, receive, send)
+        finally:
+            limits.end(accounts, wanted)
 
     async def _answer(
         self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
     ) -> None:
         model, path = served.entry.model_id, scope["path"]
-        share, priority = place_in_queue(caller_of(scope), self._book)
+        share, priority = place_in_queue(caller_of(scope), errand.accounts)
         link: ClientLink | None = scope.get(LINK)
         watch = ClientWatch(receive, link)
         recording = Recording(self._accounting, scope, errand.asked_for or model, model)

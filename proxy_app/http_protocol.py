@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from proxy_app.answer_head import line_of
-from proxy_app.incoming import LINK, ClientLink, Message, Receive, Scope, Send
+from proxy_app.incoming import LINES, LINK, ClientLink, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class _Cycle(RequestResponseCycle):
         if self.chunked_encoding is None and _has_body(self.scope["method"], status):
             self.chunked_encoding = True
             parts.append(b"transfer-encoding: chunked\r\n")
+        parts.append(message.get(LINES, b""))
         parts.append(b"\r\n")
         self.transport.write(b"".join(parts))
 

@@ -29,6 +29,11 @@ LINK = "claracore.link"
 """Where a request's scope holds its ClientLink; servers other than ours give none."""
 
 
+LINES = "claracore.lines"
+"""Where the beginning of an answer holds lines of its head that are written already: bytes, each
+line with its end. For requests with a ClientLink alone."""
+
+
 class ClientLeft(Exception):
     """The client closed the connection before it had sent its whole request."""
 

@@ -9,7 +9,7 @@ from proxy_app import limits
 from proxy_app.access_errors import LimitReached
 from proxy_app.entries import tokens_of
 from proxy_app.keys import Caller
-from proxy_app.limit_headers import headers_of
+from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
 
@@ -31,16 +31,14 @@ class LimitBook:
         if own is None:
             if limits is None or key_id is None:
                 return ()
-            return (_opened(self._accounts, key_id, limits, caller.spent),)
+            account = self._accounts.get(key_id)
+            if account is None or account.limits is not limits:
+                account = _opened(self._accounts, key_id, limits, caller.spent)
+            return (account,)
         person = _opened(self._persons, caller.rights.person_id, own.limits, own.spent)
         if limits is None or key_id is None:
             return (person,)
         return (_opened(self._accounts, key_id, limits, caller.spent), person)
-
-    def next_lane(self, caller: Caller) -> int:
-        """Which of the callers that a key counts as its next request belongs to."""
-        account = self._accounts.get(caller.key_id or 0)
-        return 0 if account is None else limits.next_lane(account)
 
     def charge(self, lines: Iterable[Line]) -> None:
         """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
@@ -48,13 +46,10 @@ class LimitBook:
         for line in lines:
             used: int | None = None
             for account in (self._accounts.get(line.key_id), self._persons.get(line.person_id)):
-                if account is None:
-                    continue
-                if account.limits.counts_tokens:
+                if account is not None:
                     if used is None:
                         used = tokens_of(line)
                     limits.charge(account, used, now, today)
-                limits.settle(account)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:
@@ -77,25 +72,11 @@ def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before
     return account
 
 
-class within:
-    """Holds a place of each account while the block runs. Raises LimitReached on the way in."""
+def enter(accounts: Accounts, wanted: int = 0) -> None:
+    """Begin a request that may use `wanted` tokens; `limits.end` has to follow.
 
-    __slots__ = ("_accounts", "_wanted")
-
-    def __init__(self, accounts: Accounts, wanted: int = 0) -> None:
-        """`wanted` is how many tokens the request may use."""
-        self._accounts = accounts
-        self._wanted = wanted
-
-    def __enter__(self) -> None:
-        now, today, accounts = time.monotonic(), time.time(), self._accounts
-        for account in accounts:
-            refusal = limits.refusal_of(account, now, today)
-            if refusal is not None:
-                raise LimitReached(refusal, headers_of(accounts))
-        for account in accounts:
-            limits.begin(account, now, self._wanted)
-
-    def __exit__(self, *error: object) -> None:
-        for account in self._accounts:
-            limits.end(account, self._wanted)
+    Raises LimitReached, and then nothing has begun.
+    """
+    refusal = limits.admit(accounts, time.monotonic(), time.time(), wanted)
+    if refusal is not None:
+        raise LimitReached(refusal, headers_in(lines_of(accounts)))

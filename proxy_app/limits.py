@@ -11,9 +11,11 @@ bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import inf
 from typing import Final, NamedTuple
 
 MINUTE: Final = 60.0
@@ -26,6 +28,44 @@ are coarse, and what thousands of requests a minute round adds up."""
 
 WHEN_ONE_ENDS: Final = 1.0
 """Seconds after which to come back when too many requests are under way: nobody knows better."""
+
+
+class Bounds(NamedTuple):
+    """What limits come to, so that one look tells whether any is reached. Infinite without one."""
+
+    running: float
+    """Requests under way."""
+    a_request: float
+    """Seconds in which the bucket of requests fills by one; 0 without a limit."""
+    requests: float
+    """Seconds to be full again, above which the bucket of requests holds none."""
+    a_token: float
+    """Seconds in which the bucket of tokens fills by one; 0 without a limit."""
+    tokens: float
+    """Seconds to be full again, above which the bucket of tokens holds none."""
+    day: float
+    """Tokens used or reserved."""
+    month: float
+
+    @classmethod
+    def of(cls, limits: Limits) -> Bounds:
+        a_request, requests = _bucket(limits.requests_per_minute)
+        a_token, tokens = _bucket(limits.tokens_per_minute)
+        return cls(
+            limits.parallel or inf,
+            a_request,
+            requests,
+            a_token,
+            tokens,
+            limits.tokens_per_day or inf,
+            limits.tokens_per_month or inf,
+        )
+
+
+def _bucket(limit: int) -> tuple[float, float]:
+    if not limit:
+        return 0.0, inf
+    return MINUTE / limit, (limit - 1 + ROUNDED) * MINUTE / limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +84,12 @@ class Limits:
 
     has_quota: bool = field(init=False, compare=False)
     """Whether tokens of a day or month are counted."""
-    counts_tokens: bool = field(init=False, compare=False)
+    bounds: Bounds = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         quota = bool(self.tokens_per_day or self.tokens_per_month)
         object.__setattr__(self, "has_quota", quota)
-        object.__setattr__(self, "counts_tokens", quota or bool(self.tokens_per_minute))
+        object.__setattr__(self, "bounds", Bounds.of(self))
 
 
 class Spent(NamedTuple):
@@ -62,7 +102,7 @@ class Spent(NamedTuple):
 
 def day_end(now: float) -> float:
     """When the day of `now` ends (UTC)."""
-    return (now // DAY + 1) * DAY
+    return _day_end(now // DAY)
 
 
 def month_end(now: float) -> float:
@@ -70,9 +110,16 @@ def month_end(now: float) -> float:
     return _month_end(now // DAY)
 
 
+# Of a day since 1970. Every account asks for the same one, and holds the same number then.
+
+
+@lru_cache(maxsize=4)
+def _day_end(day: float) -> float:
+    return (day + 1) * DAY
+
+
 @lru_cache(maxsize=4)
 def _month_end(day: float) -> float:
-    """Of a day since 1970. Kept, since every account asks for the same one."""
     first = datetime.fromtimestamp(day * DAY, UTC).replace(day=1)
     return (first + timedelta(days=32)).replace(day=1).timestamp()
 
@@ -114,25 +161,41 @@ class Refusal:
     """Whether it is only reached if the requests under way use what they may."""
 
 
-def admit(account: Account, now: float, today: float, wanted: int = 0) -> Refusal | None:
-    """Let a request begin that may use `wanted` tokens, or say why not."""
-    refusal = refusal_of(account, now, today)
-    if refusal is None:
-        begin(account, now, wanted)
-    return refusal
+def admit(accounts: Sequence[Account], now: float, today: float, wanted: int = 0) -> Refusal | None:
+    """Let a request begin that may use `wanted` tokens, or say why not.
 
-
-def refusal_of(account: Account, now: float, today: float) -> Refusal | None:
-    """Why a request may not begin; None when it may. Nothing is used up by asking.
-
-    `now` is on a clock that only goes forward, `today` in seconds since 1970.
+    It counts against all of the accounts, or against none. `now` is on a clock that only goes
+    forward, `today` in seconds since 1970.
     """
+    for account in accounts:
+        if today >= account.day_until:
+            begin_periods(account, today)
+        reserved, full = account.reserved, account.tokens_full
+        running, _, requests, a_token, tokens, day, month = account.limits.bounds
+        if (
+            account.running >= running
+            or account.requests_full - now > requests
+            or (full - now if full > now else 0) + reserved * a_token > tokens
+            or account.day_tokens + reserved >= day
+            or account.month_tokens + reserved >= month
+        ):
+            refusal = reached(account, now, today)
+            if refusal is not None:
+                return refusal
+    for account in accounts:
+        full = account.requests_full
+        account.requests_full = (full if full > now else now) + account.limits.bounds.a_request
+        account.running += 1
+        account.reserved += wanted
+    return None
+
+
+def reached(account: Account, now: float, today: float) -> Refusal | None:
+    """Which of an account's limits is reached, in the period that has begun; None when none is."""
     limits, reserved = account.limits, account.reserved
     if limits.parallel and account.running >= limits.parallel:
         return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
-        if today >= account.day_until:
-            begin_periods(account, today)
         limit = limits.tokens_per_month
         if limit and account.month_tokens + reserved >= limit:
             left = account.month_until - today
@@ -162,33 +225,20 @@ def _used_up(what: str, limit: int, tokens: int, seconds: float) -> Refusal:
     return Refusal(what, limit, seconds)
 
 
-def begin(account: Account, now: float, wanted: int) -> None:
-    """A request begins that may use `wanted` tokens."""
-    if limit := account.limits.requests_per_minute:
-        full = account.requests_full
-        account.requests_full = (full if full > now else now) + MINUTE / limit
-    account.running += 1
-    account.reserved += wanted
-
-
-def end(account: Account, wanted: int = 0) -> None:
+def end(accounts: Sequence[Account], wanted: int = 0) -> None:
     """A request that was let in has ended; `wanted` stays reserved until it is charged."""
-    account.running -= 1
-    account.settling += wanted
-
-
-def settle(account: Account) -> None:
-    """All that ended was charged."""
-    account.reserved -= account.settling
-    account.settling = 0
+    for account in accounts:
+        account.running -= 1
+        account.settling += wanted
 
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
-    """Tokens that a request used."""
-    if limit := account.limits.tokens_per_minute:
-        full = account.tokens_full
-        account.tokens_full = (full if full > now else now) + tokens * MINUTE / limit
-    if account.limits.has_quota:
+    """Tokens that a request used. Nothing that ended stays reserved: all of it is charged now."""
+    account.reserved -= account.settling
+    account.settling = 0
+    limits, full = account.limits, account.tokens_full
+    account.tokens_full = (full if full > now else now) + tokens * limits.bounds.a_token
+    if limits.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
         account.day_tokens += tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from models_app.rights import Bound
 from proxy_app.access_errors import ModelNotAllowed
 from proxy_app.errors import ModelNotFound
 from proxy_app.keys import Caller
-from proxy_app.limit_book import LimitBook
+from proxy_app.limits import Account, next_lane
 from proxy_app.lineup import Lineup
 
 
@@ -117,12 +118,15 @@ def plan_within(caller: Caller, lineup: Lineup, plan: dict[str, Any]) -> dict[st
     return {**plan, **named}
 
 
-def place_in_queue(caller: Caller, book: LimitBook) -> tuple[str, int | None]:
-    """Whose turn a request takes, and its priority. A larger share are several callers."""
+def place_in_queue(caller: Caller, accounts: Sequence[Account]) -> tuple[str, int | None]:
+    """Whose turn a request takes, and its priority. A larger share are several callers.
+
+    `accounts` are those it counts against. Of a key with limits, its own comes first.
+    """
     limits = caller.limits
     if limits is None:
         return caller.share, None
     if limits.share > 1:
         # Given to this key, and so no part of its person's turn.
-        return f"key {caller.key_id}/{book.next_lane(caller)}", limits.priority
+        return f"key {caller.key_id}/{next_lane(accounts[0])}", limits.priority
     return caller.share, limits.priority

@@ -64,35 +64,65 @@ def _number(word: str) -> int:
     return int(word) if word.isascii() and word.isdigit() and len(word) < 12 else 0
 
 
-_NO_PROMPT: Final = msgspec.Raw(b"null")
+_LONG: Final = 18
+"""Digits; Python takes long for thousands of them."""
+_VERY_MANY: Final = 10**18
+
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
-class _Wish(msgspec.Struct):
-    """What clients of OpenAI, Anthropic and llama-server call it. It may hold anything."""
+class Wish(msgspec.Struct):
+    """How much a request asks for, as clients of OpenAI, Anthropic and llama-server call it.
 
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    n_predict: Any = None
-    n: Any = None
-    prompt: msgspec.Raw = _NO_PROMPT
+    It may hold anything, and is left unread until somebody has to know.
+    """
+
+    max_tokens: msgspec.Raw = _NOTHING
+    max_completion_tokens: msgspec.Raw = _NOTHING
+    max_output_tokens: msgspec.Raw = _NOTHING
+    n_predict: msgspec.Raw = _NOTHING
+    n: msgspec.Raw = _NOTHING
+    prompt: msgspec.Raw = _NOTHING
 
 
-_read = msgspec.json.Decoder(_Wish).decode
+_NO_WISH: Final = Wish()
+
+_read = msgspec.json.Decoder(Wish).decode
 _read_list = msgspec.json.Decoder(list[Any]).decode
 
 
-def tokens_wanted(path: str, body: object, room: Room = ROOM_GUESSED) -> int:
-    """What a request reserves; of a body that is not here in one piece, a guess."""
+def tokens_wanted(
+    path: str, body: object, room: Room = ROOM_GUESSED, wish: Wish | None = None
+) -> int:
+    """What a request reserves; of a body that is not here in one piece, a guess.
+
+    `wish` is what was read of the body already.
+    """
     if not isinstance(body, bytes):
         return min(ANSWER_GUESSED, room.request)
-    prompt = min(len(body) // BYTES_A_TOKEN, MOST_OF_PROMPT)
+    prompt = len(body) // BYTES_A_TOKEN
+    if prompt > MOST_OF_PROMPT:
+        prompt = MOST_OF_PROMPT
     if not _is_answered_in_words(path):
         return prompt
-    answer, count = _answers(body)
-    if count > 1:
-        return min(prompt + answer * count, room.engine)
-    return min(prompt + answer, room.request)
+    if wish is None:
+        wish = _wish_of(body)
+    most, most_of_all = _count(wish.max_tokens), room.request
+    # Which of them an engine goes by differs, so the largest counts.
+    if wish.max_completion_tokens is not _NOTHING:
+        most = max(most, _count(wish.max_completion_tokens))
+    if wish.max_output_tokens is not _NOTHING:
+        most = max(most, _count(wish.max_output_tokens))
+    if wish.n_predict is not _NOTHING:
+        most = max(most, _count(wish.n_predict))
+    if not most:
+        most = ANSWER_GUESSED
+    if wish.n is not _NOTHING or wish.prompt is not _NOTHING:
+        answers = (_count(wish.n) or 1) * prompts_in(wish.prompt)
+        if answers > 1:
+            most, most_of_all = most * answers, room.engine
+    wanted = prompt + most
+    return wanted if wanted < most_of_all else most_of_all
 
 
 @lru_cache(maxsize=256)
@@ -100,26 +130,11 @@ def _is_answered_in_words(path: str) -> bool:
     return not any(sign in path for sign in _WITHOUT_ANSWER)
 
 
-def _answers(body: bytes) -> tuple[int, int]:
-    """How long an answer may be, and how many of them are asked for."""
+def _wish_of(body: bytes) -> Wish:
     try:
-        wish = _read(body)
+        return _read(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return ANSWER_GUESSED, 1
-    most = 0
-    # Which of them an engine goes by differs, so the largest counts.
-    for named in (
-        wish.max_tokens,
-        wish.max_completion_tokens,
-        wish.max_output_tokens,
-        wish.n_predict,
-    ):
-        if isinstance(named, int) and named > most:
-            most = named
-    count = 1 if wish.n is None else _count(wish.n) or 1
-    if wish.prompt is not _NO_PROMPT:
-        count *= prompts_in(wish.prompt)
-    return most or ANSWER_GUESSED, count
+        return _NO_WISH
 
 
 def prompts_in(prompt: msgspec.Raw) -> int:
@@ -136,6 +151,15 @@ def prompts_in(prompt: msgspec.Raw) -> int:
     return 1 if any(isinstance(part, int) for part in prompts) else max(1, len(prompts))
 
 
-def _count(value: Any) -> int:
-    """A number of tokens; 0 for what is none."""
-    return value if isinstance(value, int) and value > 0 else 0
+def _count(value: msgspec.Raw) -> int:
+    """A number of tokens or answers; 0 for what is none."""
+    if value is _NOTHING:
+        return 0
+    text = bytes(value)
+    if text.isdigit():
+        return int(text) if len(text) < _LONG else _VERY_MANY
+    try:
+        written = float(text)  # Engines read 1e6 as a million.
+    except ValueError:
+        return 0
+    return int(min(written, _VERY_MANY)) if written >= 1 and written.is_integer() else 0

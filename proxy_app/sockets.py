@@ -16,12 +16,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from proxy_app import limits
 from proxy_app.errors import GatewayError, ModelNotFound, NotServing, PathNotFound
 from proxy_app.forward import engine_headers
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
 from proxy_app.keys import without_key
-from proxy_app.limit_book import within
+from proxy_app.limit_book import Accounts, enter
 from proxy_app.lineup import Served
 from proxy_app.naming import split_upstream
 from proxy_app.process import Engine
@@ -104,13 +105,17 @@ class UpstreamSocket(AsyncWebsocketConsumer):
             raise only_within(error, caller, runner.lineup) from None
         model = served.entry.model_id
         check_allowed(caller, runner.lineup, model, "")
-        with within(SERVING.book.accounts_of(caller)):
-            await self._join_engine(model, target)
+        accounts = SERVING.book.accounts_of(caller)
+        enter(accounts)
+        try:
+            await self._join_engine(model, target, accounts)
+        finally:
+            limits.end(accounts)
 
-    async def _join_engine(self, model: str, target: bytes) -> None:
+    async def _join_engine(self, model: str, target: bytes, accounts: Accounts) -> None:
         runner, scope = SERVING.runner, cast(Scope, self.scope)
         assert runner is not None
-        share, priority = place_in_queue(caller_of(scope), SERVING.book)
+        share, priority = place_in_queue(caller_of(scope), accounts)
         recording = Recording(SERVING.accounting, scope, model, model)
         with recording as record:
             try:

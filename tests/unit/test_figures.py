@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy_app.figures import NOTHING, Figures, cut, read_figures
+from proxy_app.figures import NOTHING, Figures, cut, read_figures, total_told
 
 USAGE = {
     "completion_tokens": 7,
@@ -111,3 +111,25 @@ def test_the_usual_text_and_any_other_are_read_alike() -> None:
     )
     spread = usual.replace(",", ",\n ").replace("{", "{\n ")
     assert read_figures(spread) == read_figures(usual) == Figures(5, None, 7, 1.0, 2.5, None, 9.0)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [{"usage": USAGE, "timings": TIMINGS}],
+        [{"usage": {**USAGE, "completion_tokens": 1}}, {"usage": USAGE}],
+        [{"timings": TIMINGS}],
+        [{"usage": {"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 3}}],
+        [{"usage": {**USAGE, "cache_read_input_tokens": 5}}],
+        [{"usage": {**USAGE, "prompt_tokens": -1}}],
+    ],
+)
+def test_a_short_look_adds_up_the_same_tokens_or_leaves_it_to_the_longer_one(
+    pieces: list[Any],
+) -> None:
+    events = [event(piece) for piece in pieces]
+    text = cut(events[0], b"".join(events)).decode()
+    figures = read_figures(text)
+    told = (figures.tokens_in or 0) + (figures.tokens_out or 0)
+    assert total_told(text) in (told, None)
+    assert (total_told(text) is None) == (pieces[-1].get("usage") != USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from proxy_app.errors import AnswerCut, EngineDiedMidStream
 from proxy_app.forward import Errand, forward
+from proxy_app.limits import Account, Limits
 from proxy_app.records import Record
 from proxy_app.upstream import EnginePool, UpstreamTimeouts
 from tests.raw_server import Line, raw_server
@@ -23,6 +25,7 @@ class Client:
 
     def __init__(self) -> None:
         self.heads: list[int] = []
+        self.headers: dict[bytes, bytes] = {}
         self.body = b""
         self.ended = False
         self.record = Record(1, PATH, "fox", "fox", "127.0.0.1")
@@ -30,12 +33,15 @@ class Client:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.heads.append(message["status"])
+            self.headers = dict(message["headers"])
         else:
             self.body += message["body"]
             self.ended = not message.get("more_body", False)
 
 
-async def ask(client: Client, said: bytes, method: bytes = b"POST") -> None:
+async def ask(
+    client: Client, said: bytes, method: bytes = b"POST", accounts: Sequence[Account] = ()
+) -> None:
     """Have an engine say this, and hang up."""
 
     async def script(line: Line) -> None:
@@ -46,6 +52,7 @@ async def ask(client: Client, said: bytes, method: bytes = b"POST") -> None:
         pool = EnginePool("127.0.0.1", server.port)
         engine: Any = SimpleNamespace(pool=pool, spec=SimpleNamespace(api_key=""))
         errand = Errand(method, PATH.encode(), [], b"{}", UpstreamTimeouts())
+        errand.accounts = accounts
         await forward(engine, errand, PATH, client.send, client.record)
 
 
@@ -86,3 +93,10 @@ async def test_an_answer_without_a_body_comes_to_its_end(
     await ask(client, said, method)
     assert (client.heads, client.body, client.ended) == ([status], b"", True)
     assert client.record.complete
+
+
+async def test_how_limits_stand_is_told_in_headers_where_lines_cannot_be_sent() -> None:
+    client, account = Client(), Account(Limits(requests_per_minute=9))
+    await ask(client, JSON + b"content-length: 2\r\n\r\n{}", accounts=(account,))
+    assert client.headers[b"x-ratelimit-remaining-requests"] == b"9"
+    assert b"x-ratelimit-limit-tokens" not in client.headers

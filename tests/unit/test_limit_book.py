@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from models_app.rights import EVERYTHING, Rights, bounds_of
 from proxy_app.access_errors import LimitReached
 from proxy_app.keys import Allowance, Caller
-from proxy_app.limit_book import LimitBook, within
-from proxy_app.limit_headers import headers_of
-from proxy_app.limits import Limits, Spent, day_end, month_end
+from proxy_app.limit_book import LimitBook, enter
+from proxy_app.limit_headers import headers_in, lines_of
+from proxy_app.limits import Limits, Spent, day_end, end, month_end
 from proxy_app.reach import place_in_queue
 from proxy_app.records import Line, Record, line_of
 
@@ -37,10 +39,16 @@ def ended(key: int, tokens: int) -> Line:
     return line_of(record)
 
 
-def ask(book: LimitBook, who: Caller, wanted: int = 0) -> within:
-    hold = within(book.accounts_of(who), wanted)
-    hold.__enter__()
-    return hold
+def ask(book: LimitBook, who: Caller, wanted: int = 0) -> Callable[[], None]:
+    """Begin a request; what is given back ends it."""
+    accounts = book.accounts_of(who)
+    enter(accounts, wanted)
+    return partial(end, accounts, wanted)
+
+
+def told(book: LimitBook, who: Caller) -> dict[bytes, bytes]:
+    """The headers that an answer has."""
+    return dict(headers_in(lines_of(book.accounts_of(who))))
 
 
 def test_a_persons_limits_bind_all_their_keys_together_and_them_signed_in() -> None:
@@ -54,7 +62,7 @@ def test_a_persons_limits_bind_all_their_keys_together_and_them_signed_in() -> N
 
 def test_a_persons_tokens_are_those_of_all_their_keys() -> None:
     book, own = LimitBook(), Limits(tokens_per_day=100)
-    ask(book, caller(1, own=own)).__exit__()
+    ask(book, caller(1, own=own))()
     book.charge([ended(1, 60), ended(2, 50)])
     with pytest.raises(LimitReached, match="100 tokens a day is reached"):
         ask(book, caller(3, own=own))
@@ -62,26 +70,27 @@ def test_a_persons_tokens_are_those_of_all_their_keys() -> None:
 
 def test_who_is_refused_by_one_account_uses_nothing_of_the_other() -> None:
     book, both = LimitBook(), caller(1, Limits(requests_per_minute=5), Limits(parallel=1))
-    hold = ask(book, both)
+    end_it = ask(book, both)
     for _ in range(9):
         with pytest.raises(LimitReached, match="1 requests at a time"):
             ask(book, both)
-    hold.__exit__()
-    headers = dict(headers_of(book.accounts_of(both)))
+    end_it()
+    headers = told(book, both)
     assert headers[b"x-ratelimit-remaining-requests"] == b"4"
 
 
 def test_headers_tell_of_whichever_has_the_least_left() -> None:
     book, own = LimitBook(), Limits(tokens_per_day=50)
-    headers = dict(headers_of(book.accounts_of(caller(1, Limits(tokens_per_day=900), own))))
+    headers = told(book, caller(1, Limits(tokens_per_day=900), own))
     assert headers[b"x-ratelimit-limit-tokens"] == b"50"
 
 
 def test_of_two_that_have_nothing_left_the_keys_limit_is_told() -> None:
     book, own = LimitBook(), Limits(tokens_per_day=1000)
-    accounts = book.accounts_of(caller(1, Limits(tokens_per_day=10), own))
+    who = caller(1, Limits(tokens_per_day=10), own)
+    book.accounts_of(who)
     book.charge([ended(1, 5000)])
-    assert dict(headers_of(accounts))[b"x-ratelimit-limit-tokens"] == b"10"
+    assert told(book, who)[b"x-ratelimit-limit-tokens"] == b"10"
 
 
 def test_many_requests_at_once_use_a_quota_once() -> None:
@@ -92,13 +101,13 @@ def test_many_requests_at_once_use_a_quota_once() -> None:
     with pytest.raises(LimitReached, match="100 tokens a day might be passed") as refused:
         ask(book, who, 80)
     assert refused.value.retry_after == 1
-    first.__exit__()
+    first()
     with pytest.raises(LimitReached):
         ask(book, who, 80)
     book.charge([ended(1, 5)])
     third = ask(book, who, 80)
-    second.__exit__()
-    third.__exit__()
+    second()
+    third()
     book.charge([ended(1, 5), ended(1, 5)])
     (account,) = book.accounts_of(who)
     assert (account.running, account.reserved, account.day_tokens) == (0, 0, 15)
@@ -106,9 +115,9 @@ def test_many_requests_at_once_use_a_quota_once() -> None:
 
 def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
     book, quota = LimitBook(), Limits(tokens_per_day=100)
-    ask(book, caller(1, quota)).__exit__()
+    ask(book, caller(1, quota))()
     book.charge([ended(1, 30)])
-    ask(book, caller(1, Limits(parallel=9), used=30)).__exit__()
+    ask(book, caller(1, Limits(parallel=9), used=30))()
     book.charge([ended(1, 50)])
     (account,) = book.accounts_of(caller(1, Limits(tokens_per_day=100), used=80))
     assert account.day_tokens == 80
@@ -121,7 +130,7 @@ def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
 def test_keys_that_are_read_anew_with_the_same_limits_count_on_as_they_did() -> None:
     """Reading them costs nothing then, however many there are."""
     book = LimitBook()
-    ask(book, caller(1, Limits(tokens_per_day=100), used=10)).__exit__()
+    ask(book, caller(1, Limits(tokens_per_day=100), used=10))()
     book.charge([ended(1, 30)])
     again = Limits(tokens_per_day=100)
     (account,) = book.accounts_of(caller(1, again, used=90))
@@ -131,10 +140,9 @@ def test_keys_that_are_read_anew_with_the_same_limits_count_on_as_they_did() -> 
 
 def test_keys_that_people_make_for_themselves_take_one_turn() -> None:
     book = LimitBook()
-    assert place_in_queue(caller(1), book) == place_in_queue(caller(2), book) == ("person 7", None)
-    given = caller(3, Limits(share=2, priority=5))
-    book.accounts_of(given)
-    turns = {place_in_queue(given, book) for _ in range(4)}
+    assert place_in_queue(caller(1), ()) == place_in_queue(caller(2), ()) == ("person 7", None)
+    given = caller(3, Limits(share=2, priority=5), own=Limits(parallel=9))
+    turns = {place_in_queue(given, book.accounts_of(given)) for _ in range(4)}
     assert turns == {("key 3/0", 5), ("key 3/1", 5)}
 
 

@@ -20,7 +20,7 @@ def account(**chosen: int) -> Account:
 
 
 def refused(one: Account, now: float = 0, today: float = NOON) -> limits.Refusal:
-    refusal = limits.admit(one, now, today)
+    refusal = limits.admit((one,), now, today)
     assert refusal is not None
     return refusal
 
@@ -34,38 +34,38 @@ def test_it_lets_a_minutes_requests_in_at_once_and_then_one_by_one(
     for left in range(limit, 0, -1):
         standing = limits.requests_standing(one, start)
         assert standing is not None and standing[:2] == (limit, left)
-        assert limits.admit(one, start, NOON) is None
+        assert limits.admit((one,), start, NOON) is None
     refusal = refused(one, start)
     assert (refusal.what, refusal.limit) == ("requests a minute", limit)
     assert refusal.retry_after == pytest.approx(pause, rel=limits.ROUNDED)
     assert refused(one, start + 0.9 * pause).retry_after == pytest.approx(0.1 * pause, rel=0.1)
-    assert limits.admit(one, start + pause, NOON) is None
+    assert limits.admit((one,), start + pause, NOON) is None
     assert refused(one, start + pause).retry_after == pytest.approx(pause, rel=limits.ROUNDED)
 
 
 def test_a_refused_request_uses_nothing_up() -> None:
     one = account(requests_per_minute=1, parallel=1)
-    assert limits.admit(one, 0, NOON) is None
+    assert limits.admit((one,), 0, NOON) is None
     assert refused(one, 60).what == "requests at a time"
-    limits.end(one)
-    assert limits.admit(one, 60, NOON) is None
+    limits.end((one,))
+    assert limits.admit((one,), 60, NOON) is None
 
 
 def test_tokens_are_owed_until_the_bucket_is_above_nothing_again() -> None:
     one = account(tokens_per_minute=600)
-    assert limits.admit(one, 0, NOON) is None
+    assert limits.admit((one,), 0, NOON) is None
     limits.charge(one, 650, 0, NOON)
     assert refused(one).retry_after == pytest.approx(5.1)
-    assert limits.admit(one, 5.11, NOON) is None
+    assert limits.admit((one,), 5.11, NOON) is None
 
 
 @pytest.mark.parametrize("limit", ["tokens_per_day", "tokens_per_month"])
 def test_a_quota_is_whole_again_when_its_period_begins(limit: str) -> None:
     one = account(**{limit: 100})
-    assert limits.admit(one, 0, NOON) is None
+    assert limits.admit((one,), 0, NOON) is None
     limits.charge(one, 100, 0, NOON)
     assert refused(one).retry_after == MIDNIGHT - NOON
-    assert limits.admit(one, 0, MIDNIGHT) is None
+    assert limits.admit((one,), 0, MIDNIGHT) is None
 
 
 def test_on_a_months_last_day_what_the_month_used_is_not_the_days() -> None:
@@ -123,7 +123,7 @@ def test_no_span_of_time_sees_more_than_a_full_bucket_and_what_flowed_in(
     for pause, tries in steps:
         now += pause
         for _ in range(tries):
-            let_in += limits.admit(one, now, NOON) is None
+            let_in += limits.admit((one,), now, NOON) is None
         assert let_in <= limit + now * limit / limits.MINUTE + limits.ROUNDED
 
 
@@ -137,9 +137,39 @@ def test_waiting_as_long_as_told_is_always_enough(
     one, now = account(tokens_per_minute=limit), 0.0
     for pause, tokens in charges:
         now += pause
-        refusal = limits.admit(one, now, NOON)
+        refusal = limits.admit((one,), now, NOON)
         if refusal is not None:
             now += refusal.retry_after + 1e-6
-            assert limits.admit(one, now, NOON) is None
-        limits.end(one)
+            assert limits.admit((one,), now, NOON) is None
+        limits.end((one,))
         limits.charge(one, tokens, now, NOON)
+
+
+@given(
+    chosen=st.fixed_dictionaries(
+        {
+            "requests_per_minute": st.integers(0, 5),
+            "tokens_per_minute": st.integers(0, 400),
+            "tokens_per_day": st.integers(0, 900),
+            "tokens_per_month": st.integers(0, 1500),
+            "parallel": st.integers(0, 3),
+        }
+    ),
+    steps=st.lists(
+        st.tuples(st.floats(0, 40), st.integers(0, 300), st.booleans(), st.booleans()), max_size=40
+    ),
+)
+def test_one_look_finds_whatever_limit_is_reached(
+    chosen: dict[str, int], steps: list[tuple[float, int, bool, bool]]
+) -> None:
+    """Requests are let in by one comparison of all limits; which it was is looked for after it."""
+    one, now, today = account(**chosen), 0.0, NOON
+    limits.begin_periods(one, today)
+    for pause, tokens, ends, is_charged in steps:
+        now, today = now + pause, today + pause
+        reached = limits.reached(one, now, today)
+        assert limits.admit((one,), now, today, tokens) == reached
+        if ends and one.running:
+            limits.end((one,), tokens)
+        if is_charged:
+            limits.charge(one, tokens, now, today)

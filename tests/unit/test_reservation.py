@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy_app.bodies import read_head
 from proxy_app.reservation import (
     ANSWER_GUESSED,
     MOST_OF_PROMPT,
@@ -28,11 +29,15 @@ CHAT = "/v1/chat/completions"
         ({"max_tokens": 10, "prompt": [1, "b", 3]}, 10),
         ({}, ANSWER_GUESSED),
         *(({"max_tokens": odd}, ANSWER_GUESSED) for odd in (-1, 0, None, "many", [5], 1.5)),
+        ({"max_tokens": 2e3}, 2000),
+        ({"max_tokens": True}, ANSWER_GUESSED),
     ],
 )
 def test_a_request_reserves_what_it_may_be_answered(fields: dict[str, Any], answer: int) -> None:
     body = json.dumps({"model": "fox", **fields}).encode()
     assert tokens_wanted(CHAT, body) == answer + len(body) // 4
+    # What the gateway read of it for other reasons holds the same.
+    assert tokens_wanted(CHAT, b" " * len(body), wish=read_head(body)) == answer + len(body) // 4
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"\xff", b"[" * 100_000])
@@ -58,6 +63,8 @@ def test_what_is_answered_without_words_reserves_its_prompt(path: str) -> None:
     ("fields", "wanted"),
     [
         ({"max_tokens": 10**9}, 4096),
+        ({"max_tokens": 10**4000}, 4096),
+        ({"max_tokens": 1e300}, 4096),
         ({"max_tokens": 10**9, "n": 2}, 16384),
         ({"max_tokens": 100, "n": 10**9}, 16384),
         ({"prompt": "a" * 1_000_000, "max_tokens": 1}, 4096),
