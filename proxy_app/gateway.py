@@ -163,6 +163,7 @@ class Gateway:
         errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
         errand.edit, errand.wish, errand.asked_for = edit, wish, asked
         events = head.stream and scope["path"].rstrip("/") in paths.STREAM_EVENTS
+        del head, wish  # They hold the body as it came, also where another one is sent.
         if events and lineup.rules.heartbeat:
             await self._serve_patiently(served, errand, scope, receive, send)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from proxy_app import limits
 from proxy_app.access_errors import LimitReached
@@ -12,6 +13,9 @@ from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
+
+MOST_TOLD: Final = 10**12
+"""Tokens that a request counts for at most, whatever its engine says."""
 
 Accounts = tuple[Account, ...]
 Before = tuple[Spent, ...]
@@ -48,7 +52,7 @@ class LimitBook:
             for account in (self._accounts.get(line.key_id), self._persons.get(line.person_id)):
                 if account is not None:
                     if used is None:
-                        used = tokens_of(line)
+                        used = min(tokens_of(line), MOST_TOLD)
                     limits.charge(account, used, now, today)
 
 

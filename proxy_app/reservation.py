@@ -155,11 +155,10 @@ def _count(value: msgspec.Raw) -> int:
     """A number of tokens or answers; 0 for what is none."""
     if value is _NOTHING:
         return 0
+    if not bytes(memoryview(value)[:1]).isdigit():
+        return 0  # A text, which may be very long, or a number below 0.
     text = bytes(value)
     if text.isdigit():
         return int(text) if len(text) < _LONG else _VERY_MANY
-    try:
-        written = float(text)  # Engines read 1e6 as a million.
-    except ValueError:
-        return 0
+    written = float(text)  # Engines read 1e6 as a million.
     return int(min(written, _VERY_MANY)) if written >= 1 and written.is_integer() else 0

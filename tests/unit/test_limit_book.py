@@ -113,6 +113,16 @@ def test_many_requests_at_once_use_a_quota_once() -> None:
     assert (account.running, account.reserved, account.day_tokens) == (0, 0, 15)
 
 
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_minute", "tokens_per_day"])
+def test_what_no_engine_can_have_used_keeps_nobody_from_being_charged(limit: str) -> None:
+    book, one, other = LimitBook(), caller(1, Limits(**{limit: 5})), caller(2, Limits(parallel=1))
+    ask(book, one)
+    ask(book, other, 80)()
+    book.charge([ended(1, 10**400), ended(2, 3)])
+    (account,) = book.accounts_of(other)
+    assert account.reserved == 0
+
+
 def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
     book, quota = LimitBook(), Limits(tokens_per_day=100)
     ask(book, caller(1, quota))()

@@ -165,11 +165,14 @@ def test_one_look_finds_whatever_limit_is_reached(
     """Requests are let in by one comparison of all limits; which it was is looked for after it."""
     one, now, today = account(**chosen), 0.0, NOON
     limits.begin_periods(one, today)
+    under_way: list[int] = []
     for pause, tokens, ends, is_charged in steps:
         now, today = now + pause, today + pause
         reached = limits.reached(one, now, today)
         assert limits.admit((one,), now, today, tokens) == reached
-        if ends and one.running:
-            limits.end((one,), tokens)
+        if reached is None:
+            under_way.append(tokens)
+        if ends and under_way:
+            limits.end((one,), under_way.pop())
         if is_charged:
             limits.charge(one, tokens, now, today)

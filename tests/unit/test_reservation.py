@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ def test_a_request_reserves_what_it_may_be_answered(fields: dict[str, Any], answ
 @pytest.mark.parametrize("body", [b"no JSON", b"\xff", b"[" * 100_000])
 def test_what_cannot_be_read_is_guessed(body: bytes) -> None:
     assert ANSWER_GUESSED <= tokens_wanted(CHAT, body) <= ANSWER_GUESSED + MOST_OF_PROMPT
+
+
+def test_a_text_where_a_number_belongs_is_looked_at_once() -> None:
+    """Python would make a message of it that is as long, and write every byte of it out."""
+    body = json.dumps({"max_tokens": "\x7f" * 1_000_000}).encode()
+    tracemalloc.start()
+    try:
+        assert tokens_wanted(CHAT, body) == ANSWER_GUESSED + MOST_OF_PROMPT
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100_000
 
 
 def test_a_body_that_comes_in_pieces_is_guessed() -> None:
