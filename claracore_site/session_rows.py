@@ -12,7 +12,7 @@ _READ: Final = "SELECT session_data FROM django_session WHERE session_key = %s A
 
 
 class SessionStore(db.SessionStore):
-    """Only reading is done here: every page does it, and Django takes ten times as long."""
+    """Only reading is done here: every page does it, and Django takes five times as long."""
 
     def load(self) -> dict[str, Any]:
         """What the session holds; nothing, and no key either, once it ended or ran out."""

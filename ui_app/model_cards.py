@@ -166,7 +166,7 @@ def listed() -> QuerySet[ServedModel]:
         f"{projector}__{column.name}"
         for projector in projectors
         for column in GgufFile._meta.concrete_fields
-        if column.name not in ("id", "state")
+        if column.name not in ("id", "state", "facts")
     ]
     return (
         ServedModel.objects.select_related("file__folder", *projectors)

@@ -17,7 +17,10 @@ from django.utils.safestring import SafeString
 
 class RowList(ChangeList):
     """Django's counts every table twice. Here a list that one page holds is counted by reading it,
-    and all rows are counted only when some are left out."""
+    and all rows are counted only when some are left out.
+
+    Not for a table with `list_editable`: its forms want a queryset.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         size = self.list_per_page

@@ -20,7 +20,7 @@ Models = QuerySet[ServedModel]
 
 
 def plain(queryset: Models) -> Models:
-    """The same rows without the annotations of the list, which an update cannot have."""
+    """The same rows, without the joins, order and search of the list they were chosen from."""
     return ServedModel.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))
 
 

@@ -163,6 +163,8 @@ def test_the_number_of_queries_does_not_grow_with_the_models(
     for number in range(20):
         model = make_model(f"model-{number}", make_file(folder, f"{number}.gguf"))
         ModelAlias.objects.create(alias=f"alias-{number}", model=model)
+        model.projector = make_file(folder, f"mmproj-{number}.gguf", kind="projector")
+        model.save()
     assert queries() == few
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from models_app.models import ModelGroup
 from tests.integration.admin.pages import list_of, text_of
@@ -22,6 +24,22 @@ def groups() -> list[str]:
 def shown(client: Client, **query: str) -> list[str]:
     page = client.get(list_of(ModelGroup), query)
     return [group.name for group in page.context["cl"].result_list]
+
+
+def counts(client: Client) -> int:
+    """How many times the list is counted by a query of its own."""
+    with CaptureQueriesContext(connection) as captured:
+        shown(client)
+    table = ModelGroup._meta.db_table
+    return sum("COUNT(*)" in one["sql"] and table in one["sql"] for one in captured)
+
+
+def test_a_list_is_counted_once_and_one_that_a_page_holds_by_reading_it(
+    admin_client: Client, groups: list[str]
+) -> None:
+    assert counts(admin_client) == 1
+    ModelGroup.objects.filter(name__gt=groups[19]).delete()
+    assert counts(admin_client) == 0
 
 
 def test_it_shows_a_list_page_by_page(admin_client: Client, groups: list[str]) -> None:
