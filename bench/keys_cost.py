@@ -60,7 +60,7 @@ wrk.headers["Content-Type"] = "application/json"
 init = function()
   for line in io.lines("{file}") do
     wrk.headers["Authorization"] = "Bearer " .. line
-    written[#written + 1] = wrk.format()
+    written[#written + 1] = wrk.format(nil, string.format("%s?n=%05d", wrk.path, #written))
   end
 end
 request = function()
@@ -79,8 +79,8 @@ end
 class InTurn(Wrk):
     """As `Wrk`, with the next of a target's keys for each request.
 
-    The requests are written before the first is sent: ten thousand different ones would cost the
-    load, and with it whoever it waits for, more than one that is written again and again.
+    All requests are written before the first is sent, and each is another one, also with a single
+    key: the load would else have less to do for that, and whoever waits for it gain by it.
     """
 
     def script(self, target: Target) -> str:
@@ -92,7 +92,7 @@ class InTurn(Wrk):
 
 def keys_of(target: Target) -> list[str]:
     if target.name == ONE:
-        return [target.key]
+        return [target.key] * COUNT
     return [f"sk-bench-{number:06}" for number in range(COUNT)]
 
 
@@ -176,7 +176,7 @@ def main() -> int:
         make_keys(targets[0])
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-            for target in targets:
+            for target in targets if number % 2 else reversed(targets):
                 run.once(target)
                 # Its worker goes on taking over the usage, on the processor that both share.
                 wait_until(target.has_started, "the usage of what was measured")
