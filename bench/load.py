@@ -40,7 +40,8 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
-        data = self._rest + data
+        if self._rest:
+            data = self._rest + data
         end = 0
         for stamp in STAMP.finditer(data):
             self.delays.append(now - int(stamp[1]))

@@ -200,6 +200,7 @@ def child(command: list[str], **environment: str) -> Iterator[psutil.Process]:
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Linux weighs sessions: the load's is not to be theirs too.
     )
     try:
         yield psutil.Process(process.pid)
@@ -258,7 +259,9 @@ def claracore(cores: Cores, scratch: Path, *, usage: bool = True) -> Iterator[Cl
     config = scratch / "config.yaml"
     config.write_text(yaml.safe_dump({"models": {MODEL: model}}))
     arguments = ["--config", str(config)]
-    with running_server(arguments=arguments, prefix=pinned(cores.proxy)) as server:
+    with running_server(
+        arguments=arguments, prefix=pinned(cores.proxy), own_session=True
+    ) as server:
         server.wait_for_models(MODEL)
         key, session = in_home(server.home, SET_UP.format(days=30 if usage else 0)).split()
         wait_until(lambda: requests.get(server.url + "/v1/models").status_code == 401, "a guard")

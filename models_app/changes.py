@@ -14,12 +14,10 @@ from typing import Any, Final
 from django.apps import apps as current_apps
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Model
-
-from models_app.models import ChangeClock
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +70,10 @@ def current_version() -> int:
     Read it before the configuration it stands for. The other way round, what changes in between
     is missed.
     """
-    return ChangeClock.objects.filter(pk=1).values_list("version", flat=True).first() or 0
+    with connection.cursor() as cursor:  # A query set takes ten times as long, often a second.
+        cursor.execute(f"SELECT version FROM {_CLOCK} WHERE id = 1")
+        row = cursor.fetchone()
+    return row[0] if row else 0
 
 
 def are_counted(connection: BaseDatabaseWrapper) -> bool:

@@ -47,20 +47,25 @@ class CanaryFailed(Exception):
 
 
 async def follow(
-    guards: GuardPool, home: Path, in_database: InDatabase, changed: Callable[[], Awaitable[None]]
+    guards: GuardPool,
+    home: Path,
+    reread: InDatabase,
+    in_database: InDatabase,
+    changed: Callable[[], Awaitable[None]],
 ) -> None:
     """Try what waits for it, one build after the other, until cancelled.
 
-    `changed` is called whenever another build has become the active one, however.
+    `reread` is for what only reads and is asked again and again. `changed` is called whenever
+    another build has become the active one, however.
     """
-    known = await in_database(engine_installs.active_key)
+    known = await reread(engine_installs.active_key)
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
-            row = await in_database(engine_installs.next_to_try)
+            row = await reread(engine_installs.next_to_try)
             if row is not None:
                 await _try_and_tell(row, guards, home, in_database)
-            now = await in_database(engine_installs.active_key)
+            now = await reread(engine_installs.active_key)
             if now != known:
                 await changed()
                 known = now

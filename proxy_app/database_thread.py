@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
@@ -34,6 +35,8 @@ class DatabaseThread:
         self._standing = standing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._opened_at = 0.0
+        self._read: dict[Callable[[], Any], Any] = {}
+        self._read_after: tuple[float, int, int] | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` gives, or raises. Raises DatabaseLost when there is no database."""
@@ -53,6 +56,14 @@ class DatabaseThread:
             except DatabaseLost:
                 await asyncio.sleep(RETRY_SECONDS)
 
+    async def reread(self, work: Callable[[], T]) -> T:
+        """The same for what only reads, and gives the same until something is written.
+
+        What is asked again and again, only to learn that nothing is new, costs next to nothing by
+        this. PostgreSQL does not tell whether something was written; there it is read each time.
+        """
+        return await self.run_patiently(partial(self._reread, work))
+
     def close(self) -> None:
         """End the thread once it has nothing left to do; its connection closes with it."""
         self._thread.submit(connection.close)
@@ -70,6 +81,28 @@ class DatabaseThread:
             # After an error Django does not trust a connection; asking it costs a query.
             if connection.errors_occurred:
                 connection.close()
+
+    def _reread(self, work: Callable[[], T]) -> T:
+        if connection.vendor != "sqlite":
+            return work()
+        # Asked for before the reading: what is written in between is then read the next time.
+        if (written := self._writes()) != self._read_after:
+            self._read.clear()
+            self._read_after = written
+        if work not in self._read:
+            self._read[work] = work()
+        found: T = self._read[work]
+        return found
+
+    def _writes(self) -> tuple[float, int, int]:
+        """Another value after each write, by whomever (sqlite.org/pragma.html#pragma_data_version).
+
+        The first number is this connection's: the others count from its beginning.
+        """
+        connection.ensure_connection()
+        database = connection.connection
+        (by_others,) = database.execute("PRAGMA data_version").fetchone()
+        return self._opened_at, by_others, database.total_changes
 
     def _renew(self) -> None:
         now = time.monotonic()

@@ -185,12 +185,13 @@ class Serving(Reception):
             from proxy_app import broker_watch  # Loads Redis' client, a tenth of a start.
 
             self._keep(broker_watch.watch(settings.CLARACORE_REDIS_URL, self.broker), "broker")
-        patiently = self._database.run_patiently
-        self._keep(ui_events.follow_scans(patiently), "scan events")
-        self._keep(config_progress.follow(patiently, self.hub), "configuration progress")
+        patiently, reread = self._database.run_patiently, self._database.reread
+        self._keep(ui_events.follow_scans(reread), "scan events")
+        self._keep(config_progress.follow(reread, self.hub), "configuration progress")
         for name, follower in self.followers.items():
             self._keep(self._follow(follower), name)
-        self._keep(canary.follow(self._guards, home, patiently, self._look_again), "trial runs")
+        trials = canary.follow(self._guards, home, reread, patiently, self._look_again)
+        self._keep(trials, "trial runs")
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()
         if self.succession is not None and self.succession.predecessor is not None:
@@ -324,7 +325,7 @@ class Serving(Reception):
                 logger.exception("The use of keys could not be noted.")
 
     async def _follow(self, follower: Follower) -> None:
-        await follower(self._database.run_patiently, self.hub.publish, lambda: self.hub.is_heard)
+        await follower(self._database.reread, self.hub.publish, lambda: self.hub.is_heard)
 
     async def _save_last_uses(self, ask: InDatabase) -> None:
         assert self._runner is not None

@@ -123,11 +123,13 @@ def running_server(
     home: Path | None = None,
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
+    own_session: bool = False,
 ) -> Iterator[RunningServer]:
     """`manage.py serve` on a free port with a temporary home, stopped at the end.
 
     A `home` that is given is taken as it is; without tables, the server makes them.
-    `prefix` goes before the command, for example to bind it to a processor.
+    `prefix` goes before the command, for example to bind it to a processor. In its `own_session`
+    it is weighed apart from whoever starts it, as a service is.
     """
     with tempfile.TemporaryDirectory(prefix="claracore-", ignore_cleanup_errors=True) as scratch:
         if home is None:
@@ -146,6 +148,7 @@ def running_server(
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=own_session,
             )
         server = RunningServer(f"http://127.0.0.1:{port}", home, process, console)
         try:

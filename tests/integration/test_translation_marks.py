@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils import translation
 
+from claracore_site import translations
 from tests.server import ROOT
 from ui_app.texts import TEXTS
 
@@ -82,8 +83,15 @@ def test_a_translation_reaches_the_scripts(tmp_path: Path, monkeypatch: pytest.M
     messages.mkdir(parents=True)
     header = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
     (messages / "djangojs.po").write_text(header + 'msgid "Live"\nmsgstr "Verbunden"\n')
-    subprocess.run(["msgfmt", "djangojs.po", "-o", "djangojs.mo"], cwd=messages, check=True)
+    (messages / "django.po").write_text(header)
+    assert not translations.any_in(tmp_path)
+    for domain in ("django", "djangojs"):
+        subprocess.run(["msgfmt", f"{domain}.po", "-o", f"{domain}.mo"], cwd=messages, check=True)
     monkeypatch.setattr("django.conf.settings.LOCALE_PATHS", [tmp_path])
+    monkeypatch.setattr("django.conf.settings.USE_I18N", translations.any_in(tmp_path))
+    monkeypatch.setattr(
+        translation, "_trans", type(translation._trans)()
+    )  # as it is in a new process
     with translation.override("de"):
         reply = TEXTS(RequestFactory().get("/ui/texts.js"))
     assert isinstance(reply, HttpResponse)
