@@ -6,8 +6,10 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from operator import add, attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +61,9 @@ _SUMMED: Final = (
     "gpu_seconds",
 )
 
+_values_of = attrgetter(*_AS_THEY_ARE)
+_sums_of = attrgetter(*_SUMMED)
+
 _Key = tuple[datetime, str, int, int]
 """Beginning, model, key and person of a sum."""
 
@@ -85,6 +90,10 @@ class _Sum:
         self.total_ms += entry.total_ms
         self.engine_seconds += entry.engine_seconds
         self.gpu_seconds += entry.gpu_seconds
+
+
+_Sums = Mapping[_Key, tuple[float, ...]]
+"""The values of sums, in the order of `_SUMMED`."""
 
 
 def drain(folder: Path, most: float = math.inf) -> int:
@@ -126,12 +135,9 @@ def take_over(entries: Sequence[Entry], segment: str, start: int, end: int) -> b
         if not _advance(segment, start, end):
             return False
         _insert_rows(entries)
-        for model, begins in ((UsageHour, _hour_of), (UsageDay, _day_of)):
-            sums: defaultdict[_Key, _Sum] = defaultdict(_Sum)
-            for entry in entries:
-                key = (begins(entry.at), entry.model, entry.key_id, entry.person_id)
-                sums[key].add(entry)
-            _add_sums(model, sums)
+        by_hour = _by_hour(entries)
+        _add_sums(UsageHour, by_hour)
+        _add_sums(UsageDay, _by_day(by_hour))
         _add_counts(counts_of(entries))
         _note_keys(entries)
     return True
@@ -165,10 +171,7 @@ def _insert_rows(entries: Sequence[Entry]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {UsageRow._meta.db_table} ({', '.join(columns)}) VALUES ({marks})",
-            [
-                (_time(entry.at), *(getattr(entry, name) for name in _AS_THEY_ARE))
-                for entry in entries
-            ],
+            [(_time(entry.at), *_values_of(entry)) for entry in entries],
         )
 
 
@@ -194,9 +197,28 @@ def _is_due(noted: datetime, used: float) -> bool:
     return used - noted.timestamp() >= NOTED_EVERY
 
 
-def _add_sums(model: type[Model], sums: Mapping[_Key, _Sum]) -> None:
+def _by_hour(entries: Iterable[Entry]) -> _Sums:
+    sums: defaultdict[_Key, _Sum] = defaultdict(_Sum)
+    for entry in entries:
+        key = (_hour(int(entry.at) // 3600), entry.model, entry.key_id, entry.person_id)
+        sums[key].add(entry)
+    return {key: _sums_of(one) for key, one in sums.items()}
+
+
+def _by_day(by_hour: _Sums) -> _Sums:
+    """Added up from the hours' sums: mostly there is a single one of a key."""
+    sums: dict[_Key, tuple[float, ...]] = {}
+    for (hour, *rest), values in by_hour.items():
+        key: Any = (hour.replace(hour=0), *rest)
+        known = sums.get(key)
+        sums[key] = values if known is None else tuple(map(add, known, values))
+    return sums
+
+
+def _add_sums(model: type[Model], sums: _Sums) -> None:
+    adapted = cache(_adapted)
     # In one order everywhere, so that two writers cannot wait for each other.
-    rows = [(_adapted(key[0]), *key[1:], *astuple(sums[key])) for key in sorted(sums)]
+    rows = [(adapted(key[0]), *key[1:], *sums[key]) for key in sorted(sums)]
     _add(model, ("start", "model", "key_id", "person_id"), _SUMMED, rows)
 
 
@@ -221,12 +243,10 @@ def _add(
         )
 
 
-def _hour_of(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def _day_of(at: float) -> datetime:
-    return _hour_of(at).replace(hour=0)
+@lru_cache(maxsize=8)
+def _hour(number: int) -> datetime:
+    """When an hour begins, by its number since 1970."""
+    return datetime.fromtimestamp(number * 3600, UTC)
 
 
 def _time(at: float) -> Any:

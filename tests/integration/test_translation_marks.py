@@ -89,9 +89,8 @@ def test_a_translation_reaches_the_scripts(tmp_path: Path, monkeypatch: pytest.M
         subprocess.run(["msgfmt", f"{domain}.po", "-o", f"{domain}.mo"], cwd=messages, check=True)
     monkeypatch.setattr("django.conf.settings.LOCALE_PATHS", [tmp_path])
     monkeypatch.setattr("django.conf.settings.USE_I18N", translations.any_in(tmp_path))
-    monkeypatch.setattr(
-        translation, "_trans", type(translation._trans)()
-    )  # as it is in a new process
+    # As it is in a new process: what was looked up before is kept there.
+    monkeypatch.setattr(translation, "_trans", type(vars(translation)["_trans"])())
     with translation.override("de"):
         reply = TEXTS(RequestFactory().get("/ui/texts.js"))
     assert isinstance(reply, HttpResponse)
