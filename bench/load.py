@@ -2,7 +2,8 @@
 
     python -m bench.load http://127.0.0.1:5800 --streams 256 --rate 50 --seconds 5
 
-Prints one JSON object. Only the fake engine stamps its chunks with the time they were sent.
+Prints a line when it begins, and one JSON object at its end. Only the fake engine stamps its chunks
+with the time they were sent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from bench.targets import CHAT, chat_body
 
 STAMP = re.compile(rb'"sent":(\d+)\}')
 END = b"0\r\n\r\n"
+BEGUN = "begun"
+"""Said before the first stream: whoever is to be there meanwhile starts now."""
 
 
 class Stream(asyncio.Protocol):
@@ -75,6 +78,7 @@ async def run(
     request = request_for(place.netloc, chunks, rate, key)
     loop = asyncio.get_running_loop()
     streams: list[Stream] = []
+    print(BEGUN, flush=True)
     for _ in range(count):
         _, stream = await loop.create_connection(lambda: Stream(request), host, port)
         streams.append(stream)

@@ -112,8 +112,12 @@ class Streams:
         self._command = [*module, *pace]
 
     def begin(self, target: Target) -> subprocess.Popen[str]:
+        """Under way, with its first stream about to begin."""
         command = [*self._command, "--key", target.key, target.url]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
 
     def end(self, process: subprocess.Popen[str], target: Target) -> Values:
         said, _ = process.communicate()

@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu import Queue
 
-from claracore_site import env, secret_key, translations
+from claracore_site import env, secret_key
 from models_app import nodes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -210,10 +210,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "claracore_site.static_addresses.StaticAddresses"},
 }
 LANGUAGE_CODE = "en"
-LOCALE = BASE_DIR / "locale"
-LOCALE_PATHS = [LOCALE]
-# Looking for the translation of each text takes a fifteenth of a page, and finds none without one.
-USE_I18N = translations.any_in(LOCALE)
+LOCALE_PATHS = [BASE_DIR / "locale"]
+# Looking every text up takes a fifteenth of a page, and they are written in English.
+USE_I18N = LANGUAGE_CODE != "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -68,9 +68,14 @@ class News:
         self._told = Told(("status", "phase", "error", "note", "reusePath"))
 
     def changed(self) -> list[Download]:
-        """Downloads that changed lately. Uses the database."""
+        """Downloads that changed lately, by the database.
+
+        May be left out while nothing is written: the window only grows by that. A clock that was
+        set back is followed at once.
+        """
         began = timezone.now()
-        found = list(info.rows().filter(changed_at__gte=self._since - OVERLAP))
+        since = min(self._since, began) - OVERLAP
+        found = list(info.rows().filter(changed_at__gte=since))
         self._since = began
         return found
 
@@ -83,7 +88,7 @@ class News:
 async def follow(ask: Ask, publish: Publish, is_heard: Callable[[], bool]) -> None:
     """Publish `downloadProgress` for every change of a download, until cancelled.
 
-    `ask` runs a function that uses the database. Nothing is asked while nobody listens.
+    `ask` runs a function that reads the database. Nothing is asked while nobody listens.
     """
     news: News | None = None
     while True:

@@ -70,7 +70,8 @@ def current_version() -> int:
     Read it before the configuration it stands for. The other way round, what changes in between
     is missed.
     """
-    with connection.cursor() as cursor:  # A query set takes ten times as long, often a second.
+    # Asked several times a second, and a query set takes ten times as long.
+    with connection.cursor() as cursor:
         cursor.execute(f"SELECT version FROM {_CLOCK} WHERE id = 1")
         row = cursor.fetchone()
     return row[0] if row else 0

@@ -58,7 +58,10 @@ class RoleBackend(ModelBackend):
     """Passwords as Django checks them, permissions by role."""
 
     def get_user(self, user_id: Any) -> User | None:
-        """With the limits. Every page asks for both; building a query would take longer than it."""
+        """With the limits, which take a query of their own where there are any.
+
+        Every page asks for both, and Django takes longer to build the query than to run it.
+        """
         user = next(iter(User.objects.raw(_ACCOUNT, [user_id])), None)
         if user is None:
             return None

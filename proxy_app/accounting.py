@@ -18,6 +18,7 @@ from proxy_app.events import EventHub
 from proxy_app.journal import Journal
 from proxy_app.keys import Caller
 from proxy_app.records import Line, Record, Records, line_of
+from proxy_app.token_tally import TokenTally
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Accounting:
         self._times: dict[str, EngineTime] = {}
         self._newest: deque[Line] = deque(maxlen=NEWEST_KEPT)
         self._earlier: list[Metric] = []
+        self.tokens = TokenTally(NEWEST_KEPT)
+        """Of the newest requests."""
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
@@ -71,6 +74,7 @@ class Accounting:
         ended, self._ended = self._ended, []
         lines = [line_of(record) for record in ended]
         self._newest.extend(lines)
+        self.tokens.ended(lines)
         self.charge(lines)
         if self.kept:
             self._write(lines)
@@ -100,6 +104,7 @@ class Accounting:
     def remember(self, metrics: list[Metric]) -> None:
         """What ended in an earlier run, numbered from 0; called before the first request."""
         self._earlier = metrics
+        self.tokens.remember(metrics)
         self.records.number_from(len(metrics))
 
     def metrics(self) -> list[Metric]:

@@ -49,6 +49,7 @@ class CanaryFailed(Exception):
 async def follow(
     guards: GuardPool,
     home: Path,
+    *,
     reread: InDatabase,
     in_database: InDatabase,
     changed: Callable[[], Awaitable[None]],

@@ -30,7 +30,7 @@ async def follow(
 ) -> None:
     """Publish every change of the newest scan, until cancelled.
 
-    `ask` runs a function that uses the database. A scan that was over before anybody listened
+    `ask` runs a function that reads the database. A scan that was over before anybody listened
     is not told of. Nothing is asked while nobody listens.
     """
     told: tuple[int, dict[str, Any]] | None = None

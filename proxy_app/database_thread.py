@@ -36,7 +36,7 @@ class DatabaseThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._opened_at = 0.0
         self._read: dict[Callable[[], Any], Any] = {}
-        self._read_after: tuple[float, int, int] | None = None
+        self._read_after: tuple[Any, int, int] | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` gives, or raises. Raises DatabaseLost when there is no database."""
@@ -57,10 +57,12 @@ class DatabaseThread:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def reread(self, work: Callable[[], T]) -> T:
-        """The same for what only reads, and gives the same until something is written.
+        """What `work` reads, patiently; anew only if something was written since the last time.
 
-        What is asked again and again, only to learn that nothing is new, costs next to nothing by
-        this. PostgreSQL does not tell whether something was written; there it is read each time.
+        Asking again and again, mostly to learn that nothing is new, costs next to nothing by this.
+        `work` depends on the database alone, and is the same function or method each time; nobody
+        changes what it gives. PostgreSQL does not tell whether something was written; there it is
+        read each time.
         """
         return await self.run_patiently(partial(self._reread, work))
 
@@ -94,15 +96,16 @@ class DatabaseThread:
         found: T = self._read[work]
         return found
 
-    def _writes(self) -> tuple[float, int, int]:
+    def _writes(self) -> tuple[Any, int, int]:
         """Another value after each write, by whomever (sqlite.org/pragma.html#pragma_data_version).
 
-        The first number is this connection's: the others count from its beginning.
+        The connection is part of it: the numbers count from its beginning.
         """
         connection.ensure_connection()
         database = connection.connection
-        (by_others,) = database.execute("PRAGMA data_version").fetchone()
-        return self._opened_at, by_others, database.total_changes
+        with connection.wrap_database_errors:
+            (by_others,) = database.execute("PRAGMA data_version").fetchone()
+        return database, by_others, database.total_changes
 
     def _renew(self) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from django.contrib.auth.models import User
@@ -131,18 +132,24 @@ def _keys(rows: list[dict[str, Any]], spent: _Spending, persons: _Persons) -> It
 
 def _rights(row: dict[str, Any], persons: _Persons) -> Rights:
     """What a key grants: never more than its person has now."""
-    granted = frozenset(Scope(scope) for scope in row["scopes"])
+    role = None
     if row["person_id"] is not None:
         role = _role(row["person__is_superuser"], row["person__is_staff"])
-        granted &= rights.SCOPES_OF[role]
     return Rights(
         row["person_id"] or 0,
         row["name"],
-        granted,
+        _granted(tuple(row["scopes"]), role),
         rights.bounds_of(row["allowed_models"], row["allowed_groups"])
         + persons.bounds.get(row["person_id"], ()),
         row["pk"],
     )
+
+
+@lru_cache(maxsize=64)
+def _granted(scopes: tuple[str, ...], role: Role | None) -> frozenset[Scope]:
+    """One set for all keys that grant the same: each of thousands would have to be fetched anew."""
+    granted = frozenset(map(Scope, scopes))
+    return granted if role is None else granted & rights.SCOPES_OF[role]
 
 
 def _role(is_superuser: bool, is_staff: bool) -> Role:

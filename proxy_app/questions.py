@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import takewhile
 from typing import Any, Final
 
 from models_app.admin.live import LiveModel
@@ -80,10 +79,7 @@ def _needs(runner: Runner, model: str) -> tuple[dict[str, int] | None, dict[str,
 
 def _tokens_lately() -> int:
     """Tokens that were generated within the last `LATELY_SECONDS`."""
-    since = datetime.fromtimestamp(time.time() - LATELY_SECONDS, UTC).isoformat()
-    metrics = SERVING.accounting.metrics()
-    lately = takewhile(lambda metric: metric["timestamp"] >= since, reversed(metrics))
-    return sum(max(0, metric["output_tokens"]) for metric in lately)
+    return SERVING.accounting.tokens.since(time.time() - LATELY_SECONDS)
 
 
 def flush(runner: Runner) -> None:

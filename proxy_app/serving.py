@@ -69,8 +69,9 @@ T = TypeVar("T")
 
 InDatabase = Callable[[Callable[[], Any]], Awaitable[Any]]
 Follower = Callable[[InDatabase, Callable[[str, Any], None], Callable[[], bool]], Awaitable[None]]
-"""Turns what changes elsewhere into events: told how to use the database, how to publish, and how
-to know whether anybody listens. It runs until it is cancelled."""
+"""Turns what changes elsewhere into events: told how to read the database
+(`DatabaseThread.reread`), how to publish, and how to know whether anybody listens. It runs until it
+is cancelled."""
 
 WATCH_SECONDS = 0.3
 """How often the database is asked whether the configuration changed."""
@@ -190,7 +191,9 @@ class Serving(Reception):
         self._keep(config_progress.follow(reread, self.hub), "configuration progress")
         for name, follower in self.followers.items():
             self._keep(self._follow(follower), name)
-        trials = canary.follow(self._guards, home, reread, patiently, self._look_again)
+        trials = canary.follow(
+            self._guards, home, reread=reread, in_database=patiently, changed=self._look_again
+        )
         self._keep(trials, "trial runs")
         self._keep(self._follow_engine_logs(home / "logs" / "engines"), "engine logs")
         self._preload()

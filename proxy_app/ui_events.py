@@ -149,7 +149,7 @@ async def follow_scans(
 ) -> None:
     """Greet pages, and tell them of every change of the newest scan, until cancelled.
 
-    `ask` runs a function that uses the database, and gives its result. Nothing is asked while no
+    `ask` runs a function that reads the database, and gives its result. Nothing is asked while no
     page is open.
     """
     global _closed, _count

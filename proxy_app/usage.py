@@ -206,10 +206,10 @@ def _by_hour(entries: Iterable[Entry]) -> _Sums:
 
 
 def _by_day(by_hour: _Sums) -> _Sums:
-    """Added up from the hours' sums: mostly there is a single one of a key."""
+    """Added up from the hours' sums. Most keys have one hour only, whose values are taken so."""
     sums: dict[_Key, tuple[float, ...]] = {}
-    for (hour, *rest), values in by_hour.items():
-        key: Any = (hour.replace(hour=0), *rest)
+    for (hour, model, key_id, person_id), values in by_hour.items():
+        key = (hour.replace(hour=0), model, key_id, person_id)
         known = sums.get(key)
         sums[key] = values if known is None else tuple(map(add, known, values))
     return sums

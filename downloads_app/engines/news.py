@@ -66,7 +66,7 @@ def progress(row: EngineInstall) -> float:
 async def follow(ask: Ask, publish: Publish, is_heard: Callable[[], bool]) -> None:
     """Publish `engineProgress` for every change of a build, until cancelled.
 
-    `ask` runs a function that uses the database. Nothing is asked while nobody listens.
+    `ask` runs a function that reads the database. Nothing is asked while nobody listens.
     """
     news: News | None = None
     while True:

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -37,6 +38,7 @@ from proxy_app import questions
 from proxy_app.errors import NotServing
 from proxy_app.hosts import GuardedRequest
 from proxy_app.pages_process.messages import (
+    PATIENCE_SECONDS,
     TOKEN,
     Answer,
     Ask,
@@ -57,9 +59,9 @@ _page = threading.local()
 """Its `lacks_owner` tells whether the page that a thread renders missed what only the serving
 process has."""
 
-THREADS: Final = 2
-"""A page that waits for the database lets another one on. With more they only take the interpreter
-from each other, at every query of each."""
+THREADS: Final = 3
+"""Pages that wait for the database let others on. With more of them they take the interpreter from
+each other, at every query of each."""
 
 NICE: Final = 10
 """Streams come first, on a machine without a processor to spare."""
@@ -147,11 +149,13 @@ class Link:
                 for text in frames.feed(data):
                     message = self._decode(text)
                     if isinstance(message, Ask):
-                        threads.submit(self._render, pages, message)
+                        threads.submit(self._render, pages, message, time.monotonic())
                     elif future := self._asked.get(message.id):
                         future.set_result(message)
 
-    def _render(self, pages: Pages, ask: Ask) -> None:
+    def _render(self, pages: Pages, ask: Ask, came_at: float) -> None:
+        if time.monotonic() - came_at > PATIENCE_SECONDS:
+            return  # The serving process has given it up.
         try:
             page = pages.render(ask.id, scope_of(ask.scope))
         except Exception:

@@ -24,6 +24,7 @@ from proxy_app.doors import LONGEST_ADDRESS
 from proxy_app.guards import GuardedProcess, GuardPool, LaunchFailed
 from proxy_app.incoming import Receive, Scope, Send
 from proxy_app.pages_process.messages import (
+    PATIENCE_SECONDS,
     TOKEN,
     Answer,
     Ask,
@@ -37,10 +38,6 @@ from proxy_app.pages_process.messages import (
 )
 
 logger = logging.getLogger(__name__)
-
-PATIENCE_SECONDS: Final = 10.0
-"""A page that takes longer is rendered here, and a process that says nothing for so long is
-replaced."""
 
 START_SECONDS: Final = 60.0
 """A pages process that is not ready by then is given up."""

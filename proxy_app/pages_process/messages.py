@@ -17,6 +17,10 @@ from proxy_app.key_guard import CALLER
 TOKEN: Final = "CLARACORE_PAGES_TOKEN"
 """The environment variable with what `Hello` has to say."""
 
+PATIENCE_SECONDS: Final = 10.0
+"""A page that takes longer is rendered by the serving process, and a pages process that says
+nothing for so long is replaced."""
+
 LENGTH_BYTES: Final = 4
 LONGEST: Final = 64 * 1024 * 1024
 
