@@ -78,7 +78,6 @@ async def run(
     request = request_for(place.netloc, chunks, rate, key)
     loop = asyncio.get_running_loop()
     streams: list[Stream] = []
-    print(BEGUN, flush=True)
     for _ in range(count):
         _, stream = await loop.create_connection(lambda: Stream(request), host, port)
         streams.append(stream)
@@ -108,6 +107,7 @@ def main() -> None:
     parser.add_argument("--key", default="none", help="the API key to send")
     options = parser.parse_args()
     work = run(options.url, options.streams, options.rate, options.seconds, options.key)
+    print(BEGUN, flush=True)
     print(json.dumps(uvloop.run(work)))
 
 

@@ -112,7 +112,7 @@ class Streams:
         self._command = [*module, *pace]
 
     def begin(self, target: Target) -> subprocess.Popen[str]:
-        """Under way, with its first stream about to begin."""
+        """Under way, with its first stream about to begin, or ended: `end` tells."""
         command = [*self._command, "--key", target.key, target.url]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

@@ -44,6 +44,7 @@ class Accounting:
         self._telling: asyncio.TimerHandle | None = None
         self._times: dict[str, EngineTime] = {}
         self._newest: deque[Line] = deque(maxlen=NEWEST_KEPT)
+        self._metrics: dict[int, Metric | None] = {}
         self._earlier: list[Metric] = []
         self.tokens = TokenTally(NEWEST_KEPT)
         """Of the newest requests."""
@@ -93,7 +94,7 @@ class Accounting:
             self._telling.cancel()
             self._telling = None
         untold, self._untold = self._untold, []
-        told = [(line, metric) for line in untold if (metric := metric_of_line(line)) is not None]
+        told = [(line, metric) for line in untold if (metric := self._metric(line)) is not None]
         if told:
 
             def own(caller: Caller) -> list[Metric]:
@@ -113,7 +114,16 @@ class Accounting:
         Listeners are told of them first, so that whoever joins them hears of none twice.
         """
         self._tell()
-        return [*self._earlier, *metrics_of(list(self._newest))][-NEWEST_KEPT:]
+        newest = [metric for line in self._newest if (metric := self._metric(line)) is not None]
+        return [*self._earlier, *newest][-NEWEST_KEPT:]
+
+    def _metric(self, line: Line) -> Metric | None:
+        """Worked out once: a thousand of them take the loop 20 ms, in which no stream goes on."""
+        if line.number not in self._metrics:
+            self._metrics[line.number] = metric_of_line(line)
+            if len(self._metrics) > NEWEST_KEPT:
+                del self._metrics[next(iter(self._metrics))]
+        return self._metrics[line.number]
 
     def close(self) -> None:
         """Write down what is left."""
@@ -148,9 +158,3 @@ class Accounting:
             if self._lost:
                 logger.warning("Usage is written down again; %d requests are missing.", self._lost)
                 self._lost = 0
-
-
-def metrics_of(lines: list[Line]) -> list[Metric]:
-    """The metrics of those lines that have figures."""
-    found = map(metric_of_line, lines)
-    return [metric for metric in found if metric is not None]

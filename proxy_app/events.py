@@ -12,6 +12,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -168,11 +169,15 @@ class EventHub:
             listener.end()
 
 
+FirstMessages = Callable[[Callable[[str], bool]], list[tuple[str, Any]]]
+"""Kinds and values, of those kinds that somebody hears of."""
+
+
 class EventStream:
     """The ASGI app behind `/api/events`."""
 
-    def __init__(self, hub: EventHub, first: Callable[[], list[tuple[str, Any]]]) -> None:
-        """`first` gives the messages every new listener is told the state with."""
+    def __init__(self, hub: EventHub, first: FirstMessages) -> None:
+        """`first` gives the messages with which a new listener is told the state."""
         self._hub = hub
         self._first = first
 
@@ -185,13 +190,14 @@ class EventStream:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         caller = scope.get(CALLER, STRANGER)
         # Asked for before it listens: what it is told of the past, it is not told again as news.
-        first = self._first()
+        hears = partial(may_hear, caller)
+        first = self._first(hears)
         watch = ClientWatch(receive, scope.get(LINK))
         with watch, self._hub.listen(Listener(caller=caller)) as listener:
             told = (
                 frame(kind, self._hub.within_reach(caller, kind, value))
                 for kind, value in first
-                if may_hear(caller, kind)
+                if hears(kind)
             )
             state = b"".join(told)
             await send({"type": "http.response.body", "body": state, "more_body": True})

@@ -147,7 +147,7 @@ def _rights(row: dict[str, Any], persons: _Persons) -> Rights:
 
 @lru_cache(maxsize=64)
 def _granted(scopes: tuple[str, ...], role: Role | None) -> frozenset[Scope]:
-    """One set for all keys that grant the same: each of thousands would have to be fetched anew."""
+    """One set for all keys that grant the same: thousands do not stay in the processor's cache."""
     granted = frozenset(map(Scope, scopes))
     return granted if role is None else granted & rights.SCOPES_OF[role]
 

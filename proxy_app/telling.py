@@ -73,20 +73,22 @@ class Telling:
         self._hub.close()
         self.streams.close()
 
-    def first_messages(self) -> list[tuple[str, Any]]:
-        """The whole state, for somebody who has just come.
+    def first_messages(self, hears: Callable[[str], bool]) -> list[tuple[str, Any]]:
+        """The whole state, as far as somebody who has just come `hears` of it.
 
         Others are told first what they have not heard, so that nobody hears a line twice.
         """
-        return [
-            *(
+        messages: list[tuple[str, Any]] = []
+        if hears("logData"):
+            messages += (
                 ("logData", {"source": name, "data": self._caught_up(name, log)})
                 for name, log in self._logs()
-            ),
-            ("modelStatus", self._states["modelStatus"]()),
-            ("metrics", self._metrics()),
-            ("queue", self._states["queue"]()),
-        ]
+            )
+        states = {**self._states, "metrics": self._metrics}
+        for kind in ("modelStatus", "metrics", "queue"):
+            if hears(kind):
+                messages.append((kind, states[kind]()))
+        return messages
 
     # ---- What happens ----------------------------------------------------------------------
 

@@ -38,16 +38,19 @@ class TokenTally:
         """Tokens of the requests that came after `moment`, in seconds since 1970.
 
         When very many have ended since the last time, those that are left are read in the loop's
-        next turns, and counted from then on.
+        next turns, and counted from then on. The moment moves on from time to time.
         """
+        while self._unread and self._unread[0].at < moment:
+            self._unread.popleft()  # It counts neither now nor later.
         if not self._going_on:
             self._read_some()
         return sum(tokens for at, tokens in self._read if at >= moment)
 
     def _read_some(self) -> None:
+        self._going_on = False
         for _ in range(min(AT_ONCE, len(self._unread))):
             line = self._unread.popleft()
             self._read.append((line.at, figures_of(line).tokens_out or 0))
-        self._going_on = bool(self._unread)
-        if self._going_on:
+        if self._unread:
             asyncio.get_running_loop().call_soon(self._read_some)
+            self._going_on = True

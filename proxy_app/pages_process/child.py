@@ -60,8 +60,8 @@ _page = threading.local()
 process has."""
 
 THREADS: Final = 3
-"""Pages that wait for the database let others on. With more of them they take the interpreter from
-each other, at every query of each."""
+"""Pages that wait for the database let others on. With more threads they only take the interpreter
+from each other, at every query of each."""
 
 NICE: Final = 10
 """Streams come first, on a machine without a processor to spare."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models_app.rights import Rights, Scope
-from proxy_app.accounting import Accounting
+from proxy_app.accounting import NEWEST_KEPT, Accounting
 from proxy_app.events import EventHub, Listener
 from proxy_app.journal import Journal, read_from, segments
 from proxy_app.keys import Caller
@@ -102,6 +102,26 @@ async def test_listeners_hear_of_every_request_once(desk: Desk) -> None:
             heard = ids_in(await early.take()), ids_in(await late.take())
     assert [metric["id"] for metric in state] == [0, 1]
     assert heard == ([0, 1, 2], [2])
+
+
+async def test_metrics_are_worked_out_once(desk: Desk) -> None:
+    desk.serve()
+    desk.serve("sea")
+    desk.accounting.flush()
+    first, second = desk.accounting.metrics(), desk.accounting.metrics()
+    assert [metric["model"] for metric in first] == ["fox", "sea"]
+    assert all(one is other for one, other in zip(first, second, strict=True))
+
+
+async def test_the_newest_have_their_metrics_after_very_many(desk: Desk) -> None:
+    for number in range(NEWEST_KEPT + 50):
+        desk.serve(f"fox {number}")
+        if number % 500 == 0:
+            desk.accounting.flush()
+            desk.accounting.metrics()
+    desk.accounting.flush()
+    models = [metric["model"] for metric in desk.accounting.metrics()]
+    assert models == [f"fox {number}" for number in range(50, NEWEST_KEPT + 50)]
 
 
 async def test_who_only_uses_models_hears_of_their_own_requests(desk: Desk) -> None:

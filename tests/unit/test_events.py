@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from models_app.rights import Rights, Scope
@@ -43,6 +44,10 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.005)
 
 
+def nothing(hears: Callable[[str], bool]) -> list[tuple[str, Any]]:
+    return []
+
+
 def test_a_frame_has_exactly_the_documented_bytes() -> None:
     assert frame("logData", {"source": "proxy", "data": "a\nb"}) == (
         b'event:message\ndata:{"type":"logData",'
@@ -52,7 +57,7 @@ def test_a_frame_has_exactly_the_documented_bytes() -> None:
 
 async def test_a_new_listener_is_told_the_state_at_once_and_then_what_happens() -> None:
     hub, client = EventHub(), Client()
-    stream = EventStream(hub, lambda: [("modelStatus", []), ("metrics", [])])
+    stream = EventStream(hub, lambda hears: [("modelStatus", []), ("metrics", [])])
     running = asyncio.create_task(stream({CALLER: LOCAL}, client.receive, client.send))
     await until(lambda: len(client.events()) == 2)
     hub.publish("modelStatus", [{"id": "a"}])
@@ -68,7 +73,7 @@ async def test_a_new_listener_is_told_the_state_at_once_and_then_what_happens() 
 
 async def test_it_forgets_a_listener_that_left() -> None:
     hub, client = EventHub(), Client()
-    running = asyncio.create_task(EventStream(hub, list)({}, client.receive, client.send))
+    running = asyncio.create_task(EventStream(hub, nothing)({}, client.receive, client.send))
     await until(lambda: client.messages)
     client.leave()
     await running
@@ -78,7 +83,7 @@ async def test_it_forgets_a_listener_that_left() -> None:
 
 async def test_closing_ends_every_stream() -> None:
     hub, client = EventHub(), Client()
-    running = asyncio.create_task(EventStream(hub, list)({}, client.receive, client.send))
+    running = asyncio.create_task(EventStream(hub, nothing)({}, client.receive, client.send))
     await until(lambda: client.messages)
     hub.close()
     async with asyncio.timeout(10):
@@ -105,7 +110,7 @@ async def test_it_is_only_read() -> None:
         raise AssertionError("nothing is read of a request that is refused")
 
     scope = {"type": "http", "method": "POST", "path": "/api/events"}
-    await EventStream(EventHub(), list)(scope, receive, send)
+    await EventStream(EventHub(), nothing)(scope, receive, send)
     assert sent[0]["status"] == 405
     assert (b"allow", b"GET") in sent[0]["headers"]
     assert json.loads(sent[1]["body"]).keys() == {"error", "details", "code"}
@@ -121,7 +126,7 @@ async def test_who_only_uses_models_is_told_their_states_and_nothing_of_others()
     scope = {CALLER: Caller("laptop", 3, Rights(7, "Ada", frozenset({Scope.INFERENCE})))}
     state: list[tuple[str, Any]] = [(kind, []) for kind in KINDS]
     running = asyncio.create_task(
-        EventStream(hub, lambda: state)(scope, client.receive, client.send)
+        EventStream(hub, lambda hears: state)(scope, client.receive, client.send)
     )
     await until(lambda: client.events())
     for kind in KINDS:
@@ -135,7 +140,7 @@ async def test_who_only_uses_models_is_told_their_states_and_nothing_of_others()
 
 async def test_the_head_is_the_documented_one() -> None:
     hub, client = EventHub(), Client()
-    running = asyncio.create_task(EventStream(hub, list)({}, client.receive, client.send))
+    running = asyncio.create_task(EventStream(hub, nothing)({}, client.receive, client.send))
     await until(lambda: client.messages)
     assert client.messages[0] == {
         "type": "http.response.start",

@@ -58,7 +58,7 @@ async def test_lines_that_come_together_are_told_as_one(telling: Any, listener: 
 async def test_nobody_hears_a_line_twice(telling: Any, listener: Listener) -> None:
     telling.engine_log.append("before\n")
     # Somebody comes before it was told: they have it as the past, the other as news.
-    first = telling.first_messages()
+    first = telling.first_messages(lambda kind: True)
     assert [kind for kind, _ in first[:4]] == ["logData", "logData", "modelStatus", "metrics"]
     assert first[1] == ("logData", {"source": "upstream", "data": "before\n"})
     with telling.hub.listen() as later:
@@ -67,6 +67,11 @@ async def test_nobody_hears_a_line_twice(telling: Any, listener: Listener) -> No
         assert "before" not in text
     heard = (await listener.take()).decode()
     assert heard.count("before") == heard.count("after") == 1
+
+
+async def test_what_somebody_does_not_hear_is_not_looked_for(telling: Any) -> None:
+    first = telling.first_messages(lambda kind: kind == "queue")
+    assert [kind for kind, _ in first] == ["queue"]
 
 
 async def test_what_is_logged_in_threads_is_told_too(telling: Any, listener: Listener) -> None:

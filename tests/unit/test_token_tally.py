@@ -57,6 +57,36 @@ def test_very_many_are_read_in_the_loops_next_turns() -> None:
     assert asyncio.run(scene()) == [100, 200, 250, 250, 251]
 
 
+def test_what_came_long_ago_keeps_nobody_from_the_newest() -> None:
+    tally = TokenTally(1000)
+    tally.ended([*[line(1, at=10)] * 500, line(7, at=90)])
+    assert tally.since(60) == 7
+
+
+def test_it_goes_on_after_one_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> list[int]:
+        tally = TokenTally(1000)
+        tally.ended([*[line(1)] * AT_ONCE, broken, *[line(1)] * AT_ONCE])
+        seen = [tally.since(0)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+            seen.append(tally.since(0))
+        return seen
+
+    def read(one: Line) -> Figures:
+        if one is broken:
+            raise OverflowError
+        return figures_of(one)
+
+    broken = line(1)
+    loop_errors: list[object] = []
+    monkeypatch.setattr(token_tally, "figures_of", read)
+    told = "call_exception_handler"
+    monkeypatch.setattr(asyncio.BaseEventLoop, told, lambda _, error: loop_errors.append(error))
+    assert asyncio.run(scene())[-1] == 2 * AT_ONCE
+    assert len(loop_errors) == 1
+
+
 def test_the_newest_are_kept() -> None:
     tally = TokenTally(3)
     tally.ended([line(tokens) for tokens in (1, 2, 4, 8)])
