@@ -119,7 +119,13 @@ def _piece(text: bytes, key: bytes) -> bytes:
     at = text.rfind(key)
     if at < 0:
         return b""
-    match = _OBJECT.match(text, at + len(key))
+    after = at + len(key)
+    begin = text.find(b"{", after)
+    end = text.find(b"}", begin)
+    # Every request comes by here, and most objects hold no other: no pattern is needed for these.
+    if 0 <= begin < end and text.find(b"{", begin + 1, end) < 0:
+        return text[at : end + 1] if text[after:begin].strip() == b":" else b""
+    match = _OBJECT.match(text, after)
     return text[at : match.end()] if match else b""
 
 

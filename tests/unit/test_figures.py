@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy_app.figures import NOTHING, Figures, cut, read_figures, total_told
 
@@ -133,3 +136,17 @@ def test_a_short_look_adds_up_the_same_tokens_or_leaves_it_to_the_longer_one(
     told = (figures.tokens_in or 0) + (figures.tokens_out or 0)
     assert total_told(text) in (told, None)
     assert (total_told(text) is None) == (pieces[-1].get("usage") != USAGE)
+
+
+BY_PATTERN = re.compile(rb"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+
+
+PIECES = [b'"usage"', b":", b" ", b"\t\r\n", b"{", b"}", b"1", b",", b'"a"']
+
+
+@given(st.lists(st.sampled_from(PIECES)))
+def test_what_is_cut_out_is_an_object_and_those_directly_in_it(parts: list[bytes]) -> None:
+    text = b"".join(parts)
+    at = text.rfind(b'"usage"')
+    match = BY_PATTERN.match(text, at + len(b'"usage"')) if at >= 0 else None
+    assert cut(text, text) == (text[at : match.end()] if match else b"")
