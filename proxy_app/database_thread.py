@@ -68,7 +68,8 @@ class DatabaseThread:
 
     def close(self) -> None:
         """End the thread once it has nothing left to do; its connection closes with it."""
-        self._thread.submit(connection.close)
+        # Looked up there: each thread has a connection of its own.
+        self._thread.submit(lambda: connection.close())
         self._thread.shutdown()
 
     def _do(self, work: Callable[[], T]) -> T:
