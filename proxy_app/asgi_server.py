@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
 
     async def _all_at_engines(self) -> None:
         """Until nobody waits any more, so that the next server need not know of them."""
-        while len(self.server_state.tasks) > SERVING.in_flight():
+        while len(self.server_state.tasks) > SERVING.in_flight(by_tasks=True):
             await asyncio.sleep(QUEUE_POLL_SECONDS)
 
     def _hear(self, successor: Successor) -> None:

@@ -3,61 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from proxy_app import request_ids
+from proxy_app.answer_head import line_of
 from proxy_app.answer_headers import NO_FRAME, NOSNIFF
+from proxy_app.errand import Errand
 from proxy_app.error_shapes import error_body, error_event
-from proxy_app.errors import AnswerCut, GatewayError
+from proxy_app.errors import AnswerCut, EngineNotReached, GatewayError, UpstreamGone
 from proxy_app.incoming import LINES, ClientLink, Message, Receive, Scope, Send
 from proxy_app.limit_headers import headers_in, lines_of
-from proxy_app.limits import Account
 from proxy_app.process import Engine
 from proxy_app.records import Record
-from proxy_app.reservation import Wish
-from proxy_app.upstream import UpstreamResponse, UpstreamTimeouts, forwardable
+from proxy_app.upstream import (
+    HOP_BY_HOP,
+    NAMES_NOTHING,
+    StaleConnection,
+    UpstreamResponse,
+    forwardable,
+)
 
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
 """What proves who the client is never reaches an engine."""
 
 _OURS = frozenset((b"host", b"content-length", b"expect", request_ids.HEADER)) | _CREDENTIALS
 
+_OURS_EDITED = _OURS | {b"accept-encoding"}
+
+_REQUEST_ID = request_ids.HEADER + b": "
+
 _SAID_HERE = frozenset((request_ids.HEADER, NOSNIFF[0], b"date"))
 """What the gateway, or the server below it, writes into every answer by itself."""
+
+_NOSNIFF = line_of(NOSNIFF)[0]
+_NOT_PASSED = _SAID_HERE | HOP_BY_HOP | {b"content-length"}
+"""Of a whole answer, whose length is written anew."""
 
 _EVENT_STREAM = b"text/event-stream"
 _CROSS_ORIGIN = b"access-control-"
 
 LONGEST_EDITED_ANSWER = 64 * 1024 * 1024
 """Bytes. Only short lists are edited; anything longer is not one."""
-
-
-@dataclass(slots=True)
-class Errand:
-    """What an engine is asked for, on behalf of a client."""
-
-    method: bytes
-    target: bytes
-    """Path and query at the engine."""
-    headers: list[tuple[bytes, bytes]]
-    """The client's own, as received."""
-    body: bytes | AsyncIterable[bytes]
-    timeouts: UpstreamTimeouts
-    length: int = 0
-    """Bytes of a body that comes in pieces."""
-    asked_for: str = ""
-    """The model's name as the client wrote it; empty: its id."""
-    accounts: Sequence[Account] = ()
-    """Of the key and its person, whose limits the answer tells; none without limits."""
-    wish: Wish | None = None
-    """How much it asks for, if that was read of the body."""
-    untold: int = 0
-    """About how many tokens its prompt has, if the engine will not tell all (`untold.py`)."""
-    edit: Callable[[bytes], bytes] | None = None
-    """Changes a whole JSON answer; None passes it on as it comes."""
 
 
 def engine_headers(headers: list[tuple[bytes, bytes]], api_key: str) -> list[tuple[bytes, bytes]]:
@@ -85,16 +73,27 @@ async def forward(
     send: Send,
     record: Record,
     link: ClientLink | None = None,
+    asked: UpstreamResponse | None = None,
 ) -> None:
     """Send the request, pass the answer on. `path` is the client's, for the shape of errors.
 
     What comes is noted in `record`. With a `link` most pieces of an event stream take no turn of
-    the task: waking it for each would cost as much as the piece.
+    the task: waking it for each would cost as much as the piece. `asked` is what the engine was
+    asked already.
 
     Raises UpstreamGone or UpstreamTimeout before the answer began. Afterwards an event stream
     ends with an error event, and anything else raises AnswerCut.
     """
-    async with await _ask(engine, errand, record.request_id) as response:
+    async with await _begun(engine, errand, record.request_id, asked) as response:
+        streaming = _is_event_stream(response.headers)
+        edit = errand.edit if errand.edit is not None and _is_short_json(response) else None
+        first = b""
+        if not (streaming or edit):
+            # Head and body go out together, and until then an engine's death has its own status.
+            first = await response.read_chunk()
+            whole = first and response.at_end
+            if whole and link and answer_whole(response, first, errand, send, record, link):
+                return
         headers = client_headers(response.headers)
         start: Message = {"type": "http.response.start", "status": response.status}
         if errand.accounts:
@@ -104,17 +103,12 @@ async def forward(
             else:
                 headers += headers_in(standing)
         headers += ((request_ids.HEADER, record.request_id), NOSNIFF)
-        streaming = _is_event_stream(headers)
-        if errand.edit is not None and _is_short_json(response, headers):
+        if edit:
             record.answered(response.status, streamed=False)
-            await _edited(response, start, headers, errand.edit, send, record)
+            await _edited(response, start, headers, edit, send, record)
             return
-        first = b""
         if streaming:
             headers.append((b"x-accel-buffering", b"no"))
-        else:
-            # Head and body go out together, and until then an engine's death has its own status.
-            first = await response.read_chunk()
         record.answered(response.status, streamed=streaming)
         start["headers"] = headers
         await send(start)
@@ -127,6 +121,35 @@ async def forward(
                 raise AnswerCut(str(error)) from error
             record.error = error.code
             await end_stream(path, send, error, record)
+
+
+def answer_whole(
+    response: UpstreamResponse,
+    body: bytes,
+    errand: Errand,
+    send: Send | None,
+    record: Record,
+    link: ClientLink,
+) -> bool:
+    """Pass on an answer that is here as a whole in one go; False when it has to be sent."""
+    if response.status != 200:
+        return False
+    lines = [line_of((request_ids.HEADER, record.request_id))[0], _NOSNIFF]
+    for pair in response.headers:
+        name = pair[0]
+        if name not in _NOT_PASSED:
+            if not name.startswith(_CROSS_ORIGIN):
+                lines.append(line_of(pair)[0])
+        elif name == b"connection" and pair[1].lower() not in NAMES_NOTHING:
+            return False  # It names others that end here.
+    if errand.accounts:
+        lines.append(lines_of(errand.accounts))
+    if not link.answer(send, 200, b"".join(lines), body):
+        return False
+    record.answered(200, streamed=False)
+    record.piece(body)
+    record.complete = True
+    return True
 
 
 async def _pass_body(response: UpstreamResponse, first: bytes, send: Send, record: Record) -> None:
@@ -157,17 +180,64 @@ async def end_stream(path: str, send: Send, error: GatewayError, record: Record)
     await send({"type": "http.response.body", "body": gap + error_event(path, error)})
 
 
+async def _begun(
+    engine: Engine, errand: Errand, request_id: bytes, asked: UpstreamResponse | None
+) -> UpstreamResponse:
+    """The answer whose head has come, of what was `asked` or is asked now."""
+    if asked is None:
+        return await _ask(engine, errand, request_id)
+    try:
+        return await asked.head()
+    except StaleConnection:
+        try:
+            return await _ask(engine, errand, request_id)
+        except EngineNotReached as error:
+            # It may have died of this very request.
+            raise UpstreamGone(error.message) from error
+
+
 async def _ask(engine: Engine, errand: Errand, request_id: bytes) -> UpstreamResponse:
-    assert engine.pool is not None
-    headers = engine_headers(errand.headers, engine.spec.api_key)
-    headers.append((request_ids.HEADER, request_id))
-    if errand.edit is not None:
-        # What is to be read must not come compressed.
-        headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
-    method, target, body = errand.method, errand.target, errand.body
+    pool, body, length = engine.pool, errand.body, errand.length
+    assert pool is not None
+    method, target, headers = errand.method, errand.target, errand.headers
+    without, lines = _for_engine(engine, errand, request_id)
     if isinstance(body, bytes):
-        return await engine.pool.request(method, target, headers, body, errand.timeouts)
-    return await engine.pool.upload(method, target, headers, body, errand.length, errand.timeouts)
+        return await pool.request(
+            method, target, headers, body, errand.timeouts, without=without, lines=lines
+        )
+    return await pool.upload(
+        method, target, headers, body, length, errand.timeouts, without=without, lines=lines
+    )
+
+
+def ask_at_once(
+    engine: Engine, errand: Errand, request_id: bytes, on_news: Callable[[], None]
+) -> UpstreamResponse | None:
+    """Ask the engine over a connection that is there; None when there is none. See `EnginePool`."""
+    pool, body = engine.pool, errand.body
+    assert pool is not None and isinstance(body, bytes)
+    without, lines = _for_engine(engine, errand, request_id)
+    return pool.ask(
+        errand.method,
+        errand.target,
+        errand.headers,
+        body,
+        errand.timeouts,
+        on_news,
+        without=without,
+        lines=lines,
+    )
+
+
+def _for_engine(
+    engine: Engine, errand: Errand, request_id: bytes
+) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    """Which of the client's headers the engine does not get, and which lines it does."""
+    lines: tuple[bytes, ...] = (_REQUEST_ID + request_id,)
+    if key := engine.spec.api_key:
+        lines += (b"authorization: Bearer " + key.encode(),)
+    # What is to be read must not come compressed.
+    return _OURS if errand.edit is None else _OURS_EDITED, lines
 
 
 async def _edited(
@@ -195,8 +265,8 @@ async def _edited(
     await send({"type": "http.response.body", "body": body})
 
 
-def _is_short_json(response: UpstreamResponse, headers: list[tuple[bytes, bytes]]) -> bool:
-    found = dict(headers)
+def _is_short_json(response: UpstreamResponse) -> bool:
+    found = dict(response.headers)
     return (
         response.status == 200
         and b"json" in found.get(b"content-type", b"")

@@ -26,6 +26,7 @@ from proxy_app.bodies import (
     read_head,
     rewrite,
 )
+from proxy_app.errand import Errand, errand_of
 from proxy_app.errors import (
     AnswerCut,
     EngineNotReached,
@@ -35,7 +36,8 @@ from proxy_app.errors import (
     ModelNotFound,
     PathNotFound,
 )
-from proxy_app.forward import Errand, answer, answer_error, answer_json, end_stream, forward
+from proxy_app.express import Trip
+from proxy_app.forward import answer, answer_error, answer_json, end_stream, forward
 from proxy_app.hosts import refuse_to_change
 from proxy_app.incoming import (
     LINK,
@@ -49,7 +51,8 @@ from proxy_app.incoming import (
     read_body,
 )
 from proxy_app.key_guard import caller_of
-from proxy_app.keys import is_local, without_key
+from proxy_app.keys import is_local
+from proxy_app.lease import Lease
 from proxy_app.limit_book import LimitBook, enter
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
@@ -110,13 +113,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._dispatch(scope, receive, send)
-        except GatewayError as error:
-            await answer_error(send, scope["path"], error)
-        except AnswerCut as error:
-            # Returning without the last piece makes the server close the connection.
-            logger.warning("An answer was cut off: %s", error)
-        except ClientLeft:
-            pass
+        except (GatewayError, AnswerCut, ClientLeft) as error:
+            await _tell(scope, send, error)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -160,7 +158,7 @@ class Gateway:
         if served.rewrite and served.rewrite.changes(asked):
             # What is set there may be how much it asks for.
             body, wish = rewrite(body, served.rewrite, asked), None
-        errand = _errand(scope, scope["raw_path"].rstrip(b"/"), body, served)
+        errand = errand_of(scope, scope["raw_path"].rstrip(b"/"), body, served)
         errand.edit, errand.wish, errand.asked_for = edit, wish, asked
         events = head.stream and scope["path"].rstrip("/") in paths.STREAM_EVENTS
         del head, wish  # They hold the body as it came, also where another one is sent.
@@ -183,7 +181,7 @@ class Gateway:
             served = await self._found(scope, lambda: resolve(self._runner, asked))
             named = served.rewrite.model_name.encode()
             changes = [(finder.span, named)] if named and finder.value is not None else []
-            errand = _errand(scope, scope["raw_path"].rstrip(b"/"), b"", served)
+            errand = errand_of(scope, scope["raw_path"].rstrip(b"/"), b"", served)
             errand.body, errand.asked_for = spliced(spool, changes), asked
             errand.length = spool.size + sum(
                 len(text) - (end - start) for (start, end), text in changes
@@ -220,7 +218,7 @@ class Gateway:
             if spool.size and not caller_of(scope).rights.may(Right.ADMIN):
                 remote_media.check_headers(scope["headers"])
                 text = await _checked_text(spool)
-            errand = _errand(scope, target, spool.whole(), served)
+            errand = errand_of(scope, target, spool.whole(), served)
             errand.asked_for = asked
             if spool.on_disk:
                 errand.body, errand.length = spliced(spool, ()), spool.size
@@ -271,21 +269,40 @@ class Gateway:
         finally:
             limits.end(accounts, wanted)
 
+    async def go_on(self, trip: Trip, receive: Receive, send: Send) -> None:
+        """See through what began on the express way and needs a task."""
+        try:
+            try:
+                await self._answer(trip.served, trip.errand, trip.scope, receive, send, trip)
+            finally:
+                limits.end(trip.accounts, trip.wanted)
+        except (GatewayError, AnswerCut, ClientLeft) as error:
+            await _tell(trip.scope, send, error)
+
     async def _answer(
-        self, served: Served, errand: Errand, scope: Scope, receive: Receive, send: Send
+        self,
+        served: Served,
+        errand: Errand,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        trip: Trip | None = None,
     ) -> None:
+        """With a trip, the engine was asked already."""
         model, path = served.entry.model_id, scope["path"]
-        share, priority = place_in_queue(caller_of(scope), errand.accounts)
         link: ClientLink | None = scope.get(LINK)
         watch = ClientWatch(receive, link)
-        recording = Recording(self._accounting, scope, errand.asked_for or model, model)
+        if trip is None:
+            recording = Recording(self._accounting, scope, errand.asked_for or model, model)
+            asked = None
+        else:
+            recording, asked = trip.recording, trip.response
         with recording as record:
             record.untold = errand.untold
             try:
-                with watch, await self._runner.acquire(model, share, priority) as lease:
-                    recording.granted(self._runner, lease)
+                with watch, await self._lease(errand, scope, model, recording, trip) as lease:
                     try:
-                        await forward(lease.engine, errand, path, send, record, link)
+                        await forward(lease.engine, errand, path, send, record, link, asked)
                     except EngineNotReached:
                         # It died a moment ago, and the next one can be asked as well.
                         if not await lease.renew():
@@ -302,6 +319,17 @@ class Gateway:
                 await end_stream(path, send, error, record)
             if watch.left:
                 recording.client_left()
+
+    async def _lease(
+        self, errand: Errand, scope: Scope, model: str, recording: Recording, trip: Trip | None
+    ) -> Lease:
+        """A place at the engine; a trip has one already."""
+        if trip is not None:
+            return trip.lease
+        share, priority = place_in_queue(caller_of(scope), errand.accounts)
+        lease = await self._runner.acquire(model, share, priority)
+        recording.granted(self._runner, lease)
+        return lease
 
     async def _found(self, scope: Scope, find: Callable[[], T]) -> T:
         """What is found under a name; a model may have been made since somebody last looked."""
@@ -365,16 +393,13 @@ class Gateway:
         await answer_json(send, told)
 
 
-def _errand(scope: Scope, target: bytes, body: bytes, served: Served) -> Errand:
-    query = without_key(scope["query_string"])
-    return Errand(
-        scope["method"].encode(),
-        target + b"?" + query if query else target,
-        scope["headers"],
-        body,
-        served.timeouts,
-        untold=untold.prompt_guess(body),
-    )
+async def _tell(scope: Scope, send: Send, error: Exception) -> None:
+    """Tell a client what became of its request."""
+    if isinstance(error, GatewayError):
+        await answer_error(send, scope["path"], error)
+    elif isinstance(error, AnswerCut):
+        # Returning without the last piece makes the server close the connection.
+        logger.warning("An answer was cut off: %s", error)
 
 
 async def _checked_text(spool: Spool) -> bytes:

@@ -18,7 +18,7 @@ from django.http.request import split_domain_port
 from proxy_app.access_errors import ForeignPage, GetChangesNothing, LooksLikeForm, UnknownHost
 from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
-from proxy_app.incoming import Message, Receive, Scope, Send
+from proxy_app.incoming import ClientLink, Express, Message, Receive, Scope, Send, no_express
 from proxy_app.strangers import WEBSOCKET, Friends, Headers, Verdict, is_vouched_for, judge
 
 _METHODS = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -65,6 +65,15 @@ class HostGuard:
         self._app = app
         self._allowed = {without_port(name) for name in allowed}
         self._known: set[bytes] = set()
+        self._express: Express = getattr(app, "express", no_express)
+
+    def express(self, scope: Scope, link: ClientLink) -> bool:
+        """See `express.py`."""
+        try:
+            harmless = not self._check(scope)
+        except GatewayError:
+            return False
+        return harmless and self._express(scope, link)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

@@ -10,17 +10,16 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy_app.answer_head import line_of
-from proxy_app.incoming import LINES, LINK, ClientLink, Message, Receive, Scope, Send
+from proxy_app.client_transport import ClientTransport
+from proxy_app.http_cycle import Cycle
+from proxy_app.incoming import LINK, App, Express, Scope, no_express
 
 logger = logging.getLogger(__name__)
 
@@ -33,104 +32,9 @@ HEAD_SECONDS = 30.0
 READING_SECONDS = 60.0
 """How long a client may read nothing of an answer that waits for it, unless a setting says."""
 
-_HEAD = b"HTTP/1."
-"""How an answer's head begins. A body may, too, and loses nothing by waiting a turn."""
-
 _COUNT = struct.Struct("i")
 
 _OTHER_PROTOCOL = re.compile(rb"\r\nupgrade:(?![ \t]*websocket)[^\r\n]*", re.IGNORECASE)
-
-
-class _Transport:
-    """A transport that sends a head with what follows it at once, and takes no offence.
-
-    An answer's head and body are written one after the other, and each write of its own costs
-    a call of the system, here and at the client. A head waits until the loop's next turn at most.
-
-    uvloop's raises when it is written to in the moment before it tells that the client left, and
-    every client that leaves a stream could fill the log with tracebacks.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._soon = loop.call_soon
-        self._head = b""
-        # Every request asks for these; found here they are not looked for there.
-        self.is_closing = transport.is_closing
-        self._write = transport.write
-
-    def write(self, data: bytes) -> None:
-        if self.is_closing():
-            return
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(_HEAD):
-            self._head = data
-            self._soon(self._flush)
-            return
-        self._write(data)
-
-    def _flush(self) -> None:
-        head, self._head = self._head, b""
-        if head and not self.is_closing():
-            self._write(head)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _Cycle(RequestResponseCycle):
-    """Writes the head from lines that are kept; uvicorn looks at every byte of it each time."""
-
-    async def send(self, message: Any) -> None:
-        if self.response_started or message["type"] != "http.response.start":
-            await super().send(message)
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        # Already now: after a header that cannot be sent, uvicorn hangs up.
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        status = message["status"]
-        parts, says_close = [STATUS_LINE[status]], False
-        for header in (*self.default_headers, *message.get("headers", ())):
-            line, heeded = line_of(header)
-            parts.append(line)
-            if heeded and self._heed(heeded, header[1]):
-                says_close = True
-        if not (self.keep_alive or says_close):
-            parts.append(b"connection: close\r\n")
-        if self.chunked_encoding is None and _has_body(self.scope["method"], status):
-            self.chunked_encoding = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-        parts.append(message.get(LINES, b""))
-        parts.append(b"\r\n")
-        self.transport.write(b"".join(parts))
-
-    def _heed(self, name: bytes, value: bytes) -> bool:
-        """Whether it says that the connection ends. Of the body's length, the first word counts."""
-        if name == b"connection":
-            if b"close" not in [word.strip().lower() for word in value.split(b",")]:
-                return False
-            self.keep_alive = False
-            return True
-        if name == b"transfer-encoding" and value.lower() == b"chunked":
-            self.expected_content_length = 0
-            self.chunked_encoding = True
-        elif name == b"content-length" and self.chunked_encoding is None:
-            self.expected_content_length = int(value)
-            self.chunked_encoding = False
-        return False
-
-
-def _has_body(method: str, status: int) -> bool:
-    return method != "HEAD" and status not in (204, 304)
 
 
 class Protocol(HttpToolsProtocol):
@@ -149,16 +53,26 @@ class Protocol(HttpToolsProtocol):
     reading_limit: Callable[[], float] = staticmethod(lambda: READING_SECONDS)
     """Seconds a client may read nothing of what waits for it; 0 is for ever."""
     _reading_timer: asyncio.TimerHandle | None = None
-    _cycles: tuple[RequestResponseCycle, ...] = ()
+    _cycles: tuple[Cycle, ...] = ()
     """The request that is answered, and those that came behind it."""
+    cycle: Cycle
+    """Of the newest request."""
+    _arrived: Cycle | None = None
+    """Whose head has just come, and which nobody has begun to answer."""
+    _upgrades = False
+    """Whether the newest request makes this a WebSocket's connection."""
+    _idle_since: float | None = None
+    """When the last answer ended; None while one is under way or a head arrives."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Transport(transport, self.loop)))
+        self._express: Express = getattr(self.app, "express", no_express)
+        super().connection_made(cast(asyncio.Transport, ClientTransport(transport, self.loop)))
         self._limit_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
         self._is_read_again()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._tell_of_leaving()
 
@@ -167,12 +81,30 @@ class Protocol(HttpToolsProtocol):
         cycles, self._cycles = self._cycles, ()
         for cycle in cycles:
             if not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
-                _link_of(cycle.scope).leave()
+                cycle.leave()
 
     def data_received(self, data: bytes) -> None:
-        self._receive(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and b"\r\n\r\n" not in data[:MAX_HEAD_BYTES]:
+                self.send_400_response("The headers are longer than this server takes.")
+                return
+            if b"pgrade" in data:
+                data = _without_other_protocols(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade:
+            if self._upgrades:
+                self._unset_keepalive_if_required()
+                self.handle_websocket_upgrade()
+        else:
+            if self._arrived is not None:
+                cycle, self._arrived = self._arrived, None
+                if not (cycle.whole and self._express(cast(Scope, cycle.scope), cycle)):
+                    self.begin_task(cycle, self.app)
         if self._begun and self._head_timer is None:
             self._limit_head()
 
@@ -233,16 +165,6 @@ class Protocol(HttpToolsProtocol):
         if self._in_head and not self.transport.is_closing():
             self.transport.abort()
 
-    def _receive(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and b"\r\n\r\n" not in data[:MAX_HEAD_BYTES]:
-                self.send_400_response("The headers are longer than this server takes.")
-                return
-            if b"pgrade" in data:
-                data = _without_other_protocols(data)
-        super().data_received(data)
-
     def send_400_response(self, msg: str) -> None:
         # Nonsense behind a request that is still being answered: a word about it would stand
         # in the middle of that answer.
@@ -259,50 +181,106 @@ class Protocol(HttpToolsProtocol):
         self._tell_of_leaving()
         return True
 
+    # ---- What the parser calls -----------------------------------------------------------
+
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes, self._begun = True, 0, True
-        super().on_message_begin()
+        self._upgrades = False
+        self._idle_since = None
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
         self._head_is_here()
-        parser = self.parser
-        in_chunks = parser.get_http_version() == "1.1" and parser.get_method() != b"HEAD"
-        link = ClientLink(self.flow, self.transport.write if in_chunks else None)
-        cast(Scope, self.scope)[LINK] = link
-        super().on_headers_complete()
-        before = [cycle for cycle in self._cycles if not cycle.response_complete]
-        self._cycles = (*before, self.cycle)
+        parser, address = self.parser, httptools.parse_url(self.url)
+        method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+        raw_path = address.path
+        path = raw_path.decode("ascii")
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": method,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": address.query or b"",
+        }
+        self.scope = cast(Any, scope)
+        if parser.should_upgrade() and self._should_upgrade():
+            self._upgrades = True
+            return
+        before = self.cycle
+        self.cycle = cycle = Cycle(
+            scope,
+            self,
+            in_chunks=version == "1.1" and method != "HEAD",
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expects_100=self.expect_100_continue,
+        )
+        scope[LINK] = cycle
+        if before is None or before.response_complete:
+            self._cycles = (cycle,)
+            self._arrived = cycle
+        else:
+            self._cycles = (*[one for one in self._cycles if not one.response_complete], cycle)
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = _Cycle
-        if cycle.scope["http_version"] != "1.1":
-            app = partial(_in_one_piece, app, cycle)
-        super()._start_asgi_task(cycle, app)
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if self._upgrades or cycle.response_complete:
+            return
+        if cycle.add(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        _link_of(self.scope).whole = True
-        super().on_message_complete()
+        if not self._upgrades:
+            self.cycle.end_of_body()
 
+    def begin_task(self, cycle: Cycle, app: App) -> asyncio.Task[None]:
+        """Answer a request by a task, which the server's end waits for."""
+        task = self.loop.create_task(cycle.run_asgi(cast(Any, app)))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        return task
 
-async def _in_one_piece(
-    app: Any, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send
-) -> None:
-    """For a client of HTTP/1.0, which knows no chunks: its answer ends with the connection."""
+    # ---- Between requests ----------------------------------------------------------------
 
-    async def send_bare(message: Message) -> None:
-        # uvicorn would write chunks, and counts the bytes against a length that is not known.
-        cycle.chunked_encoding = False
-        cycle.expected_content_length = len(message.get("body", b""))
-        await send(message)
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self.begin_task(cast(Cycle, cycle), cast(App, app))
+            return
+        self._idle_since = None if self._begun else self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._limit_idling(self.timeout_keep_alive)
 
-    await app(scope, receive, send_bare)
+    def _limit_idling(self, seconds: float) -> None:
+        """One timer for many requests, which looks again: setting it costs as much as a guard."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._look_at_idling)
 
-
-def _link_of(scope: Any) -> ClientLink:
-    link: ClientLink = scope[LINK]
-    return link
+    def _look_at_idling(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:  # The end of the answer sets it again.
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._limit_idling(left)
+        else:
+            self.timeout_keep_alive_handler()
 
 
 def _without_other_protocols(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 128 * 1024 * 1024
 """Longest request body unless a setting says otherwise; images travel in it as base64."""
@@ -47,34 +48,58 @@ class Flow(Protocol):
 class ClientLink:
     """What the connection knows of a request before ASGI tells whoever waits for it."""
 
-    __slots__ = ("_flow", "_write", "gone", "on_leave", "whole")
+    whole = False
+    """All of the request is here."""
+    gone = False
+    """The client left."""
+    on_leave: Callable[[], None] | None = None
+    """Called when it leaves."""
+    body: bytes | bytearray = b""
+    """What has come of the request's body and was not taken yet."""
+    flow: Flow
+    _write: Callable[[bytes], None] | None
 
     def __init__(self, flow: Flow, write: Callable[[bytes], None] | None) -> None:
         """`write` takes bytes for the client; None where an answer cannot come in chunks."""
-        self._flow = flow
+        self.flow = flow
         self._write = write
-        self.whole = False
-        """All of the request is here."""
-        self.gone = False
-        """The client left."""
-        self.on_leave: Callable[[], None] | None = None
-        """Called when it leaves."""
 
     def pass_on(self, piece: bytes) -> bool:
         """Write a piece of a body that is being sent in chunks, past ASGI.
 
         False when it was not: the client is behind or gone, or cannot take chunks.
         """
-        if self._write is None or self._flow.write_paused or self.gone:
+        if self._write is None or self.flow.write_paused or self.gone:
             return False
         self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return True
+
+    def answer(self, send: Send | None, status: int, lines: bytes, body: bytes) -> bool:
+        """Write a whole answer past ASGI, with these lines of its head and a Content-Length.
+
+        False when it was not, and has to be sent: the client is behind or gone, or `send` is not
+        the connection's own, so that somebody adds to what goes through it. None is the own.
+        """
+        return False
+
+    def begin_task(self, app: App) -> asyncio.Task[None]:
+        """Have `app` answer, as it answers a request that nobody has taken."""
+        raise NotImplementedError
 
     def leave(self) -> None:
         """The client left."""
         self.gone = True
         if self.on_leave is not None:
             self.on_leave()
+
+
+Express = Callable[[Scope, ClientLink], bool]
+"""Whether a request was taken that needs no task of its own (`express.py`)."""
+
+
+def no_express(scope: Scope, link: ClientLink) -> bool:
+    """Where every request has a task."""
+    return False
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.utils import timezone
@@ -25,6 +24,7 @@ from proxy_app.access_errors import TooManyGuesses
 from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
 from proxy_app.limits import Limits, Spent
+from proxy_app.presented_key import presented_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,21 @@ class Keys:
             self._note_guess(scope)
         return STRANGER
 
+    def known(self, scope: Scope) -> Caller | None:
+        """Who sent this request, of whom there is no question; None for all others.
+
+        Nothing is noted of those: somebody will ask `caller_of` about them.
+        """
+        ring = self.ring
+        if ring is None:
+            return None
+        key = self._find(presented, ring.keys) if (presented := presented_key(scope)) else None
+        if key is not None:
+            return None if key.guessable else key.caller
+        if settings.CLARACORE_INSECURE:
+            return LOCAL
+        return LOCAL if ring.single_user and self.open_at_home and is_local(scope) else None
+
     def _may_guess(self, scope: Scope) -> bool:
         address = _address(scope)
         if address and (wait := self.guesses.wait(address, time.monotonic())):
@@ -221,37 +236,6 @@ def is_local(scope: Scope) -> bool:
         elif name in _FORWARDING or name.startswith(b"x-forwarded-"):
             return False
     return is_loopback_name(host.decode("latin-1"))
-
-
-def presented_key(scope: Scope, *, from_query: bool = False) -> bytes:
-    """The key a request brings: `Authorization`, else `X-API-Key`, else, if allowed, its query."""
-    other = b""
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value:
-            stripped: bytes = value.strip()
-            if stripped[:7].lower() == b"bearer ":
-                return stripped[7:].strip()
-            return stripped
-        if name == b"x-api-key":
-            other = value
-    if other or not from_query:
-        return other.strip()
-    for pair in scope["query_string"].split(b"&"):
-        name, _, value = pair.partition(b"=")
-        if name == b"api_key":
-            return unquote_to_bytes(value.replace(b"+", b" "))
-    return b""
-
-
-def without_key(query: bytes) -> bytes:
-    """A query string without a key, which no engine may see."""
-    if b"api_key" not in query:
-        return query
-    return b"&".join(
-        pair
-        for pair in query.split(b"&")
-        if unquote_to_bytes(pair.partition(b"=")[0]) not in (b"api_key", b"apikey")
-    )
 
 
 def note_use(key_ids: Iterable[int]) -> None:

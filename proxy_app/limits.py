@@ -225,6 +225,14 @@ def _used_up(what: str, limit: int, tokens: int, seconds: float) -> Refusal:
     return Refusal(what, limit, seconds)
 
 
+def take_back(accounts: Sequence[Account], wanted: int = 0) -> None:
+    """A request that was let in did not begin."""
+    for account in accounts:
+        account.requests_full -= account.limits.bounds.a_request
+        account.running -= 1
+        account.reserved -= wanted
+
+
 def end(accounts: Sequence[Account], wanted: int = 0) -> None:
     """A request that was let in has ended; `wanted` stays reserved until it is charged."""
     for account in accounts:

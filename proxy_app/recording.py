@@ -18,7 +18,7 @@ from proxy_app.runner import Runner
 class Recording:
     """Use it around everything that is done for a request; gives its record."""
 
-    __slots__ = ("_accounting", "_record", "_task")
+    __slots__ = ("_accounting", "_task", "record")
 
     def __init__(self, accounting: Accounting, scope: Scope, asked_for: str, model: str) -> None:
         self._accounting = accounting
@@ -31,18 +31,18 @@ class Recording:
             record.request_id = own
         record.key_id = caller.key_id or 0
         record.person_id = caller.rights.person_id
-        self._record = record
+        self.record = record
 
     def __enter__(self) -> Record:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._record.cancel = task.cancel
-        return self._record
+        self.record.cancel = task.cancel
+        return self.record
 
     def granted(self, runner: Runner, lease: Lease) -> None:
         """It was let through to an engine."""
-        record, model = self._record, self._record.model
+        record, model = self.record, self.record.model
         loading = runner.loading_seconds(model, record.arrived)
         self._accounting.granted(record, lease.granted, loading, runner.gpus(model))
 
@@ -51,15 +51,15 @@ class Recording:
 
         None: it was not, and the cancellation has to go on.
         """
-        if not self._record.taken_back or self._task.uncancel():
+        if not self.record.taken_back or self._task.uncancel():
             return None
-        self._record.error = RequestCancelled.code
+        self.record.error = RequestCancelled.code
         return RequestCancelled()
 
     def client_left(self) -> None:
         """The client did not wait for the end."""
-        if not self._record.complete:
-            self._record.status = CLIENT_LEFT
+        if not self.record.complete:
+            self.record.status = CLIENT_LEFT
 
     def __exit__(
         self,
@@ -67,7 +67,7 @@ class Recording:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        record = self._record
+        record = self.record
         if isinstance(error, GatewayError):
             record.status, record.error = error.status, error.code
             error.request_id = record.request_id

@@ -221,6 +221,10 @@ class Records:
         self.live[record.id] = record
         return record
 
+    def forget(self, record: Record) -> None:
+        """It did not begin; somebody else begins it."""
+        self.live.pop(record.id, None)
+
     def end(self, record: Record) -> None:
         """It ended, however."""
         record.ended = _now()

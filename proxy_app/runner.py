@@ -114,6 +114,20 @@ class Runner(RunnerOrders):
 
     # ---- Requests ------------------------------------------------------------------------
 
+    def admit(self, model: str, caller: str = "", priority: int | None = None) -> Lease | None:
+        """A place at the model's engine if it can be had at once; None leaves no trace.
+
+        As `acquire`, which waits.
+        """
+        engine, now = self.ready_engine(model), time.monotonic()
+        if engine is None:
+            return None
+        ticket = Ticket(model, now, caller, priority)
+        self._entrance.arrive(ticket)
+        if not self._scheduler.seat(ticket, now):
+            return None
+        return Lease(self, ticket, engine)
+
     async def acquire(self, model: str, caller: str = "", priority: int | None = None) -> Lease:
         """A place at the model's engine, waiting for its turn and loading it if need be.
 

@@ -78,6 +78,11 @@ class RunnerView:
     def engine(self, model: str) -> Engine | None:
         return self._engines.get(model)
 
+    def ready_engine(self, model: str) -> Engine | None:
+        """Its engine if that can be asked now."""
+        engine = self._engines.get(model)
+        return engine if engine is not None and engine.state is EngineState.READY else None
+
     def is_up(self, model: str) -> bool:
         """Whether its engine is ready or on its way there: a request for it loads nothing."""
         engine = self._engines.get(model)

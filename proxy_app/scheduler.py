@@ -83,13 +83,18 @@ class Scheduler(SchedulerView):
 
     def on_request(self, ticket: Ticket, now: float) -> None:
         """A request arrived. It is granted, refused or made to wait."""
-        seat = self._seats.get(ticket.model)
         if self._closed:
             self._effects.refuse(ticket, Refusal.STOPPING)
-        elif seat is not None and seat.accepts(ticket):
-            self._seat(ticket, seat, now)
-        else:
+        elif not self.seat(ticket, now):
             self._queue(ticket, now)
+
+    def seat(self, ticket: Ticket, now: float) -> bool:
+        """Grant a request that arrived, if nothing has to be decided for it."""
+        seat = self._seats.get(ticket.model)
+        if self._closed or seat is None or not seat.accepts(ticket):
+            return False
+        self._seat(ticket, seat, now)
+        return True
 
     def on_cancel(self, ticket: Ticket, now: float) -> None:
         """A waiting request's client left. One that was granted meanwhile ends with `on_done`."""

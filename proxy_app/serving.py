@@ -43,11 +43,12 @@ from proxy_app.drain import folder as journal_folder
 from proxy_app.engine_logs import LogFollower, follow
 from proxy_app.errors import NotServing
 from proxy_app.events import EventHub, EventStream
+from proxy_app.express import Express
 from proxy_app.forward import answer_error
 from proxy_app.gateway import Gateway
 from proxy_app.guards import GuardPool
 from proxy_app.guests import Guests
-from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.incoming import ClientLink, Receive, Scope, Send
 from proxy_app.journal import Journal
 from proxy_app.keys import Caller, Keys, note_use
 from proxy_app.ledger import Ledger
@@ -121,6 +122,7 @@ class Serving(Reception):
         self.keys = Keys()
         self.book = LimitBook()
         self.gateway: Callable[[Scope, Receive, Send], Awaitable[None]] = _not_serving
+        self._express: Express | None = None
         self.telling = Telling(
             self.hub,
             statuses=self._statuses,
@@ -155,7 +157,7 @@ class Serving(Reception):
             line.key_id for line in lines
         )
         self._accounting.remember(await self._in_database(earlier.newest_metrics))
-        self.gateway = Gateway(
+        self.gateway = gateway = Gateway(
             self._runner,
             home / "uploads",
             self._accounting,
@@ -163,6 +165,7 @@ class Serving(Reception):
             self.book,
             [self.database, self.broker],
         )
+        self._express = Express(self._runner, self._accounting, self.book, gateway.go_on)
         self.telling.begin()
         engines_run = await asyncio.to_thread(ledger.any_lives)
         look = partial(configuration.look_at_machine, engines_run=engines_run)
@@ -222,9 +225,13 @@ class Serving(Reception):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._guards is not None:
             await self._guards.aclose()
-        self.gateway = _not_serving
+        self.gateway, self._express = _not_serving, None
         self._runner = None
         self._database.close()
+
+    def take_express(self, scope: Scope, link: ClientLink) -> bool:
+        """Answer a request that needs no task; False when it needs one."""
+        return self._express is not None and self._express.take(scope, link)
 
     def begin_stop(self) -> None:
         """The server is about to stop: streams that never end by themselves end now."""
@@ -240,11 +247,14 @@ class Serving(Reception):
             task.cancel()
         await self._runner.hand_over(successor)
 
-    def in_flight(self) -> int:
-        """Our own requests that engines are answering."""
+    def in_flight(self, *, by_tasks: bool = False) -> int:
+        """Our own requests that engines are answering; `by_tasks`: those of them with a task."""
         if self._runner is None:
             return 0
-        return self._runner.in_flight() - (self._guests.count if self._guests else 0)
+        others = self._guests.count if self._guests else 0
+        if by_tasks and self._express is not None:
+            others += self._express.under_way
+        return self._runner.in_flight() - others
 
     def cut_off(self) -> None:
         """End the engines now, and with them every request that is still running."""

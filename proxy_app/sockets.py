@@ -21,10 +21,10 @@ from proxy_app.errors import GatewayError, ModelNotFound, NotServing, PathNotFou
 from proxy_app.forward import engine_headers
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
-from proxy_app.keys import without_key
 from proxy_app.limit_book import Accounts, enter
 from proxy_app.lineup import Served
 from proxy_app.naming import split_upstream
+from proxy_app.presented_key import without_key
 from proxy_app.process import Engine
 from proxy_app.reach import check_allowed, only_within, place_in_queue
 from proxy_app.recording import Recording

@@ -11,7 +11,7 @@ are passed on like any other answer, and nothing is decoded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import suppress
 
 from proxy_app.errors import EngineNotReached, InvalidRequest, UpstreamGone, UpstreamTimeout
@@ -22,7 +22,15 @@ from proxy_app.upstream_connection import (
 )
 from proxy_app.upstream_response import Headers, UpstreamResponse
 
-__all__ = ["EnginePool", "UpstreamResponse", "UpstreamTimeouts", "forwardable"]
+__all__ = [
+    "HOP_BY_HOP",
+    "NAMES_NOTHING",
+    "EnginePool",
+    "StaleConnection",
+    "UpstreamResponse",
+    "UpstreamTimeouts",
+    "forwardable",
+]
 
 IDLE_LIMIT = 64
 """How many unused connections are kept; more than that many at once are rare in a home or lab."""
@@ -30,7 +38,7 @@ IDLE_LIMIT = 64
 COPY_LIMIT = 65536
 """Up to this many bytes a body is copied behind its head, to leave in one write."""
 
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     (
         b"connection",
         b"keep-alive",
@@ -46,9 +54,9 @@ _HOP_BY_HOP = frozenset(
 
 _STOPPED = "The engine was stopped."
 
-_NAMES_NOTHING = frozenset((b"keep-alive", b"close"))
+NAMES_NOTHING = frozenset((b"keep-alive", b"close"))
 
-_WRITTEN_HERE = _HOP_BY_HOP | {b"host", b"content-length", b"expect"}
+_WRITTEN_HERE = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 
 def forwardable(headers: Headers, without: frozenset[bytes] = frozenset()) -> Headers:
@@ -60,8 +68,8 @@ def forwardable(headers: Headers, without: frozenset[bytes] = frozenset()) -> He
     named: set[bytes] = set()
     for pair in headers:
         name = pair[0]
-        if name in _HOP_BY_HOP:
-            if name == b"connection" and pair[1].lower() not in _NAMES_NOTHING:
+        if name in HOP_BY_HOP:
+            if name == b"connection" and pair[1].lower() not in NAMES_NOTHING:
                 named.update(token.strip().lower() for token in pair[1].split(b","))
         elif name not in without:
             kept.append(pair)
@@ -85,6 +93,11 @@ class EnginePool:
         state = "closed" if self.closed else f"{len(self._open) - idle} active, {idle} idle"
         return f"<EnginePool {self.host}:{self.port} {state}>"
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is open and free."""
+        return bool(self._idle)
+
     async def request(
         self,
         method: bytes,
@@ -92,25 +105,26 @@ class EnginePool:
         headers: Headers,
         body: bytes | None = None,
         timeouts: UpstreamTimeouts | None = None,
+        *,
+        without: frozenset[bytes] = frozenset(),
+        lines: Sequence[bytes] = (),
     ) -> UpstreamResponse:
         """Send a request; returns when the head of its answer has arrived.
 
-        `headers` as `forwardable` left them; `Host` and `Content-Length` are written here.
+        Of `headers` goes what `forwardable` leaves of them; `Host` and `Content-Length` are written
+        here. `lines` are more of the head, as they are written, without their ends.
         `timeouts` are those of this request; None the pool's own.
         A kept connection that the engine had closed already is replaced once. Raises UpstreamGone
         (also for an answer whose beginning already broke off; EngineNotReached when nothing was
         sent), UpstreamTimeout, or InvalidRequest when this cannot be written as HTTP.
         """
-        self._refuse_when_closed()
-        if body is None:
-            message = [self._head(method, target, headers)]
-        else:
-            head = self._head(method, target, headers, b"content-length: %d" % len(body))
-            message = [head, body] if len(body) > COPY_LIMIT else [head + body]
+        if self.closed:
+            raise EngineNotReached(_STOPPED)
         timeouts = timeouts or self.timeouts
+        message = self._message(method, target, headers, body, without, lines)
         if self._idle:
             with suppress(StaleConnection):
-                return await self._idle.pop().exchange(timeouts, method, *message)
+                return await self._idle.pop().ask(timeouts, method, *message).head()
             try:
                 connection = await self._connect(timeouts)
             except EngineNotReached as error:
@@ -118,7 +132,46 @@ class EnginePool:
                 raise UpstreamGone(error.message) from error
         else:
             connection = await self._connect(timeouts)
-        return await connection.exchange(timeouts, method, *message)
+        return await connection.ask(timeouts, method, *message).head()
+
+    def ask(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        timeouts: UpstreamTimeouts,
+        on_news: Callable[[], None],
+        *,
+        without: frozenset[bytes],
+        lines: Sequence[bytes],
+    ) -> UpstreamResponse | None:
+        """As `request` over a kept connection, waiting for nothing; None when there is none.
+
+        `on_news` is called once, when there is something to know of the answer: its head, perhaps
+        all of it, or its end (StaleConnection, when the engine had closed the connection already).
+        Raises InvalidRequest.
+        """
+        if not self._idle or self.closed:
+            return None
+        message = self._message(method, target, headers, body, without, lines)
+        return self._idle.pop().ask(timeouts, method, *message, on_news=on_news)
+
+    def _message(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes | None,
+        without: frozenset[bytes],
+        lines: Sequence[bytes],
+    ) -> tuple[bytes, ...]:
+        """A whole request in as few pieces as it is written in."""
+        if body is None:
+            return (self._head(method, target, headers, without, *lines),)
+        length = b"content-length: %d" % len(body)
+        head = self._head(method, target, headers, without, *lines, length)
+        return (head, body) if len(body) > COPY_LIMIT else (head + body,)
 
     async def upload(
         self,
@@ -128,6 +181,9 @@ class EnginePool:
         body: AsyncIterable[bytes],
         length: int | None = None,
         timeouts: UpstreamTimeouts | None = None,
+        *,
+        without: frozenset[bytes] = frozenset(),
+        lines: Sequence[bytes] = (),
     ) -> UpstreamResponse:
         """As `request`, with a body sent piece by piece, no faster than the engine takes it.
 
@@ -135,11 +191,12 @@ class EnginePool:
         raises is raised here, or from the answer if that has begun. The connection is a new one,
         since a body that was partly sent cannot be sent again.
         """
-        self._refuse_when_closed()
+        if self.closed:
+            raise EngineNotReached(_STOPPED)
         framing = (
             b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
         )
-        head = self._head(method, target, headers, framing)
+        head = self._head(method, target, headers, without, *lines, framing)
         timeouts = timeouts or self.timeouts
         connection = await self._connect(timeouts)
         return await connection.upload(timeouts, method, head, body, length)
@@ -150,16 +207,31 @@ class EnginePool:
         for connection in list(self._open):
             connection.fail(UpstreamGone(_STOPPED))
 
-    def _head(self, method: bytes, target: bytes, headers: Headers, *framing: bytes) -> bytes:
-        lines = [b": ".join(pair) for pair in headers if pair[0] not in _WRITTEN_HERE]
-        head = b"\r\n".join(
-            (b"%b %b HTTP/1.1" % (method, target), self._host_line, *lines, *framing, b"\r\n")
-        )
+    def _head(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        without: frozenset[bytes],
+        *lines: bytes,
+    ) -> bytes:
+        head = [b"%b %b HTTP/1.1" % (method, target), self._host_line]
+        # `forwardable` would do for all of it, but this is on every request's way.
+        for pair in headers:
+            name = pair[0]
+            if name not in _WRITTEN_HERE:
+                if name not in without:
+                    head.append(b": ".join(pair))
+            elif name == b"connection" and pair[1].lower() not in NAMES_NOTHING:
+                return self._head(method, target, forwardable(headers), without, *lines)
+        head += lines
+        head.append(b"\r\n")
+        text = b"\r\n".join(head)
         # A line break inside a value would let a client write headers, or a whole second request.
-        breaks = len(lines) + len(framing) + 3
-        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b" " in target:
+        breaks = len(head)
+        if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b" " in target:
             raise InvalidRequest("The path or a header holds a space or a line break.")
-        return head
+        return text
 
     async def _connect(self, timeouts: UpstreamTimeouts) -> Connection:
         try:
@@ -180,10 +252,6 @@ class EnginePool:
             raise EngineNotReached(_STOPPED)
         self._open.add(connection)
         return connection
-
-    def _refuse_when_closed(self) -> None:
-        if self.closed:
-            raise EngineNotReached(_STOPPED)
 
     def _new_connection(self) -> Connection:
         return Connection(self._free, self._lost)

@@ -67,15 +67,22 @@ class Connection(asyncio.Protocol):
 
     # ---- Exchanges -----------------------------------------------------------------------
 
-    async def exchange(
-        self, timeouts: UpstreamTimeouts, method: bytes, *message: bytes
+    def ask(
+        self,
+        timeouts: UpstreamTimeouts,
+        method: bytes,
+        *message: bytes,
+        on_news: Callable[[], None] | None = None,
     ) -> UpstreamResponse:
-        """Send a whole request; returns when the head of its answer has arrived."""
-        response = self._begin(timeouts, method)
+        """Send a whole request; of the answer nothing is here yet.
+
+        `on_news` is called once, when the answer or something else has come.
+        """
+        response = self._begin(timeouts, method, on_news)
         for part in message:
             self._transport.write(part)
-        self._watch(self._timeouts.first_byte, "answer")
-        return await self._head_of(response)
+        self._watch(timeouts.first_byte, "answer")
+        return response
 
     async def upload(
         self,
@@ -86,35 +93,26 @@ class Connection(asyncio.Protocol):
         length: int | None,
     ) -> UpstreamResponse:
         """Send a request whose body is still arriving; the answer may begin before its end."""
-        response = self._begin(timeouts, method)
+        response = self._begin(timeouts, method, None)
         self._transport.write(head)
         sender = self._loop.create_task(self._send(body, length), name="upload to an engine")
         sender.add_done_callback(self._sent)
         response._sender = sender
         try:
-            return await self._head_of(response)
+            return await response.head()
         except BaseException:
             await asyncio.wait([sender])
             raise
 
-    def _begin(self, timeouts: UpstreamTimeouts, method: bytes) -> UpstreamResponse:
+    def _begin(
+        self, timeouts: UpstreamTimeouts, method: bytes, on_news: Callable[[], None] | None
+    ) -> UpstreamResponse:
         self._timeouts = timeouts
-        response = UpstreamResponse(self, self._loop.create_future())
+        response = UpstreamResponse(self, on_news)
         self._response = response
         self._headers = []
         self._head_only = method == b"HEAD"
         self._head_size = 0
-        return response
-
-    async def _head_of(self, response: UpstreamResponse) -> UpstreamResponse:
-        assert response._waiter is not None
-        try:
-            await response._waiter
-        except BaseException:
-            response.close()
-            raise
-        if response._error is not None:
-            raise response._error
         return response
 
     async def _send(self, body: AsyncIterable[bytes], length: int | None) -> None:

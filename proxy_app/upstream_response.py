@@ -34,6 +34,7 @@ class UpstreamResponse:
         "_connection",
         "_error",
         "_hand_on",
+        "_on_news",
         "_sender",
         "_size",
         "_waiter",
@@ -42,7 +43,8 @@ class UpstreamResponse:
         "status",
     )
 
-    def __init__(self, connection: Connection, waiter: asyncio.Future[None]) -> None:
+    def __init__(self, connection: Connection, on_news: Callable[[], None] | None) -> None:
+        """`on_news` is called the first time that there is something to know of it."""
         self.status = 0
         """0 until the head has arrived."""
         self.headers: Headers = []
@@ -53,7 +55,8 @@ class UpstreamResponse:
         self._chunks: list[bytes] = []
         self._size = 0
         self._hand_on: Callable[[bytes], bool] | None = None
-        self._waiter: asyncio.Future[None] | None = waiter
+        self._on_news = on_news
+        self._waiter: asyncio.Future[None] | None = None
         self._connection: Connection | None = connection
         self._sender: asyncio.Task[None] | None = None
 
@@ -61,6 +64,25 @@ class UpstreamResponse:
     def at_end(self) -> bool:
         """Whether the body is complete and read to its end."""
         return self.complete and not self._chunks
+
+    async def head(self) -> Self:
+        """Wait for the head of the answer. Raises what became of it instead."""
+        if not self.status and self._error is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self.close()
+                raise
+        if self._error is not None:
+            raise self._error
+        return self
+
+    @property
+    def whole(self) -> bytes:
+        """The body if all of it is here in one piece, and not read yet; else nothing."""
+        chunks = self._chunks
+        return chunks[0] if self.complete and len(chunks) == 1 and self._error is None else b""
 
     async def read_chunk(self) -> bytes:
         """The next piece of the body as soon as there is one, `b""` at its end.
@@ -135,3 +157,6 @@ class UpstreamResponse:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        elif self._on_news is not None:
+            tell, self._on_news = self._on_news, None
+            tell()

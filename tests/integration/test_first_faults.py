@@ -29,7 +29,8 @@ from models_app.config_yaml import parse, render
 from models_app.document import ConfigDocument, ModelEntry
 from models_app.models import ApiKey, GgufFile, ServedModel, ServerSettings
 from models_app.rights import EVERYTHING, Rights
-from proxy_app.keys import STRANGER, Caller, Key, KeyRing, Keys, without_key
+from proxy_app.keys import STRANGER, Caller, Key, KeyRing, Keys
+from proxy_app.presented_key import without_key
 from proxy_app.serving import SERVING
 from tests.ggufs import write_reciter
 from tests.routes import routes

@@ -13,9 +13,8 @@ from proxy_app.keys import (
     Key,
     KeyRing,
     Keys,
-    presented_key,
-    without_key,
 )
+from proxy_app.presented_key import presented_key, without_key
 
 ANN = Caller("Ann", 1)
 

@@ -1,0 +1,231 @@
+"""The short way through the gateway, for requests about which there is no question.
+
+A task for each request, and a chain of coroutines from the connection to the engine and back, cost
+more than all else that is done for a small answer. So a request is taken here, as soon as it has
+come, if nothing about it has to be waited for: its body is here, it brings a key that is known, its
+model's engine is ready, has a place free and a connection open. It is written to the engine at
+once, and when the whole answer comes in one piece, that is written to the client.
+
+Whatever is otherwise goes the long way (`gateway.py`): before anything was done, as if nobody had
+looked, or with the answer that the engine has begun, which a task then goes on with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from models_app.rights import Scope as Right
+from proxy_app import limits, paths, remote_media, rerank
+from proxy_app.accounting import Accounting
+from proxy_app.bodies import model_of, read_head, rewrite
+from proxy_app.errand import Errand, errand_of
+from proxy_app.errors import GatewayError
+from proxy_app.forward import answer_whole, ask_at_once
+from proxy_app.incoming import ClientLink, Receive, Scope, Send
+from proxy_app.key_guard import caller_of
+from proxy_app.lease import Lease
+from proxy_app.limit_book import LimitBook, enter
+from proxy_app.lineup import Served
+from proxy_app.naming import resolve
+from proxy_app.reach import check_allowed, place_in_queue
+from proxy_app.recording import Recording
+from proxy_app.records import CLIENT_LEFT
+from proxy_app.reservation import Wish, tokens_wanted
+from proxy_app.runner import Runner
+from proxy_app.upstream import UpstreamResponse
+
+logger = logging.getLogger(__name__)
+
+_PATHS: Final = frozenset(paths.BY_BODY) - rerank.PATHS
+_JSON: Final = b"application/json"
+
+GoOn = Callable[["Trip", Receive, Send], Awaitable[None]]
+
+
+class Trip:
+    """A request on its way, from the engine's having been asked to its answer's end."""
+
+    __slots__ = (
+        "_express",
+        "_is_over",
+        "accounts",
+        "errand",
+        "lease",
+        "link",
+        "recording",
+        "response",
+        "scope",
+        "served",
+        "wanted",
+    )
+
+    response: UpstreamResponse
+
+    def __init__(
+        self,
+        express: Express,
+        scope: Scope,
+        link: ClientLink,
+        served: Served,
+        errand: Errand,
+        wanted: int,
+        lease: Lease,
+        recording: Recording,
+    ) -> None:
+        self._express = express
+        self._is_over = False
+        self.scope = scope
+        self.link = link
+        self.served = served
+        self.errand = errand
+        self.accounts = errand.accounts
+        self.wanted = wanted
+        """Tokens reserved."""
+        self.lease = lease
+        self.recording = recording
+
+    def news(self) -> None:
+        """The answer has come, or what became of it."""
+        if self._is_over:
+            return
+        response, record, link = self.response, self.recording.record, self.link
+        try:
+            body = response.whole
+            done = body and answer_whole(response, body, self.errand, None, record, link)
+        except Exception:
+            # The long way meets it again, and knows what to do.
+            logger.exception("An answer could not be passed on at once.")
+            done = False
+        if done:
+            self._end()
+        else:
+            self._hand_over()
+
+    def leave(self) -> None:
+        """The client left."""
+        if not self._is_over:
+            self.recording.record.status = CLIENT_LEFT
+            self._end()
+            self.response.close()
+
+    def cancel(self) -> None:
+        """Somebody takes the request back; a task tells the client."""
+        asyncio.get_running_loop().call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        if not self._is_over:
+            asyncio.get_running_loop().call_soon(self._hand_over().cancel)
+
+    def _end(self) -> None:
+        self._leave_express()
+        self.lease.give_back()
+        self._express.accounting.records.end(self.recording.record)
+        limits.end(self.accounts, self.wanted)
+
+    def _hand_over(self) -> asyncio.Task[None]:
+        self._leave_express()
+        task = self.link.begin_task(self._go_on)
+        # Cancelled before its first step, it would give nothing back.
+        cancel = partial(asyncio.get_running_loop().call_soon, task.cancel)
+        self.recording.record.cancel = cancel
+        return task
+
+    async def _go_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._express.go_on(self, receive, send)
+
+    def _leave_express(self) -> None:
+        self._is_over = True
+        self.link.on_leave = None
+        self._express.under_way -= 1
+
+
+class Express:
+    """Takes the requests that need no task."""
+
+    def __init__(
+        self, runner: Runner, accounting: Accounting, book: LimitBook, go_on: GoOn
+    ) -> None:
+        """`go_on` does the rest for a trip that turned out to need a task."""
+        self._runner = runner
+        self._book = book
+        self.accounting = accounting
+        self.go_on = go_on
+        self.under_way = 0
+        """Requests at engines that have no task."""
+
+    def take(self, scope: Scope, link: ClientLink) -> bool:
+        """Answer a request, whose guards let it pass; False when it has to go the long way."""
+        if scope["path"] not in _PATHS or scope["method"] != "POST" or not _is_json(scope):
+            return False
+        runner, caller, body = self._runner, caller_of(scope), bytes(link.body)
+        lineup = runner.lineup
+        if len(body) > lineup.rules.max_body:
+            return False
+        try:
+            head = read_head(body)
+            if head.stream:
+                return False
+            asked = model_of(head)
+            served = resolve(runner, asked)
+            model = served.entry.model_id
+            check_allowed(caller, lineup, model, asked)
+            if not caller.rights.may(Right.ADMIN):
+                remote_media.check(body)
+            wish: Wish | None = head
+            if served.rewrite and served.rewrite.changes(asked):
+                body, wish = rewrite(body, served.rewrite, asked), None
+            engine = runner.ready_engine(model)
+            if engine is None or engine.pool is None or not engine.pool.has_idle:
+                return False
+            accounts = self._book.accounts_of(caller)
+            wanted = 0
+            if accounts:
+                wanted = tokens_wanted(scope["path"], body, served.room, wish)
+                enter(accounts, wanted)
+        except GatewayError:
+            return False
+        lease = runner.admit(model, *place_in_queue(caller, accounts))
+        if lease is None:
+            limits.take_back(accounts, wanted)
+            return False
+        errand = errand_of(scope, scope["raw_path"], body, served)
+        errand.asked_for, errand.accounts = asked, accounts
+        return self._depart(scope, link, served, errand, wanted, lease)
+
+    def _depart(
+        self,
+        scope: Scope,
+        link: ClientLink,
+        served: Served,
+        errand: Errand,
+        wanted: int,
+        lease: Lease,
+    ) -> bool:
+        recording = Recording(self.accounting, scope, errand.asked_for, served.entry.model_id)
+        record = recording.record
+        trip = Trip(self, scope, link, served, errand, wanted, lease, recording)
+        try:
+            response = ask_at_once(lease.engine, errand, record.request_id, trip.news)
+        except GatewayError:
+            response = None
+        if response is None:
+            self.accounting.records.forget(record)
+            lease.give_back()
+            limits.take_back(errand.accounts, wanted)
+            return False
+        trip.response = response
+        recording.granted(self._runner, lease)
+        record.untold, record.cancel = errand.untold, trip.cancel
+        link.body, link.on_leave = b"", trip.leave
+        self.under_way += 1
+        return True
+
+
+def _is_json(scope: Scope) -> bool:
+    """Whether it says so once, and is no form in any case."""
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    return len(kinds) == 1 and kinds[0].startswith(_JSON)
