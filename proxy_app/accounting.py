@@ -38,7 +38,7 @@ class Accounting:
     def __init__(self, journal: Journal, hub: EventHub) -> None:
         self._journal = journal
         self._hub = hub
-        self._ended: list[Record] = []
+        self._ended: list[Line] = []
         self._flush: asyncio.TimerHandle | None = None
         self._untold: list[Line] = []
         self._telling: asyncio.TimerHandle | None = None
@@ -51,8 +51,8 @@ class Accounting:
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
-        self.charge: Callable[[list[Line]], None] = lambda lines: None
-        """Counts what requests used against the limits of their keys."""
+        self.charge: Callable[[Line], None] = lambda line: None
+        """Counts what a request used against the limits of its key, and of its person."""
         self.on_written: Callable[[list[Line]], None] = lambda lines: None
         """Told of requests that were written down."""
         self.count = 0
@@ -72,11 +72,9 @@ class Accounting:
     def flush(self) -> None:
         """Write down what ended."""
         self._flush = None
-        ended, self._ended = self._ended, []
-        lines = [line_of(record) for record in ended]
+        lines, self._ended = self._ended, []
         self._newest.extend(lines)
         self.tokens.ended(lines)
-        self.charge(lines)
         if self.kept:
             self._write(lines)
         if self._hub.is_heard:
@@ -138,7 +136,10 @@ class Accounting:
         if record.engine_mark is not None and record.ended is not None:
             time = self._times[record.model]
             record.engine_seconds = time.end(record.engine_mark, record.ended)
-        self._ended.append(record)
+        # Now, while the processor has at hand what it is about; the client has its answer.
+        line = line_of(record)
+        self._ended.append(line)
+        self.charge(line)
         if self._flush is None:
             loop = asyncio.get_running_loop()
             self._flush = loop.call_later(FLUSH_SECONDS, self.flush)

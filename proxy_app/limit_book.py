@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from proxy_app import limits
@@ -44,16 +43,16 @@ class LimitBook:
             return (person,)
         return (_opened(self._accounts, key_id, limits, caller.spent), person)
 
-    def charge(self, lines: Iterable[Line]) -> None:
-        """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
-        now, today = time.monotonic(), time.time()
-        for line in lines:
-            used: int | None = None
-            for account in (self._accounts.get(line.key_id), self._persons.get(line.person_id)):
-                if account is not None:
-                    if used is None:
-                        used = min(tokens_of(line), MOST_TOLD)
-                    limits.charge(account, used, now, today)
+    def charge(self, line: Line) -> None:
+        """Count the tokens of a request that ended just now. Told of all of them."""
+        key, person = self._accounts.get(line.key_id), self._persons.get(line.person_id)
+        if key is None and person is None:
+            return
+        used, now, today = min(tokens_of(line), MOST_TOLD), time.monotonic(), time.time()
+        if key is not None:
+            limits.charge(key, used, now, today)
+        if person is not None:
+            limits.charge(person, used, now, today)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

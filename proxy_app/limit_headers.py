@@ -9,37 +9,41 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
 
 from proxy_app import limits
 from proxy_app.limits import Account, Standing
 
 Header = tuple[bytes, bytes]
 
-_LINES: Final = (
-    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
-)
-_REQUESTS: Final = _LINES % ((b"requests",) * 3)
-_TOKENS: Final = _LINES % ((b"tokens",) * 3)
 
 
 def lines_of(accounts: Sequence[Account]) -> bytes:
     """How accounts stand, by the one of which the least is left. There is at least one."""
     now, today = time.monotonic(), time.time()
-    first, *others = accounts
-    requests = limits.requests_standing(first, now)
-    tokens = limits.tokens_standing(first, now, today)
-    for account in others:
-        requests = _scarcer(requests, limits.requests_standing(account, now))
-        tokens = _scarcer(tokens, limits.tokens_standing(account, now, today))
-    lines = b""
-    for form, standing in ((_REQUESTS, requests), (_TOKENS, tokens)):
-        if standing is not None:
-            limit, left, seconds = standing
-            # As fine as it is written, so that the same few texts come again and again.
-            fine = int(seconds * 1000 + 0.5) if seconds < 1 else int(seconds + 0.5) * 1000
-            lines += form % (limit, left, _reset(fine))
-    return lines
+    requests, tokens = limits.standings(accounts[0], now, today)
+    for account in accounts[1:]:
+        others, other_tokens = limits.standings(account, now, today)
+        requests, tokens = _scarcer(requests, others), _scarcer(tokens, other_tokens)
+    # A text is written faster than bytes, and one for all faster than line by line.
+    text = ""
+    if requests is not None:
+        limit, left, seconds = requests
+        text = (
+            f"x-ratelimit-limit-requests: {limit}\r\nx-ratelimit-remaining-requests: {left}\r\n"
+            f"x-ratelimit-reset-requests: {_reset(seconds)}\r\n"
+        )
+    if tokens is not None:
+        limit, left, seconds = tokens
+        text += (
+            f"x-ratelimit-limit-tokens: {limit}\r\nx-ratelimit-remaining-tokens: {left}\r\n"
+            f"x-ratelimit-reset-tokens: {_reset(seconds)}\r\n"
+        )
+    return text.encode()
+
+
+def _reset(seconds: float) -> str:
+    # As fine as it is written, so that the same few texts come again and again.
+    return _duration(int(seconds * 1000 + 0.5) if seconds < 1 else int(seconds + 0.5) * 1000)
 
 
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
@@ -55,5 +59,5 @@ def headers_in(lines: bytes) -> list[Header]:
 
 
 @lru_cache(maxsize=4096)
-def _reset(milliseconds: int) -> bytes:
-    return limits.duration(milliseconds / 1000).encode()
+def _duration(milliseconds: int) -> str:
+    return limits.duration(milliseconds / 1000)

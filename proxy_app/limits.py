@@ -144,9 +144,7 @@ class Account:
     month_until: float = 0.0
     running: int = 0
     reserved: int = 0
-    """Tokens that requests under way may use, and those that ended but were not charged yet."""
-    settling: int = 0
-    """The latter's share of it."""
+    """Tokens that requests under way may use."""
     turn: int = 0
 
 
@@ -234,16 +232,14 @@ def take_back(accounts: Sequence[Account], wanted: int = 0) -> None:
 
 
 def end(accounts: Sequence[Account], wanted: int = 0) -> None:
-    """A request that was let in has ended; `wanted` stays reserved until it is charged."""
+    """A request that was let in, with `wanted` tokens reserved, has ended."""
     for account in accounts:
         account.running -= 1
-        account.settling += wanted
+        account.reserved -= wanted
 
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
-    """Tokens that a request used. Nothing that ended stays reserved: all of it is charged now."""
-    account.reserved -= account.settling
-    account.settling = 0
+    """Tokens that a request used, counted when it ends: what it reserved is given back then."""
     limits, full = account.limits, account.tokens_full
     account.tokens_full = (full if full > now else now) + tokens * limits.bounds.a_token
     if limits.has_quota:
@@ -279,38 +275,38 @@ Standing = tuple[int, int, float]
 """A limit, what is left of it, and in how many seconds it is whole again."""
 
 
-def requests_standing(account: Account, now: float) -> Standing | None:
-    """How it stands with requests; None when they are not limited."""
-    limit = account.limits.requests_per_minute
-    if not limit:
-        return None
-    missing = account.requests_full - now
-    return _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
+def standings(
+    account: Account, now: float, today: float
+) -> tuple[Standing | None, Standing | None]:
+    """How it stands with requests, and with tokens by the limit of which the least is left.
 
-
-def tokens_standing(account: Account, now: float, today: float) -> Standing | None:
-    """How it stands with tokens, by the limit of which the least is left."""
+    None: they are not limited.
+    """
     limits = account.limits
-    found: Standing | None = None
+    requests: Standing | None = None
+    tokens: Standing | None = None
+    if limit := limits.requests_per_minute:
+        requests = _of_bucket(limit, account.requests_full - now)
     if limit := limits.tokens_per_minute:
-        missing = account.tokens_full - now
-        found = _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
+        tokens = _of_bucket(limit, account.tokens_full - now)
     if limits.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
         if limit := limits.tokens_per_day:
             rest = limit - account.day_tokens if limit > account.day_tokens else 0
-            if found is None or rest < found[1]:
-                found = limit, rest, account.day_until - today
+            if tokens is None or rest < tokens[1]:
+                tokens = limit, rest, account.day_until - today
         if limit := limits.tokens_per_month:
             rest = limit - account.month_tokens if limit > account.month_tokens else 0
-            if found is None or rest < found[1]:
-                found = limit, rest, account.month_until - today
-    return found
+            if tokens is None or rest < tokens[1]:
+                tokens = limit, rest, account.month_until - today
+    return requests, tokens
 
 
 def _of_bucket(limit: int, missing: float) -> Standing:
     """`missing` is how many seconds it takes to fill."""
+    if missing <= 0:
+        return limit, limit, 0.0
     left = int(limit - missing * limit / MINUTE + ROUNDED)
     return limit, left if left > 0 else 0, missing
 

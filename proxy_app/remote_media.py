@@ -52,12 +52,17 @@ def check(body: bytes) -> None:
     What begins like JSON and cannot be read is refused as well: an engine may be less strict, and
     would see what was not seen here. Anything else is no request that names pictures.
     """
-    encoding = json.detect_encoding(body[:4])
-    if not encoding.startswith("utf-8"):
+    # Most begin like that, and in no other encoding.
+    if not body.startswith(b'{"') and not json.detect_encoding(body[:4]).startswith("utf-8"):
         if may_be_json(body[:64]):
             raise InvalidRequest("The request body is not UTF-8. Send it in UTF-8.")
         return
-    if not any(sign in body for sign in _SIGNS) or not may_be_json(body[:4096]):
+    for sign in _SIGNS:
+        if sign in body:
+            break
+    else:
+        return
+    if not may_be_json(body[:4096]):
         return
     try:
         # llama-server reads as far as the first NUL.

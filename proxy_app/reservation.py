@@ -155,10 +155,15 @@ def _count(value: msgspec.Raw) -> int:
     """A number of tokens or answers; 0 for what is none."""
     if value is _NOTHING:
         return 0
-    if not bytes(memoryview(value)[:1]).isdigit():
+    start = memoryview(value)
+    if len(start) < _LONG:
+        text = bytes(start)
+        if text.isdigit():
+            return int(text)
+    if not bytes(start[:1]).isdigit():
         return 0  # A text, which may be very long, or a number below 0.
     text = bytes(value)
     if text.isdigit():
-        return int(text) if len(text) < _LONG else _VERY_MANY
+        return _VERY_MANY
     written = float(text)  # Engines read 1e6 as a million.
     return int(min(written, _VERY_MANY)) if written >= 1 and written.is_integer() else 0

@@ -32,7 +32,7 @@ def test_it_lets_a_minutes_requests_in_at_once_and_then_one_by_one(
 ) -> None:
     one, pause = account(requests_per_minute=limit), 60 / limit
     for left in range(limit, 0, -1):
-        standing = limits.requests_standing(one, start)
+        standing = limits.standings(one, start, NOON)[0]
         assert standing is not None and standing[:2] == (limit, left)
         assert limits.admit((one,), start, NOON) is None
     refusal = refused(one, start)
@@ -90,13 +90,13 @@ def test_it_tells_of_the_limit_of_which_the_least_is_left() -> None:
     one = account(tokens_per_minute=1000, tokens_per_day=1200)
     limits.begin_periods(one, NOON)
     one.day_tokens = 900
-    assert limits.tokens_standing(one, 0, NOON) == (1200, 300, MIDNIGHT - NOON)
+    assert limits.standings(one, 0, NOON)[1] == (1200, 300, MIDNIGHT - NOON)
 
 
 def test_of_two_quotas_that_are_passed_the_days_is_told() -> None:
     one = account(tokens_per_day=100, tokens_per_month=200)
     limits.charge(one, 900, 0, NOON)
-    assert limits.tokens_standing(one, 0, NOON) == (100, 0, MIDNIGHT - NOON)
+    assert limits.standings(one, 0, NOON)[1] == (100, 0, MIDNIGHT - NOON)
 
 
 def test_a_larger_share_counts_as_several_callers_in_turn() -> None:
