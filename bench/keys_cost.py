@@ -179,7 +179,7 @@ def main() -> int:
             for target in targets if number % 2 else reversed(targets):
                 run.once(target)
                 # Its worker goes on taking over the usage, on the processor that both share.
-                wait_until(target.has_started, "the usage of what was measured")
+                wait_until(target.has_drained, "the usage of what was measured")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     for name in (MANY, ONE):

@@ -6,11 +6,12 @@ import json
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,8 +20,9 @@ import psutil
 import requests
 import yaml
 
+from proxy_app.journal import segments
 from tests.management import in_home
-from tests.server import ROOT, free_port, running_server, wait_until
+from tests.server import DATABASE, ROOT, free_port, running_server, wait_until
 
 MODEL = "fake"
 CHAT = "/v1/chat/completions"
@@ -172,6 +174,16 @@ class Claracore(Target):
         except psutil.NoSuchProcess:  # A helper has just done its work.
             return False
         return used < SETTLED_SHARE * SETTLED_SECONDS
+
+    def has_drained(self) -> bool:
+        """Whether everything recorded was taken over, so that its worker has nothing to do."""
+        database = sqlite3.connect(f"file:{self.home / DATABASE}?mode=ro", uri=True)
+        with closing(database):
+            marks = dict(database.execute("SELECT segment, offset FROM proxy_app_journalmark"))
+        return all(
+            segment.stat().st_size == marks.get(segment.name, 0)
+            for segment in segments(self.home / "journal")
+        )
 
     def requests_in_usage(self) -> int:
         """How many requests the usage knows of, once what was recorded is taken over."""

@@ -82,7 +82,7 @@ class _Said(msgspec.Struct, frozen=True):
     timings: _Timings = _Timings()
 
 
-class _Counted(msgspec.Struct, frozen=True):
+class _Counted(msgspec.Struct, frozen=True, gc=False):
     """All that it takes to add up tokens, of an engine that counts them as OpenAI does."""
 
     prompt_tokens: Annotated[int, msgspec.Meta(ge=0)]
@@ -90,7 +90,7 @@ class _Counted(msgspec.Struct, frozen=True):
     cache_read_input_tokens: None = None
 
 
-class _SaidInFull(msgspec.Struct, frozen=True):
+class _SaidInFull(msgspec.Struct, frozen=True, gc=False):
     usage: _Counted
 
 

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from proxy_app.answer_head import line_of
 from proxy_app.client_transport import ClientTransport
-from proxy_app.incoming import LINES, App, ClientLink, Message, Scope, Send
+from proxy_app.incoming import LINES, LINK, App, ClientLink, Message, Scope, Send
 
 if TYPE_CHECKING:
     from proxy_app.http_protocol import Protocol
@@ -92,6 +92,7 @@ class Cycle(ClientLink, RequestResponseCycle):
         self.disconnected = True
         self._tell()
         super().leave()
+        self._part()
 
     def _tell(self) -> None:
         self._news = True
@@ -211,9 +212,14 @@ class Cycle(ClientLink, RequestResponseCycle):
     def _complete(self) -> None:
         self.response_complete = True
         self._tell()
+        self._part()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+    def _part(self) -> None:
+        """Scope and link hold each other, and with them a body; nobody looks for it any more."""
+        cast(Scope, self.scope).pop(LINK, None)
 
 
 def _has_body(method: str, status: int) -> bool:

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 """From this size on a new segment is begun, so that drained ones can go."""
 
-BUNCH_BYTES: Final = 256 * 1024
-"""About a thousand lines: while they are written as rows, nobody else writes to SQLite."""
+BUNCH_BYTES: Final = 64 * 1024
+"""Some 250 lines: while they are written as rows, nobody else writes to SQLite."""
 
 SUFFIX: Final = ".jsonl"
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from proxy_app import limits
 from proxy_app.limits import Account, Standing
 
 Header = tuple[bytes, bytes]
 
+_LINES: Final = (
+    "x-ratelimit-limit-{0}: %d\r\nx-ratelimit-remaining-{0}: %d\r\nx-ratelimit-reset-{0}: %s\r\n"
+)
+_REQUESTS: Final = _LINES.format("requests")
+_TOKENS: Final = _LINES.format("tokens")
 
 
 def lines_of(accounts: Sequence[Account]) -> bytes:
@@ -28,22 +34,13 @@ def lines_of(accounts: Sequence[Account]) -> bytes:
     text = ""
     if requests is not None:
         limit, left, seconds = requests
-        text = (
-            f"x-ratelimit-limit-requests: {limit}\r\nx-ratelimit-remaining-requests: {left}\r\n"
-            f"x-ratelimit-reset-requests: {_reset(seconds)}\r\n"
-        )
+        reset = _duration(int(seconds * 1000 + 0.5)) if seconds < 1 else _long(int(seconds + 0.5))
+        text = _REQUESTS % (limit, left, reset)
     if tokens is not None:
         limit, left, seconds = tokens
-        text += (
-            f"x-ratelimit-limit-tokens: {limit}\r\nx-ratelimit-remaining-tokens: {left}\r\n"
-            f"x-ratelimit-reset-tokens: {_reset(seconds)}\r\n"
-        )
+        reset = _duration(int(seconds * 1000 + 0.5)) if seconds < 1 else _long(int(seconds + 0.5))
+        text += _TOKENS % (limit, left, reset)
     return text.encode()
-
-
-def _reset(seconds: float) -> str:
-    # As fine as it is written, so that the same few texts come again and again.
-    return _duration(int(seconds * 1000 + 0.5) if seconds < 1 else int(seconds + 0.5) * 1000)
 
 
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
@@ -58,6 +55,14 @@ def headers_in(lines: bytes) -> list[Header]:
     return [(name, value) for name, _, value in pairs]
 
 
-@lru_cache(maxsize=4096)
+# As fine as they are written, so that the same few texts come again and again.
+
+
+@lru_cache(maxsize=1024)
 def _duration(milliseconds: int) -> str:
     return limits.duration(milliseconds / 1000)
+
+
+@lru_cache(maxsize=4096)
+def _long(seconds: int) -> str:
+    return limits.duration(seconds)

@@ -155,12 +155,11 @@ def _count(value: msgspec.Raw) -> int:
     """A number of tokens or answers; 0 for what is none."""
     if value is _NOTHING:
         return 0
-    start = memoryview(value)
-    if len(start) < _LONG:
-        text = bytes(start)
+    if len(value) < _LONG:
+        text = bytes(value)
         if text.isdigit():
             return int(text)
-    if not bytes(start[:1]).isdigit():
+    if not bytes(memoryview(value)[:1]).isdigit():
         return 0  # A text, which may be very long, or a number below 0.
     text = bytes(value)
     if text.isdigit():
