@@ -1,0 +1,384 @@
+"""Requests that are answered without a task, and those that turn out to need one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import weakref
+from pathlib import Path
+
+import pytest
+
+from models_app.document import ModelEntry
+from proxy_app.limits import Limits
+from proxy_app.records import CLIENT_LEFT
+from tests.express_desk import BODY, FRIEND, PATH, USAGE, desk, request, whole
+from tests.raw_server import Line, until
+
+LIMITS = Limits(1000, 10_000, 100_000, 1_000_000, 5)
+
+
+async def says(line: Line) -> None:
+    """An engine that answers."""
+    while True:
+        await line.request()
+        await line.say(whole())
+
+
+async def test_a_small_answer_needs_no_task(tmp_path: Path) -> None:
+    busy: list[tuple[int, int]] = []
+
+    async def script(line: Line) -> None:
+        while True:
+            asked = await line.request()
+            assert b"authorization" not in asked and asked.endswith(BODY)
+            busy.append((len(made.state.tasks), made.express.under_way))
+            await line.say(whole())
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        for _ in range(3):
+            status, headers, body = await client.ask(request())
+            assert (status, body) == (200, USAGE)
+            assert headers["content-length"] == str(len(USAGE))
+            assert headers["x-ratelimit-limit-requests"] == "1000"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert made.is_clear
+    assert busy == [(0, 1)] * 3
+    (account,) = made.book.accounts_of(made.caller)
+    assert (account.day_tokens, made.gone_on) == (30, 0)
+    assert [(line.status, line.key_id) for line in made.ended] == [(200, 1)] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        (whole(b'{"error":{}}', b"400 Bad Request"), 400, b'{"error":{}}'),
+        (whole(b""), 200, b""),
+        (whole(more=b"connection: x-secret\r\nx-secret: 1\r\n"), 200, USAGE),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+            b"transfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
+            200,
+            b"{}\n",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+            b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n",
+            200,
+            b"data: 1\n\n",
+        ),
+    ],
+)
+async def test_whatever_an_engine_answers_arrives(
+    answer: bytes, status: int, body: bytes, tmp_path: Path
+) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.say(answer)
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        for _ in range(2):
+            got = await client.ask(request())
+            assert (got[0], got[2]) == (status, body)
+            assert "x-secret" not in got[1]
+            await until(lambda: made.is_clear)
+    assert [line.status for line in made.ended] == [status] * 2
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, len(whole()) - len(USAGE), len(whole()) - 1])
+async def test_an_answer_in_two_parts_goes_on_with_a_task(cut: int, tmp_path: Path) -> None:
+    asked = 0
+
+    async def script(line: Line) -> None:
+        nonlocal asked
+        while True:
+            await line.request()
+            asked += 1
+            await line.say(whole()[:cut])
+            await asyncio.sleep(0.02)
+            await line.say(whole()[cut:])
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        for _ in range(2):
+            assert (await client.ask(request()))[2] == USAGE
+            await until(lambda: made.is_clear)
+    assert asked == 2
+    assert len(made.ended) == 2
+
+
+async def test_the_request_may_come_in_any_two_parts(tmp_path: Path) -> None:
+    said = request()
+    async with desk(says, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        for cut in range(1, len(said), 7):
+            client.writer.write(said[:cut])
+            await asyncio.sleep(0.002)
+            client.writer.write(said[cut:])
+            assert (await client.answer())[2] == USAGE
+        assert made.is_clear
+
+
+async def test_requests_behind_each_other_are_answered_in_their_order(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            asked = json.loads((await line.request()).partition(b"\r\n\r\n")[2])
+            await line.say(whole(json.dumps({"n": asked["seed"]}).encode()))
+
+    async with desk(script, tmp_path) as made:
+        client = await made.connect()
+        bodies = [b'{"model":"fox","seed":%d}' % number for number in range(4)]
+        client.writer.write(b"".join(map(request, bodies)))
+        answers = [json.loads((await client.answer())[2])["n"] for _ in bodies]
+        assert answers == [0, 1, 2, 3]
+        await until(lambda: made.is_clear)
+
+
+async def test_a_connection_the_engine_had_closed_is_replaced(tmp_path: Path) -> None:
+    lines: list[Line] = []
+
+    async def script(line: Line) -> None:
+        lines.append(line)
+        await line.request()
+        if len(lines) == 1:
+            line.reset()
+        else:
+            await line.say(whole())
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        (connection,) = made.runner._engines["fox"].pool._idle  # type: ignore[union-attr]
+        connection._reused = True  # As one that has carried an answer before.
+        client = await made.connect()
+        assert (await client.ask(request()))[2] == USAGE
+        await until(lambda: made.is_clear)
+    assert (len(lines), made.gone_on, len(made.ended)) == (2, 1, 1)
+
+
+async def test_an_engine_that_dies_is_told_as_on_the_long_way(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        status, headers, body = await client.ask(request())
+        assert status == 502 and "x-request-id" in headers
+        assert json.loads(body)["error"]["code"] == "engine_gone" or b"engine" in body
+        await until(lambda: made.is_clear)
+    assert [line.status for line in made.ended] == [502]
+
+
+async def test_a_client_that_leaves_stops_the_engine(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.left()
+        left.set()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        client.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        client.writer.close()
+        await left.wait()
+        await until(lambda: made.is_clear)
+    assert [line.status for line in made.ended] == [CLIENT_LEFT]
+    assert made.gone_on == 0
+
+
+async def test_a_request_that_is_taken_back_is_told_so(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.left()
+        left.set()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        client.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        (record,) = made.accounting.records.live.values()
+        assert record.take_back() and not record.take_back()
+        status, _, body = await client.answer()
+        assert status >= 400 and b"cancel" in body
+        await left.wait()
+        await until(lambda: made.is_clear)
+    assert len(made.ended) == 1
+
+
+async def test_an_answer_that_comes_as_it_is_taken_back_is_given(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await go.wait()
+        await line.say(whole())
+        await line.left()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        client.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        (record,) = made.accounting.records.live.values()
+        pool = made.runner._engines["fox"].pool
+        assert pool is not None
+        (connection,) = pool._open
+        record.take_back()
+        connection.data_received(whole())  # In the same turn.
+        assert (await client.answer())[2] == USAGE
+        await until(lambda: made.is_clear)
+    assert len(made.ended) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (request(b"{"), 400),
+        (request(b'{"model":"fix"}'), 404),
+        (request(key="sk-other"), 401),
+        (request(path="/v1/no-such"), 404),
+        (request(more=b"content-type: text/plain\r\n"), 400),
+        (request().replace(b"host: localhost", b"host: evil.example"), 403),
+        (request(more=b"origin: https://evil.example\r\n"), 403),
+    ],
+)
+async def test_what_there_is_a_question_about_goes_the_long_way(
+    said: bytes, status: int, tmp_path: Path
+) -> None:
+    async with desk(says, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        assert (await client.ask(said))[0] == status
+        assert (await client.ask(request()))[0] == 200
+        await until(lambda: made.is_clear)
+    assert made.gone_on == 0
+
+
+async def test_of_two_requests_over_a_limit_one_is_refused_and_neither_holds_anything(
+    tmp_path: Path,
+) -> None:
+    go = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await go.wait()
+            await line.say(whole())
+
+    async with desk(script, tmp_path, limits=Limits(parallel=1)) as made:
+        first, second = await made.connect(), await made.connect()
+        first.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        status, headers, _ = await second.ask(request())
+        assert status == 429 and headers["retry-after"]
+        go.set()
+        assert (await first.answer())[0] == 200
+        assert (await second.ask(request()))[0] == 200
+        assert made.is_clear
+
+
+async def test_when_the_model_has_no_place_free_the_request_waits_for_one(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await go.wait()
+            await line.say(whole())
+
+    entry = ModelEntry("fox", cmd="true", concurrency_limit=1)
+    async with desk(script, tmp_path, limits=LIMITS, entry=entry) as made:
+        pool = made.runner._engines["fox"].pool
+        assert pool is not None
+        pool._free(await pool._connect(pool.timeouts))
+        first, second = await made.connect(), await made.connect()
+        first.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        second.writer.write(request())
+        await until(lambda: made.runner._scheduler.queued("fox") == 1)
+        (account,) = made.book.accounts_of(made.caller)
+        assert account.running == 2
+        go.set()
+        assert [(await one.answer())[0] for one in (first, second)] == [200, 200]
+        await until(lambda: made.is_clear)
+
+
+async def test_a_page_that_may_read_answers_is_told_so(tmp_path: Path) -> None:
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        _, headers, body = await client.ask(request(more=b"origin: %b\r\n" % FRIEND))
+    assert (headers["access-control-allow-origin"], body) == (FRIEND.decode(), USAGE)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("more", [b"", b"connection: close\r\n", b"expect: 100-continue\r\n"])
+async def test_every_kind_of_client_gets_its_answer(
+    version: bytes, more: bytes, tmp_path: Path
+) -> None:
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        client.writer.write(request(version=version, more=more))
+        status, headers, body = await client.answer()
+        if status == 100:
+            status, headers, body = await client.answer()
+        assert (status, body) == (200, USAGE)
+        if version == b"1.0" or b"close" in more:
+            assert headers["connection"] == "close"
+            assert await client.reader.read() == b""
+
+
+async def test_an_alias_and_changes_to_the_body_work_as_on_the_long_way(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    async def script(line: Line) -> None:
+        while True:
+            seen.append((await line.request()).partition(b"\r\n\r\n")[2])
+            await line.say(whole())
+
+    entry = ModelEntry("fox", cmd="true", aliases=("quick",), use_model_name="fox-1")
+    async with desk(script, tmp_path, entry=entry) as made:
+        client = await made.connect()
+        assert (await client.ask(request(b'{"model":"quick","n":1}')))[0] == 200
+        assert made.express.under_way == 0
+    assert json.loads(seen[0]) == {"model": "fox-1", "n": 1}
+    assert made.gone_on == 0
+
+
+async def test_nothing_is_kept_of_a_request_that_was_answered(tmp_path: Path) -> None:
+    async with desk(says, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        gc.collect()
+        gc.disable()
+        try:
+            await client.ask(request())
+            (connection,) = made.state.connections
+            old = weakref.ref(connection.cycle)  # type: ignore[union-attr]
+            await client.ask(request())
+            assert old() is None
+        finally:
+            gc.enable()
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await asyncio.sleep(0.4)
+            await line.say(whole())
+
+    async with desk(script, tmp_path, keep_alive=0.1) as made:
+        client = await made.connect()
+        for _ in range(2):
+            assert (await client.ask(request()))[2] == USAGE
+        async with asyncio.timeout(10):
+            assert await client.reader.read() == b""
+
+
+async def test_a_path_with_a_slash_at_its_end_is_answered_too(tmp_path: Path) -> None:
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        assert (await client.ask(request(path=PATH + "/")))[2] == USAGE
