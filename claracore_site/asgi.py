@@ -65,7 +65,7 @@ async def routed(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 application: Any = HostGuard(
-    KeyGuard(routed, SERVING.keys, SERVING.take_express),
+    KeyGuard(routed, SERVING.keys, SERVING.take),
     settings.ALLOWED_HOSTS,
     lambda: SERVING.lineup.rules.origins,
 )

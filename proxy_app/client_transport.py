@@ -41,7 +41,8 @@ class ClientTransport:
     def write_whole(self, data: bytes) -> None:
         """A head with all that follows it."""
         if not self.is_closing():
-            self._write(data)
+            before, self._head = self._head, b""
+            self._write(before + data if before else data)
 
     def _flush(self) -> None:
         head, self._head = self._head, b""

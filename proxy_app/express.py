@@ -20,18 +20,19 @@ from typing import Final
 
 from models_app.rights import Scope as Right
 from proxy_app import limits, paths, remote_media, rerank
+from proxy_app.access_errors import LimitReached
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import model_of, read_head, rewrite
 from proxy_app.errand import Errand, errand_of
 from proxy_app.errors import GatewayError
-from proxy_app.forward import answer_whole, ask_at_once
+from proxy_app.forward import answer_whole, ask_at_once, comes_soon
 from proxy_app.incoming import ClientLink, Receive, Scope, Send
 from proxy_app.key_guard import caller_of
 from proxy_app.lease import Lease
 from proxy_app.limit_book import LimitBook, enter
 from proxy_app.lineup import Served
 from proxy_app.naming import resolve
-from proxy_app.reach import check_allowed, place_in_queue
+from proxy_app.reach import check_allowed, leave_queue, place_in_queue
 from proxy_app.recording import Recording
 from proxy_app.records import CLIENT_LEFT
 from proxy_app.reservation import Wish, tokens_wanted
@@ -42,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 _PATHS: Final = frozenset(paths.BY_BODY) - rerank.PATHS
 _JSON: Final = b"application/json"
+
+_Wanted = tuple[Served, Errand, int]
+"""Of whom, what, and how many tokens it may use."""
 
 GoOn = Callable[["Trip", Receive, Send], Awaitable[None]]
 
@@ -93,6 +97,9 @@ class Trip:
         if self._is_over:
             return
         response, record, link = self.response, self.recording.record, self.link
+        if comes_soon(response):  # Engines write head and body one after the other.
+            response.on_news = self.news
+            return
         try:
             body = response.whole
             done = body and answer_whole(response, body, self.errand, None, record, link)
@@ -161,40 +168,61 @@ class Express:
         """Answer a request, whose guards let it pass; False when it has to go the long way."""
         if scope["path"] not in _PATHS or scope["method"] != "POST" or not _is_json(scope):
             return False
+        try:
+            wanted = self._wanted(scope, link)
+        except GatewayError:
+            return False
+        return wanted is not None and self._admit(scope, link, wanted)
+
+    def _wanted(self, scope: Scope, link: ClientLink) -> _Wanted | None:
+        """What is asked for, if an engine can be asked for it at once. Raises GatewayError."""
         runner, caller, body = self._runner, caller_of(scope), bytes(link.body)
         lineup = runner.lineup
         if len(body) > lineup.rules.max_body:
-            return False
-        try:
-            head = read_head(body)
-            if head.stream:
-                return False
-            asked = model_of(head)
-            served = resolve(runner, asked)
-            model = served.entry.model_id
-            check_allowed(caller, lineup, model, asked)
-            if not caller.rights.may(Right.ADMIN):
-                remote_media.check(body)
-            wish: Wish | None = head
-            if served.rewrite and served.rewrite.changes(asked):
-                body, wish = rewrite(body, served.rewrite, asked), None
-            engine = runner.ready_engine(model)
-            if engine is None or engine.pool is None or not engine.pool.has_idle:
-                return False
-            accounts = self._book.accounts_of(caller)
-            wanted = 0
-            if accounts:
-                wanted = tokens_wanted(scope["path"], body, served.room, wish)
-                enter(accounts, wanted)
-        except GatewayError:
-            return False
-        lease = runner.admit(model, *place_in_queue(caller, accounts))
-        if lease is None:
-            limits.take_back(accounts, wanted)
-            return False
+            return None
+        head = read_head(body)
+        if head.stream:
+            return None
+        asked = model_of(head)
+        served = resolve(runner, asked)
+        model = served.entry.model_id
+        engine = runner.ready_engine(model)
+        if engine is None or engine.pool is None or not engine.pool.has_idle:
+            return None
+        check_allowed(caller, lineup, model, asked)
+        if not caller.rights.may(Right.ADMIN):
+            remote_media.check(body)
+        wish: Wish | None = head
+        if served.rewrite and served.rewrite.changes(asked):
+            body, wish = rewrite(body, served.rewrite, asked), None
         errand = errand_of(scope, scope["raw_path"], body, served)
-        errand.asked_for, errand.accounts = asked, accounts
-        return self._depart(scope, link, served, errand, wanted, lease)
+        errand.asked_for = asked
+        errand.accounts = self._book.accounts_of(caller)
+        tokens = 0
+        if errand.accounts:
+            tokens = tokens_wanted(scope["path"], body, served.room, wish)
+        return served, errand, tokens
+
+    def _admit(self, scope: Scope, link: ClientLink, wanted: _Wanted) -> bool:
+        served, errand, tokens = wanted
+        caller, accounts = caller_of(scope), errand.accounts
+        if accounts:
+            try:
+                enter(accounts, tokens)
+            except LimitReached:
+                return False
+        lease = trip = None
+        try:
+            lease = self._runner.admit(served.entry.model_id, *place_in_queue(caller, accounts))
+            if lease is not None:
+                trip = self._depart(scope, link, served, errand, tokens, lease)
+        finally:
+            if trip is None:
+                limits.take_back(accounts, tokens)
+                leave_queue(caller, accounts)
+                if lease is not None:
+                    lease.give_back()
+        return trip is not None
 
     def _depart(
         self,
@@ -202,27 +230,28 @@ class Express:
         link: ClientLink,
         served: Served,
         errand: Errand,
-        wanted: int,
+        tokens: int,
         lease: Lease,
-    ) -> bool:
+    ) -> Trip | None:
+        """Ask the engine; None when it cannot be asked at once after all."""
         recording = Recording(self.accounting, scope, errand.asked_for, served.entry.model_id)
-        record = recording.record
-        trip = Trip(self, scope, link, served, errand, wanted, lease, recording)
+        record, response = recording.record, None
+        trip = Trip(self, scope, link, served, errand, tokens, lease, recording)
         try:
             response = ask_at_once(lease.engine, errand, record.request_id, trip.news)
         except GatewayError:
-            response = None
+            return None
+        finally:
+            if response is None:
+                self.accounting.records.forget(record)
         if response is None:
-            self.accounting.records.forget(record)
-            lease.give_back()
-            limits.take_back(errand.accounts, wanted)
-            return False
+            return None
         trip.response = response
-        recording.granted(self._runner, lease)
-        record.untold, record.cancel = errand.untold, trip.cancel
-        link.body, link.on_leave = b"", trip.leave
         self.under_way += 1
-        return True
+        link.body, link.on_leave = b"", trip.leave
+        record.untold, record.cancel = errand.untold, trip.cancel
+        recording.granted(self._runner, lease)
+        return trip
 
 
 def _is_json(scope: Scope) -> bool:

@@ -44,6 +44,9 @@ _NOT_PASSED = _SAID_HERE | HOP_BY_HOP | {b"content-length"}
 _EVENT_STREAM = b"text/event-stream"
 _CROSS_ORIGIN = b"access-control-"
 
+SHORT_ANSWER = 64 * 1024
+"""Bytes of an answer that are waited for without a task, once its head is here."""
+
 LONGEST_EDITED_ANSWER = 64 * 1024 * 1024
 """Bytes. Only short lists are edited; anything longer is not one."""
 
@@ -123,6 +126,16 @@ async def forward(
             await end_stream(path, send, error, record)
 
 
+def comes_soon(response: UpstreamResponse) -> bool:
+    """Whether the rest of a short answer, whose head is here, is likely on its way already."""
+    if not response.is_coming or _is_event_stream(response.headers):
+        return False
+    for name, value in response.headers:
+        if name == b"content-length":
+            return len(value) < 6 and value.isdigit() and int(value) <= SHORT_ANSWER
+    return False
+
+
 def answer_whole(
     response: UpstreamResponse,
     body: bytes,
@@ -136,15 +149,17 @@ def answer_whole(
         return False
     lines = [line_of((request_ids.HEADER, record.request_id))[0], _NOSNIFF]
     for pair in response.headers:
-        name = pair[0]
+        name, value = pair
         if name not in _NOT_PASSED:
+            if name == b"content-type" and _EVENT_STREAM in value:
+                return False
             if not name.startswith(_CROSS_ORIGIN):
                 lines.append(line_of(pair)[0])
-        elif name == b"connection" and pair[1].lower() not in NAMES_NOTHING:
+        elif name == b"connection" and value.lower() not in NAMES_NOTHING:
             return False  # It names others that end here.
     if errand.accounts:
         lines.append(lines_of(errand.accounts))
-    if not link.answer(send, 200, b"".join(lines), body):
+    if not link.answer(send, b"".join(lines), body):
         return False
     record.answered(200, streamed=False)
     record.piece(body)

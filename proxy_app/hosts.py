@@ -18,7 +18,7 @@ from django.http.request import split_domain_port
 from proxy_app.access_errors import ForeignPage, GetChangesNothing, LooksLikeForm, UnknownHost
 from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
-from proxy_app.incoming import ClientLink, Express, Message, Receive, Scope, Send, no_express
+from proxy_app.incoming import ClientLink, Message, Receive, Scope, Send, Take, take_nothing
 from proxy_app.strangers import WEBSOCKET, Friends, Headers, Verdict, is_vouched_for, judge
 
 _METHODS = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -65,15 +65,15 @@ class HostGuard:
         self._app = app
         self._allowed = {without_port(name) for name in allowed}
         self._known: set[bytes] = set()
-        self._express: Express = getattr(app, "express", no_express)
+        self._take: Take = getattr(app, "take", take_nothing)
 
-    def express(self, scope: Scope, link: ClientLink) -> bool:
-        """See `express.py`."""
+    def take(self, scope: Scope, link: ClientLink) -> bool:
+        """Whether a request that may pass was taken by what is behind this guard."""
         try:
             harmless = not self._check(scope)
         except GatewayError:
             return False
-        return harmless and self._express(scope, link)
+        return harmless and self._take(scope, link)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

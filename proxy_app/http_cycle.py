@@ -35,6 +35,7 @@ class Cycle(ClientLink, RequestResponseCycle):
     _news = False
     """Whether `receive` has something to tell."""
     _event: asyncio.Event | None = None
+    _has_task = False
 
     def __init__(
         self,
@@ -54,14 +55,15 @@ class Cycle(ClientLink, RequestResponseCycle):
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expects_100
         self.on_response = connection.on_response_complete
-        self._connection = connection
+        self._connection: Protocol | None = connection
         self._write = self.transport.write if in_chunks else None
 
     # ---- The request's body --------------------------------------------------------------
 
     @property
     def message_event(self) -> asyncio.Event:  # type: ignore[override]
-        """Set when there is news for `receive`, which waits for it only if it must."""
+        """What uvicorn sets when the connection is lost: news for `receive`, which waits for it
+        only if it must."""
         if self._event is None:
             self._event = asyncio.Event()
         self._news = True
@@ -86,13 +88,16 @@ class Cycle(ClientLink, RequestResponseCycle):
             self._tell()
 
     def begin_task(self, app: App) -> asyncio.Task[None]:
+        assert self._connection is not None
+        self._has_task = True
         return self._connection.begin_task(self, app)
 
     def leave(self) -> None:
         self.disconnected = True
         self._tell()
         super().leave()
-        self._part()
+        if not self._has_task:
+            self.part()
 
     def _tell(self) -> None:
         self._news = True
@@ -170,12 +175,12 @@ class Cycle(ClientLink, RequestResponseCycle):
             self.chunked_encoding = False
         return False
 
-    def answer(self, send: Send | None, status: int, lines: bytes, body: bytes) -> bool:
+    def answer(self, send: Send | None, lines: bytes, body: bytes) -> bool:
         if (send is not None and send != self.send) or self._write is None:
             return False
         if self.flow.write_paused or self.disconnected or self.response_started:
             return False
-        head = [STATUS_LINE[status]]
+        head = [STATUS_LINE[200]]
         for header in self.default_headers:
             head.append(line_of(header)[0])
         if not self.keep_alive:
@@ -212,14 +217,25 @@ class Cycle(ClientLink, RequestResponseCycle):
     def _complete(self) -> None:
         self.response_complete = True
         self._tell()
-        self._part()
+        ended = self.on_response
+        if not self._has_task:
+            self.part()
         if not self.keep_alive:
             self.transport.close()
-        self.on_response()
+        ended()
 
-    def _part(self) -> None:
-        """Scope and link hold each other, and with them a body; nobody looks for it any more."""
+    def part(self) -> None:
+        """Let go of what holds this one, when nobody looks at it any more.
+
+        Only the garbage collector would free it else, with a body perhaps, and it seldom comes.
+        """
         cast(Scope, self.scope).pop(LINK, None)
+        self._connection = None
+        self.on_response = _nothing
+
+
+def _nothing() -> None:
+    return None
 
 
 def _has_body(method: str, status: int) -> bool:

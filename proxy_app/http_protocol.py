@@ -10,6 +10,7 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -19,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy_app.client_transport import ClientTransport
 from proxy_app.http_cycle import Cycle
-from proxy_app.incoming import LINK, App, Express, Scope, no_express
+from proxy_app.incoming import LINK, App, Scope, Take, take_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Protocol(HttpToolsProtocol):
     """When the last answer ended; None while one is under way or a head arrives."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._express: Express = getattr(self.app, "express", no_express)
+        self._take: Take = getattr(self.app, "take", take_nothing)
         super().connection_made(cast(asyncio.Transport, ClientTransport(transport, self.loop)))
         self._limit_head()
 
@@ -75,6 +76,7 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._tell_of_leaving()
+        self._arrived = None
 
     def _tell_of_leaving(self) -> None:
         """uvicorn tells the newest request alone, though one before it may be the one answered."""
@@ -91,22 +93,35 @@ class Protocol(HttpToolsProtocol):
                 return
             if b"pgrade" in data:
                 data = _without_other_protocols(data)
+        upgrades = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             logger.warning("Invalid HTTP request received.")
+            self._arrived = None
             self.send_400_response("Invalid HTTP request received.")
         except httptools.HttpParserUpgrade:
-            if self._upgrades:
-                self._unset_keepalive_if_required()
-                self.handle_websocket_upgrade()
-        else:
-            if self._arrived is not None:
-                cycle, self._arrived = self._arrived, None
-                if not (cycle.whole and self._express(cast(Scope, cycle.scope), cycle)):
-                    self.begin_task(cycle, self.app)
-        if self._begun and self._head_timer is None:
+            upgrades = self._upgrades
+        if self._arrived is not None:
+            cycle, self._arrived = self._arrived, None
+            self._begin(cycle)
+        if upgrades:
+            self._unset_keepalive_if_required()
+            self.handle_websocket_upgrade()
+        elif self._begun and self._head_timer is None:
             self._limit_head()
+
+    def _begin(self, cycle: Cycle) -> None:
+        """Answer a request whose head has come, and whose body as well may be here."""
+        try:
+            taken = cycle.whole and self._take(cast(Scope, cycle.scope), cycle)
+        except Exception:
+            logger.exception("A request is answered the long way.")
+            taken = False
+        if taken:
+            self.flow.resume_reading()  # Or nobody would hear that the client leaves.
+        else:
+            cycle.begin_task(cast(App, self.app))
 
     # ---- A client that does not read -----------------------------------------------------
 
@@ -249,9 +264,13 @@ class Protocol(HttpToolsProtocol):
     def begin_task(self, cycle: Cycle, app: App) -> asyncio.Task[None]:
         """Answer a request by a task, which the server's end waits for."""
         task = self.loop.create_task(cycle.run_asgi(cast(Any, app)))
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(partial(self._ended, cycle))
         self.tasks.add(task)
         return task
+
+    def _ended(self, cycle: Cycle, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        cycle.part()
 
     # ---- Between requests ----------------------------------------------------------------
 
@@ -262,7 +281,7 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            self.begin_task(cast(Cycle, cycle), cast(App, app))
+            cast(Cycle, cycle).begin_task(cast(App, app))
             return
         self._idle_since = None if self._begun else self.loop.time()
         if self.timeout_keep_alive_task is None:

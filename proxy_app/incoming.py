@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -45,7 +46,7 @@ class Flow(Protocol):
     write_paused: bool
 
 
-class ClientLink:
+class ClientLink(ABC):
     """What the connection knows of a request before ASGI tells whoever waits for it."""
 
     whole = False
@@ -74,17 +75,17 @@ class ClientLink:
         self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return True
 
-    def answer(self, send: Send | None, status: int, lines: bytes, body: bytes) -> bool:
-        """Write a whole answer past ASGI, with these lines of its head and a Content-Length.
+    @abstractmethod
+    def answer(self, send: Send | None, lines: bytes, body: bytes) -> bool:
+        """Write a whole answer, 200, past ASGI, with these lines of its head and its length.
 
         False when it was not, and has to be sent: the client is behind or gone, or `send` is not
         the connection's own, so that somebody adds to what goes through it. None is the own.
         """
-        return False
 
+    @abstractmethod
     def begin_task(self, app: App) -> asyncio.Task[None]:
         """Have `app` answer, as it answers a request that nobody has taken."""
-        raise NotImplementedError
 
     def leave(self) -> None:
         """The client left."""
@@ -93,11 +94,12 @@ class ClientLink:
             self.on_leave()
 
 
-Express = Callable[[Scope, ClientLink], bool]
-"""Whether a request was taken that needs no task of its own (`express.py`)."""
+Take = Callable[[Scope, ClientLink], bool]
+"""Answers a request that needs no task of its own; False when it has to go the long way, and then
+nothing was done (`express.py`)."""
 
 
-def no_express(scope: Scope, link: ClientLink) -> bool:
+def take_nothing(scope: Scope, link: ClientLink) -> bool:
     """Where every request has a task."""
     return False
 

@@ -15,7 +15,7 @@ from proxy_app.access_errors import KeyRequired, NotAllowed
 from proxy_app.database_calls import asked
 from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
-from proxy_app.incoming import App, ClientLink, Express, Receive, Scope, Send, no_express
+from proxy_app.incoming import App, ClientLink, Receive, Scope, Send, Take, take_nothing
 from proxy_app.key_rows import read_ring
 from proxy_app.keys import Caller, Keys
 from proxy_app.sessions import Sessions, session_key
@@ -50,19 +50,19 @@ class KeyGuard:
     look_again_seconds = 10.0
     """How often a stream of events or logs is looked at again: it may go on for days."""
 
-    def __init__(self, app: App, keys: Keys, express: Express = no_express) -> None:
+    def __init__(self, app: App, keys: Keys, take: Take = take_nothing) -> None:
         self._app = app
         self._keys = keys
         self._sessions = Sessions()
-        self._express = express
+        self._take = take
 
-    def express(self, scope: Scope, link: ClientLink) -> bool:
-        """See `express.py`. Of its paths, all need the right to use models."""
+    def take(self, scope: Scope, link: ClientLink) -> bool:
+        """Whether a known caller's request was taken. All that are need the right to use models."""
         caller = self._keys.known(scope)
         if caller is None or not caller.rights.may(Right.INFERENCE):
             return False
         scope[CALLER] = caller
-        return self._express(scope, link)
+        return self._take(scope, link)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from proxy_app import limits
@@ -75,7 +76,7 @@ def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before
     return account
 
 
-def enter(accounts: Accounts, wanted: int = 0) -> None:
+def enter(accounts: Sequence[Account], wanted: int = 0) -> None:
     """Begin a request that may use `wanted` tokens; `limits.end` has to follow.
 
     Raises LimitReached, and then nothing has begun.

@@ -271,6 +271,11 @@ def next_lane(account: Account) -> int:
     return account.turn
 
 
+def lane_back(account: Account) -> None:
+    """The request that was given the last one did not take it."""
+    account.turn = (account.turn - 1) % account.limits.share
+
+
 Standing = tuple[int, int, float]
 """A limit, what is left of it, and in how many seconds it is whole again."""
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from proxy_app.access_errors import TwoStories
 from proxy_app.errors import GatewayError
 from proxy_app.forward import answer_refusal
-from proxy_app.incoming import Receive, Scope, Send
+from proxy_app.incoming import ClientLink, Receive, Scope, Send, Take, take_nothing
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -46,6 +46,17 @@ class TrustedProxies:
     ) -> None:
         self._app = app
         self._networks = networks
+        self._take: Take = getattr(app, "take", take_nothing)
+
+    def take(self, scope: Scope, link: ClientLink) -> bool:
+        """Whether a request, as the proxy saw it, was taken by what is behind this."""
+        peer = scope.get("client")
+        if peer and self._is_named(peer[0]):
+            try:
+                scope = self._as_the_proxy_saw_it(scope)
+            except GatewayError:
+                return False
+        return self._take(scope, link)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")

@@ -229,7 +229,7 @@ class Serving(Reception):
         self._runner = None
         self._database.close()
 
-    def take_express(self, scope: Scope, link: ClientLink) -> bool:
+    def take(self, scope: Scope, link: ClientLink) -> bool:
         """Answer a request that needs no task; False when it needs one."""
         return self._express is not None and self._express.take(scope, link)
 

@@ -1,6 +1,7 @@
 """An answer of an engine: its head, and a body that is read as it arrives.
 
-A connection's parser fills it, its reader takes from it, and the two meet in one future.
+A connection's parser fills it, its reader takes from it, and the two meet in one future, or by
+`on_news` where nobody waits.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ class UpstreamResponse:
         "_connection",
         "_error",
         "_hand_on",
-        "_on_news",
         "_sender",
         "_size",
         "_waiter",
         "complete",
         "headers",
+        "on_news",
         "status",
     )
 
@@ -55,7 +56,8 @@ class UpstreamResponse:
         self._chunks: list[bytes] = []
         self._size = 0
         self._hand_on: Callable[[bytes], bool] | None = None
-        self._on_news = on_news
+        self.on_news = on_news
+        """Called once, the next time that there is more to know of it and nobody waits."""
         self._waiter: asyncio.Future[None] | None = None
         self._connection: Connection | None = connection
         self._sender: asyncio.Task[None] | None = None
@@ -80,9 +82,16 @@ class UpstreamResponse:
 
     @property
     def whole(self) -> bytes:
-        """The body if all of it is here in one piece, and not read yet; else nothing."""
+        """The body if all of it is here and none of it was read yet; else nothing."""
+        if not self.complete or self._error is not None:
+            return b""
         chunks = self._chunks
-        return chunks[0] if self.complete and len(chunks) == 1 and self._error is None else b""
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether its head is here, and not yet all of its body."""
+        return bool(self.status) and not self.complete and self._error is None
 
     async def read_chunk(self) -> bytes:
         """The next piece of the body as soon as there is one, `b""` at its end.
@@ -157,6 +166,6 @@ class UpstreamResponse:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        elif self._on_news is not None:
-            tell, self._on_news = self._on_news, None
+        elif self.on_news is not None:
+            tell, self.on_news = self.on_news, None
             tell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from models_app import api_keys
 from models_app.document import ConfigDocument, ModelEntry
-from models_app.rights import EVERYTHING, Rights
+from models_app.rights import EVERYTHING, Rights, Scope
 from proxy_app.accounting import Accounting
 from proxy_app.engine_states import EngineState
 from proxy_app.events import EventHub
@@ -31,6 +31,7 @@ from proxy_app.ledger import Ledger
 from proxy_app.limit_book import LimitBook
 from proxy_app.limits import Limits
 from proxy_app.lineup import line_up
+from proxy_app.proxies import Network, TrustedProxies
 from proxy_app.records import Line as Ended
 from proxy_app.runner import Runner
 from proxy_app.upstream import EnginePool
@@ -123,6 +124,13 @@ class Desk:
         self.gone_on += 1
         await self.gateway.go_on(*trip)
 
+    @property
+    def pool(self) -> EnginePool:
+        """The connections to the engine."""
+        pool = self.runner._engines["fox"].pool
+        assert pool is not None
+        return pool
+
     async def connect(self) -> Client:
         client = Client(*await asyncio.open_connection(*self.address))
         self.clients.append(client)
@@ -148,6 +156,8 @@ async def desk(
     limits: Limits | None = None,
     entry: ModelEntry | None = None,
     keep_alive: float = 75,
+    proxies: Sequence[Network] = (),
+    scopes: frozenset[Scope] = EVERYTHING,
 ) -> AsyncIterator[Desk]:
     """A gateway whose one model, `fox`, is ready, with a connection to it open."""
     async with raw_server(script) as engine_server:
@@ -159,10 +169,10 @@ async def desk(
         runner._engines["fox"] = one
         assert runner._scheduler.adopt("fox", time.monotonic())
         made = Desk(runner, LimitBook(), Accounting(Journal(folder / "journal"), EventHub()))
-        made.caller = Caller("laptop", 1, Rights(0, "laptop", EVERYTHING, key_id=1), limits)
+        made.caller = Caller("laptop", 1, Rights(0, "laptop", scopes, key_id=1), limits)
         pool._free(await pool._connect(pool.timeouts))
         server = await asyncio.get_running_loop().create_server(
-            _protocol(made, keep_alive), "127.0.0.1", 0
+            _protocol(made, keep_alive, proxies), "127.0.0.1", 0
         )
         made.address = server.sockets[0].getsockname()[:2]
         try:
@@ -192,12 +202,14 @@ def _runner(folder: Path, entry: ModelEntry) -> Runner:
     return runner
 
 
-def _protocol(made: Desk, keep_alive: float) -> Any:
+def _protocol(made: Desk, keep_alive: float, proxies: Sequence[Network]) -> Any:
     keys = Keys()
     digest = bytes.fromhex(api_keys.digest_of(SECRET))
     keys.ring = KeyRing.of(True, [Key(digest, made.caller)])
     guard = KeyGuard(made.gateway, keys, made.express.take)
-    app = HostGuard(guard, (), lambda: (FRIEND,))
+    app: Any = HostGuard(guard, (), lambda: (FRIEND,))
+    if proxies:
+        app = TrustedProxies(app, proxies)
     config = uvicorn.Config(
         app, http=Protocol, lifespan="off", log_config=None, proxy_headers=False
     )

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ipaddress
 import json
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models_app import api_keys
 from models_app.document import ModelEntry
+from models_app.rights import EVERYTHING, Rights, Scope
+from proxy_app.errors import InvalidRequest
+from proxy_app.express import _PATHS
+from proxy_app.key_guard import needed
+from proxy_app.keys import Caller, Key, KeyRing, Keys
 from proxy_app.limits import Limits
 from proxy_app.records import CLIENT_LEFT
-from tests.express_desk import BODY, FRIEND, PATH, USAGE, desk, request, whole
+from tests.express_desk import (
+    BODY,
+    FRIEND,
+    PATH,
+    SECRET,
+    USAGE,
+    desk,
+    request,
+    whole,
+)
 from tests.raw_server import Line, until
 
 LIMITS = Limits(1000, 10_000, 100_000, 1_000_000, 5)
@@ -111,6 +128,37 @@ async def test_an_answer_in_two_parts_goes_on_with_a_task(cut: int, tmp_path: Pa
     assert len(made.ended) == 2
 
 
+async def test_head_and_body_in_two_packets_need_no_task_either(tmp_path: Path) -> None:
+    """As llama-server writes them."""
+
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.say(whole()[: -len(USAGE)])
+            await asyncio.sleep(0.02)
+            await line.say(USAGE)
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        assert (await client.ask(request()))[2] == USAGE
+        assert made.is_clear
+    assert made.gone_on == 0
+
+
+@pytest.mark.parametrize("end", [b"", b"{"])
+async def test_an_engine_that_dies_behind_its_head_is_told_of(end: bytes, tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.say(whole()[: -len(USAGE)])
+        await asyncio.sleep(0.02)
+        await line.say(end)
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        assert (await client.ask(request()))[0] == 502
+        await until(lambda: made.is_clear)
+
+
 async def test_the_request_may_come_in_any_two_parts(tmp_path: Path) -> None:
     said = request()
     async with desk(says, tmp_path, limits=LIMITS) as made:
@@ -150,7 +198,7 @@ async def test_a_connection_the_engine_had_closed_is_replaced(tmp_path: Path) ->
             await line.say(whole())
 
     async with desk(script, tmp_path, limits=LIMITS) as made:
-        (connection,) = made.runner._engines["fox"].pool._idle  # type: ignore[union-attr]
+        (connection,) = made.pool._idle
         connection._reused = True  # As one that has carried an answer before.
         client = await made.connect()
         assert (await client.ask(request()))[2] == USAGE
@@ -190,6 +238,26 @@ async def test_a_client_that_leaves_stops_the_engine(tmp_path: Path) -> None:
     assert made.gone_on == 0
 
 
+async def test_a_client_that_leaves_a_long_request_is_noticed_as_well(tmp_path: Path) -> None:
+    """More than the server takes in before somebody asks for it."""
+    left = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.left()
+        left.set()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        client.writer.write(request(b'{"model":"fox","prompt":"%b"}' % (b"x" * 100_000)))
+        await until(lambda: bool(made.accounting.records.live))
+        await asyncio.sleep(0.05)
+        client.writer.close()
+        await left.wait()
+        await until(lambda: made.is_clear)
+    assert [line.status for line in made.ended] == [CLIENT_LEFT]
+
+
 async def test_a_request_that_is_taken_back_is_told_so(tmp_path: Path) -> None:
     left = asyncio.Event()
 
@@ -225,9 +293,7 @@ async def test_an_answer_that_comes_as_it_is_taken_back_is_given(tmp_path: Path)
         client.writer.write(request())
         await until(lambda: made.express.under_way == 1)
         (record,) = made.accounting.records.live.values()
-        pool = made.runner._engines["fox"].pool
-        assert pool is not None
-        (connection,) = pool._open
+        (connection,) = made.pool._open
         record.take_back()
         connection.data_received(whole())  # In the same turn.
         assert (await client.answer())[2] == USAGE
@@ -292,9 +358,7 @@ async def test_when_the_model_has_no_place_free_the_request_waits_for_one(tmp_pa
 
     entry = ModelEntry("fox", cmd="true", concurrency_limit=1)
     async with desk(script, tmp_path, limits=LIMITS, entry=entry) as made:
-        pool = made.runner._engines["fox"].pool
-        assert pool is not None
-        pool._free(await pool._connect(pool.timeouts))
+        made.pool._free(await made.pool._connect(made.pool.timeouts))
         first, second = await made.connect(), await made.connect()
         first.writer.write(request())
         await until(lambda: made.express.under_way == 1)
@@ -382,3 +446,199 @@ async def test_a_path_with_a_slash_at_its_end_is_answered_too(tmp_path: Path) ->
     async with desk(says, tmp_path) as made:
         client = await made.connect()
         assert (await client.ask(request(path=PATH + "/")))[2] == USAGE
+
+
+@pytest.mark.parametrize("fault", [InvalidRequest("no"), RuntimeError("no"), None])
+async def test_what_could_not_begin_goes_the_long_way_and_holds_nothing(
+    fault: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*args: Any, **more: Any) -> None:
+        if fault is not None:
+            raise fault
+
+    async with desk(says, tmp_path, limits=LIMITS) as made:
+        monkeypatch.setattr(made.pool, "ask", ask)
+        client = await made.connect()
+        assert (await client.ask(request()))[2] == USAGE
+        await until(lambda: made.is_clear)
+    assert (len(made.ended), made.gone_on) == (1, 0)
+    (account,) = made.book.accounts_of(made.caller)
+    assert account.day_tokens == 10
+
+
+async def test_a_share_of_two_takes_both_lanes_while_the_engine_is_full(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await go.wait()
+            await line.say(whole())
+
+    limits = Limits(1000, 10_000, 100_000, 1_000_000, 50, share=2)
+    entry = ModelEntry("fox", cmd="true", concurrency_limit=1)
+    async with desk(script, tmp_path, limits=limits, entry=entry) as made:
+        for _ in range(2):
+            made.pool._free(await made.pool._connect(made.pool.timeouts))
+        clients = [await made.connect() for _ in range(5)]
+        waiting = made.runner._entrance._waiting
+        for number, client in enumerate(clients):
+            client.writer.write(request())
+            await until(lambda goal=number: made.express.under_way + len(waiting) > goal)  # type: ignore[misc]
+        lanes = [ticket.caller for ticket in waiting]
+        assert sorted(lanes) == ["key 1/0", "key 1/0", "key 1/1", "key 1/1"]
+        go.set()
+        assert [(await client.answer())[0] for client in clients] == [200] * 5
+        await until(lambda: made.is_clear)
+
+
+@pytest.mark.parametrize("says_more", [b"", b"x-forwarded-for: 10.1.2.3\r\n"])
+async def test_behind_a_named_proxy_there_is_no_need_for_a_task(
+    says_more: bytes, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    async def script(line: Line) -> None:
+        await line.request()
+        seen.extend(record.client for record in made.accounting.records.live.values())
+        assert (len(made.state.tasks), made.express.under_way) == (0, 1)
+        await line.say(whole())
+
+    proxies = [ipaddress.ip_network("127.0.0.0/8")]
+    async with desk(script, tmp_path, proxies=proxies) as made:
+        client = await made.connect()
+        assert (await client.ask(request(more=says_more)))[2] == USAGE
+    assert seen == ["10.1.2.3" if says_more else "127.0.0.1"]
+
+
+PARITY = [
+    (b"", whole(), LIMITS),
+    (b"accept-encoding: gzip\r\ncookie: a=b\r\nx-mine: 1\r\n", whole(), None),
+    (b"x-request-id: mine\r\n", whole(more=b"access-control-allow-origin: *\r\n"), LIMITS),
+    (b"connection: x-mine\r\nx-mine: 1\r\n", whole(more=b"x-engine: 2\r\n"), LIMITS),
+    (b"connection: keep-alive\r\n", whole(more=b"keep-alive: timeout=5\r\n"), LIMITS),
+]
+
+
+@pytest.mark.parametrize(("more", "answer", "limits"), PARITY)
+async def test_both_ways_end_alike(
+    more: bytes, answer: bytes, limits: Limits | None, tmp_path: Path
+) -> None:
+    """At the engine, at the client and in the usage; a slash at the end makes it the long way."""
+    seen: list[bytes] = []
+
+    async def script(line: Line) -> None:
+        while True:
+            seen.append(await line.request())
+            await line.say(answer)
+
+    told: list[Any] = []
+    async with desk(script, tmp_path, limits=limits) as made:
+        for path in (PATH, PATH + "/"):
+            client = await made.connect()
+            status, headers, body = await client.ask(request(more=more, path=path))
+            numbered = ("x-request-id", "x-ratelimit-remaining-requests", "date")
+            changing = (*numbered, "x-ratelimit-remaining-tokens", "x-ratelimit-reset-requests")
+            kept = {name for name in headers if name not in changing}
+            told.append((status, {name: headers[name] for name in kept}, set(headers), body))
+    short, long = (sorted(one.replace(b"-0", b"-1").split(b"\r\n")) for one in seen)
+    assert short == long
+    assert told[0][0::3] == told[1][0::3]
+    assert told[0][2] == told[1][2]
+    assert {name: value for name, value in told[0][1].items() if "reset" not in name} == {
+        name: value for name, value in told[1][1].items() if "reset" not in name
+    }
+    first, second = made.ended
+    assert (first.status, first.figures, first.size, first.key_id) == (
+        *(second.status, second.figures, second.size, second.key_id),
+    )
+
+
+async def test_a_connection_that_was_closed_is_freed_without_the_collector(tmp_path: Path) -> None:
+    async with desk(says, tmp_path) as made:
+        gc.collect()
+        gc.disable()
+        try:
+            for path in (PATH, PATH + "/"):
+                client = await made.connect()
+                await client.ask(request(path=path))
+                (connection,) = made.state.connections
+                old = weakref.ref(connection)
+                del connection
+                client.writer.close()
+                await until(lambda: not made.state.connections)
+                await asyncio.sleep(0.01)
+                assert old() is None, path
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"connection: upgrade\r\nupgrade: websocket, h2c\r\n",
+        b"connection: upgrade\r\nupgrade: h2c\r\n",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", request()])
+@pytest.mark.parametrize("cut", [0, 70])
+async def test_an_offer_that_is_not_taken_up_is_answered_all_the_same(
+    headers: bytes, before: bytes, cut: int, tmp_path: Path
+) -> None:
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        said = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n%b" % headers
+        said += b"authorization: Bearer sk-express\r\n\r\n"
+        client.writer.write(before + said[:cut])
+        await asyncio.sleep(0.02)
+        client.writer.write(said[cut:])
+        if before:
+            assert (await client.answer())[2] == USAGE
+        status, _, body = await client.answer()
+        assert status == 200 and b"fox" in body
+
+
+def _ring(**more: Any) -> KeyRing:
+    digest = bytes.fromhex(api_keys.digest_of(SECRET))
+    caller = Caller("laptop", 1, Rights(0, "laptop", EVERYTHING, key_id=1))
+    return KeyRing.of(True, [Key(digest, caller, **more)])
+
+
+@pytest.mark.parametrize(
+    ("ring", "header", "is_known"),
+    [
+        (_ring(), (b"authorization", b"Bearer sk-express"), True),
+        (_ring(), (b"x-api-key", b"sk-express"), True),
+        (_ring(), (b"authorization", b"Bearer sk-other"), False),
+        (_ring(), (b"cookie", b"sessionid=abc"), False),
+        (_ring(expires_at=1.0), (b"x-api-key", b"sk-express"), False),
+        (_ring(guessable=True), (b"x-api-key", b"sk-express"), False),
+        (KeyRing(required=True), (b"x-api-key", b"sk-express"), False),
+        (KeyRing(), (b"accept", b"*/*"), True),
+        (None, (b"x-api-key", b"sk-express"), False),
+    ],
+)
+def test_only_callers_without_question_are_known(
+    ring: KeyRing | None, header: tuple[bytes, bytes], is_known: bool
+) -> None:
+    keys = Keys()
+    keys.ring = ring
+    scope = {
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"host", b"localhost"), header],
+        "query_string": b"api_key=sk-express",
+    }
+    assert (keys.known(scope) is not None) is is_known
+
+
+def test_all_that_is_taken_needs_the_right_to_use_models() -> None:
+    for path in _PATHS:
+        scope = {"type": "http", "path": path, "method": "POST"}
+        assert needed(scope) is Scope.INFERENCE
+
+
+async def test_who_may_not_use_models_is_refused_on_the_long_way(tmp_path: Path) -> None:
+    async with desk(says, tmp_path, scopes=frozenset({Scope.MANAGE})) as made:
+        client = await made.connect()
+        assert (await client.ask(request()))[0] == 403
+    assert not made.ended

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from proxy_app.errand import Errand
 from proxy_app.errors import AnswerCut, EngineDiedMidStream
-from proxy_app.forward import Errand, forward
+from proxy_app.forward import forward
 from proxy_app.limits import Account, Limits
 from proxy_app.records import Record
 from proxy_app.upstream import EnginePool, UpstreamTimeouts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -75,15 +76,25 @@ async def test_an_engine_that_dies_is_told_to_the_reader_behind_what_was_handed_
     assert b"".join(came) == b"half of"
 
 
+class Link(ClientLink):
+    """Of a connection that has no more to it than being written to."""
+
+    def answer(self, send: Any, lines: bytes, body: bytes) -> bool:
+        return False
+
+    def begin_task(self, app: Any) -> Any:
+        raise AssertionError("No request came by here.")
+
+
 def test_a_client_that_is_behind_gone_or_of_an_old_kind_is_written_to_by_others() -> None:
     written: list[bytes] = []
     flow = SimpleNamespace(write_paused=False)
-    link = ClientLink(flow, written.append)
+    link = Link(flow, written.append)
     assert link.pass_on(b"twelve bytes")
     flow.write_paused = True
     assert not link.pass_on(b"behind")
     flow.write_paused = False
     link.leave()
     assert not link.pass_on(b"gone")
-    assert not ClientLink(flow, None).pass_on(b"old")
+    assert not Link(flow, None).pass_on(b"old")
     assert written == [b"c\r\ntwelve bytes\r\n"]
