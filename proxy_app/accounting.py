@@ -1,6 +1,7 @@
 """What becomes of ended requests in the serving process: journal, events, the newest ones.
 
-Everything happens in the event loop and in bunches; what costs more than a copy is left to others.
+Everything happens in the event loop, and but for what limits count in bunches; what costs more than a
+copy is left to others.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class Accounting:
         if record.engine_mark is not None and record.ended is not None:
             time = self._times[record.model]
             record.engine_seconds = time.end(record.engine_mark, record.ended)
-        # Now, while the processor has at hand what it is about; the client has its answer.
+        # Now: until it is charged, what the key has left is not known.
         line = line_of(record)
         self._ended.append(line)
         self.charge(line)

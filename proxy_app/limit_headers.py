@@ -28,19 +28,25 @@ def lines_of(accounts: Sequence[Account]) -> bytes:
     now, today = time.monotonic(), time.time()
     requests, tokens = limits.standings(accounts[0], now, today)
     for account in accounts[1:]:
-        others, other_tokens = limits.standings(account, now, today)
-        requests, tokens = _scarcer(requests, others), _scarcer(tokens, other_tokens)
-    # A text is written faster than bytes, and one for all faster than line by line.
+        other_requests, other_tokens = limits.standings(account, now, today)
+        requests = _scarcer(requests, other_requests)
+        tokens = _scarcer(tokens, other_tokens)
+    # A text is written faster than bytes.
     text = ""
     if requests is not None:
         limit, left, seconds = requests
-        reset = _duration(int(seconds * 1000 + 0.5)) if seconds < 1 else _long(int(seconds + 0.5))
-        text = _REQUESTS % (limit, left, reset)
+        text = _REQUESTS % (limit, left, _reset(seconds))
     if tokens is not None:
         limit, left, seconds = tokens
-        reset = _duration(int(seconds * 1000 + 0.5)) if seconds < 1 else _long(int(seconds + 0.5))
-        text += _TOKENS % (limit, left, reset)
+        text += _TOKENS % (limit, left, _reset(seconds))
     return text.encode()
+
+
+def _reset(seconds: float) -> str:
+    # As fine as it is written, so that the same few texts come again and again.
+    if seconds < 1:
+        return _duration(int(seconds * 1000 + 0.5))
+    return _duration(int(seconds + 0.5) * 1000)
 
 
 def _scarcer(one: Standing | None, other: Standing | None) -> Standing | None:
@@ -55,14 +61,6 @@ def headers_in(lines: bytes) -> list[Header]:
     return [(name, value) for name, _, value in pairs]
 
 
-# As fine as they are written, so that the same few texts come again and again.
-
-
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _duration(milliseconds: int) -> str:
     return limits.duration(milliseconds / 1000)
-
-
-@lru_cache(maxsize=4096)
-def _long(seconds: int) -> str:
-    return limits.duration(seconds)
