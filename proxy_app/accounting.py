@@ -1,7 +1,7 @@
 """What becomes of ended requests in the serving process: journal, events, the newest ones.
 
-Everything happens in the event loop, and but for what limits count in bunches; what costs more than a
-copy is left to others.
+Everything happens in the event loop, and in bunches but for what limits count; what costs more
+than a copy is left to others.
 """
 
 from __future__ import annotations

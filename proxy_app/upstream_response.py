@@ -26,8 +26,8 @@ One more read can come on top, which the event loop limits to 256 KiB."""
 class UpstreamResponse:
     """An answer: its head, and a body read in the pieces that arrived, joined when several did.
 
-    Read by one task, or by none (`whole`). Leaving it as a context manager closes the connection of an incomplete
-    answer; a complete one has given its connection back by itself.
+    Read by one task, or by none (`whole`). Leaving it as a context manager closes the connection
+    of an incomplete answer; a complete one has given its connection back by itself.
     """
 
     __slots__ = (

@@ -438,6 +438,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(tmp_path: Path
         client = await made.connect()
         for _ in range(2):
             assert (await client.ask(request()))[2] == USAGE
+        client.writer.write(b"\r\n")  # No request begins by that.
         async with asyncio.timeout(10):
             assert await client.reader.read() == b""
 
