@@ -1,7 +1,6 @@
 """What becomes of ended requests in the serving process: journal, events, the newest ones.
 
-Everything happens in the event loop, and in bunches but for what limits count; what costs more
-than a copy is left to others.
+Everything happens in the event loop and in bunches; what costs more than a copy is left to others.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Accounting:
     def __init__(self, journal: Journal, hub: EventHub) -> None:
         self._journal = journal
         self._hub = hub
-        self._ended: list[Line] = []
+        self._ended: list[Record] = []
         self._flush: asyncio.TimerHandle | None = None
         self._untold: list[Line] = []
         self._telling: asyncio.TimerHandle | None = None
@@ -73,9 +72,15 @@ class Accounting:
     def flush(self) -> None:
         """Write down what ended."""
         self._flush = None
-        lines, self._ended = self._ended, []
+        ended, self._ended = self._ended, []
+        lines = [line_of(record) for record in ended]
         self._newest.extend(lines)
         self.tokens.ended(lines)
+        for line in lines:
+            try:
+                self.charge(line)
+            except Exception:
+                logger.exception("What a request used was not counted.")
         if self.kept:
             self._write(lines)
         if self._hub.is_heard:
@@ -137,10 +142,7 @@ class Accounting:
         if record.engine_mark is not None and record.ended is not None:
             time = self._times[record.model]
             record.engine_seconds = time.end(record.engine_mark, record.ended)
-        # Now: until it is charged, what the key has left is not known.
-        line = line_of(record)
-        self._ended.append(line)
-        self.charge(line)
+        self._ended.append(record)
         if self._flush is None:
             loop = asyncio.get_running_loop()
             self._flush = loop.call_later(FLUSH_SECONDS, self.flush)

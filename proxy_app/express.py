@@ -108,16 +108,18 @@ class Trip:
             logger.exception("An answer could not be passed on at once.")
             done = False
         if done:
-            self._end()
+            self._leave_express()
+            self._give_back()
         else:
             self._hand_over()
 
     def leave(self) -> None:
         """The client left."""
         if not self._is_over:
+            self._leave_express()
             self.recording.record.status = CLIENT_LEFT
-            self._end()
             self.response.close()
+            self._give_back()
 
     def cancel(self) -> None:
         """Somebody takes the request back; a task tells the client."""
@@ -125,21 +127,22 @@ class Trip:
 
     def _cancel(self) -> None:
         if not self._is_over:
-            asyncio.get_running_loop().call_soon(self._hand_over().cancel)
+            self._hand_over()
 
-    def _end(self) -> None:
-        self._leave_express()
+    def _give_back(self) -> None:
         self.lease.give_back()
-        self._express.accounting.records.end(self.recording.record)
-        limits.end(self.accounts, self.wanted)
+        try:
+            self._express.accounting.records.end(self.recording.record)
+        finally:
+            limits.end(self.accounts, self.wanted)
 
-    def _hand_over(self) -> asyncio.Task[None]:
+    def _hand_over(self) -> None:
         self._leave_express()
-        task = self.link.begin_task(self._go_on)
+        task, record = self.link.begin_task(self._go_on), self.recording.record
         # Cancelled before its first step, it would give nothing back.
-        cancel = partial(asyncio.get_running_loop().call_soon, task.cancel)
-        self.recording.record.cancel = cancel
-        return task
+        record.cancel = partial(asyncio.get_running_loop().call_soon, task.cancel)
+        if record.taken_back:
+            record.cancel()
 
     async def _go_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._express.go_on(self, receive, send)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -149,7 +150,7 @@ def total_told(text: str) -> int | None:
     """All tokens, where an engine counts them as OpenAI does; None when it takes a longer look."""
     try:
         usage = _decode_counted("{" + text.replace("\n", ",") + "}").usage
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return usage.prompt_tokens + usage.completion_tokens
 
@@ -163,7 +164,7 @@ def _read_at_once(text: str) -> _Said | None:
         return None
     try:
         return _decode("{" + text.replace("\n", ",") + "}")
-    except msgspec.DecodeError:  # Or it says what cannot be, as a count below 0.
+    except (msgspec.DecodeError, RecursionError):  # Or it says what cannot be, as a count below 0.
         return None
 
 
@@ -232,7 +233,7 @@ def _objects(text: str, name: str) -> Iterable[dict[str, Any]]:
         if start >= 0 and text[at + len(key) : start].strip() == ":":
             try:
                 found, _ = _DECODER.raw_decode(text, start)
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None
             if isinstance(found, dict):
                 yield found
@@ -250,5 +251,6 @@ def _count(values: Mapping[str, Any], *names: str) -> int | None:
 def _number(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
+        with suppress(OverflowError):  # Of an engine that says a number beyond all sense.
+            return float(value)
     return None

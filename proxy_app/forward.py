@@ -205,20 +205,22 @@ async def _begun(
         return await asked.head()
     except StaleConnection:
         try:
-            return await _ask(engine, errand, request_id)
+            return await _ask(engine, errand, request_id, anew=True)
         except EngineNotReached as error:
             # It may have died of this very request.
             raise UpstreamGone(error.message) from error
 
 
-async def _ask(engine: Engine, errand: Errand, request_id: bytes) -> UpstreamResponse:
+async def _ask(
+    engine: Engine, errand: Errand, request_id: bytes, *, anew: bool = False
+) -> UpstreamResponse:
     pool, body, length = engine.pool, errand.body, errand.length
     assert pool is not None
     method, target, headers = errand.method, errand.target, errand.headers
     without, lines = _for_engine(engine, errand, request_id)
     if isinstance(body, bytes):
         return await pool.request(
-            method, target, headers, body, errand.timeouts, without=without, lines=lines
+            method, target, headers, body, errand.timeouts, without=without, lines=lines, anew=anew
         )
     return await pool.upload(
         method, target, headers, body, length, errand.timeouts, without=without, lines=lines

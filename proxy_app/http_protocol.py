@@ -35,7 +35,7 @@ READING_SECONDS = 60.0
 
 _COUNT = struct.Struct("i")
 
-_OTHER_PROTOCOL = re.compile(rb"\r\nupgrade:(?![ \t]*websocket)[^\r\n]*", re.IGNORECASE)
+_OTHER_PROTOCOL = re.compile(rb"\r\nupgrade:(?![ \t]*websocket[ \t]*\r\n)[^\r\n]*", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):

@@ -45,7 +45,7 @@ class LimitBook:
         return (_opened(self._accounts, key_id, limits, caller.spent), person)
 
     def charge(self, line: Line) -> None:
-        """Count the tokens of a request that ended just now. Told of all of them."""
+        """Count the tokens of a request that ended. Told of all, in the order they ended."""
         key, person = self._accounts.get(line.key_id), self._persons.get(line.person_id)
         if key is None and person is None:
             return

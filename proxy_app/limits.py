@@ -144,7 +144,9 @@ class Account:
     month_until: float = 0.0
     running: int = 0
     reserved: int = 0
-    """Tokens that requests under way may use."""
+    """Tokens that requests under way may use, and those that ended but were not charged yet."""
+    settling: int = 0
+    """The latter's share of it."""
     turn: int = 0
 
 
@@ -232,14 +234,16 @@ def take_back(accounts: Sequence[Account], wanted: int = 0) -> None:
 
 
 def end(accounts: Sequence[Account], wanted: int = 0) -> None:
-    """A request that was let in, with `wanted` tokens reserved, has ended."""
+    """A request that was let in has ended; `wanted` stays reserved until it is charged."""
     for account in accounts:
         account.running -= 1
-        account.reserved -= wanted
+        account.settling += wanted
 
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
-    """Tokens that a request used, counted when it ends: what it reserved is given back then."""
+    """Tokens that a request used. Nothing that ended stays reserved: all of it is charged now."""
+    account.reserved -= account.settling
+    account.settling = 0
     limits, full = account.limits, account.tokens_full
     account.tokens_full = (full if full > now else now) + tokens * limits.bounds.a_token
     if limits.has_quota:

@@ -108,21 +108,23 @@ class EnginePool:
         *,
         without: frozenset[bytes] = frozenset(),
         lines: Sequence[bytes] = (),
+        anew: bool = False,
     ) -> UpstreamResponse:
         """Send a request; returns when the head of its answer has arrived.
 
         Of `headers` goes what `forwardable` leaves of them; `Host` and `Content-Length` are written
         here. `lines` are more of the head, as they are written, without their ends.
         `timeouts` are those of this request; None the pool's own.
-        A kept connection that the engine had closed already is replaced once. Raises UpstreamGone
-        (also for an answer whose beginning already broke off; EngineNotReached when nothing was
-        sent), UpstreamTimeout, or InvalidRequest when this cannot be written as HTTP.
+        A kept connection that the engine had closed already is replaced once; `anew` uses none.
+        Raises UpstreamGone (also for an answer whose beginning already broke off; EngineNotReached
+        when nothing was sent), UpstreamTimeout, or InvalidRequest when this cannot be written as
+        HTTP.
         """
         if self.closed:
             raise EngineNotReached(_STOPPED)
         timeouts = timeouts or self.timeouts
         message = self._message(method, target, headers, body, without, lines)
-        if self._idle:
+        if self._idle and not anew:
             with suppress(StaleConnection):
                 return await self._idle.pop().ask(timeouts, method, *message).head()
             try:

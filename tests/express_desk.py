@@ -144,7 +144,7 @@ class Desk:
             self.express.under_way == 0
             and self.runner.in_flight() == 0
             and not self.accounting.records.live
-            and all(one.running == one.reserved == 0 for one in accounts)
+            and all(one.running == 0 and one.reserved == one.settling for one in accounts)
         )
 
 

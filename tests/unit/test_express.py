@@ -106,6 +106,65 @@ async def test_whatever_an_engine_answers_arrives(
     assert [line.status for line in made.ended] == [status] * 2
 
 
+async def test_a_request_is_asked_twice_at_most(tmp_path: Path) -> None:
+    asked = 0
+
+    async def script(line: Line) -> None:
+        nonlocal asked
+        await line.request()
+        asked += 1
+        line.reset()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        for _ in range(3):
+            made.pool._free(await made.pool._connect(made.pool.timeouts))
+        for connection in made.pool._idle:
+            connection._reused = True
+        client = await made.connect()
+        assert (await client.ask(request()))[0] == 502
+        await until(lambda: made.is_clear)
+    assert asked == 2
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        b'{"timings":{"prompt_ms":%b}}' % (b"9" * 400),
+        b'{"usage":{"prompt_tokens":%b}}' % (b"9" * 5000),
+        b'{"usage":{"a":{"b":%b1%b}}}' % (b"[" * 9000, b"]" * 9000),
+    ],
+)
+async def test_whatever_an_engine_counts_everything_is_given_back(
+    figures: bytes, tmp_path: Path
+) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.say(whole(figures))
+
+    async with desk(script, tmp_path, limits=Limits(1000, 10_000, parallel=1)) as made:
+        client = await made.connect()
+        for _ in range(3):
+            assert (await client.ask(request()))[0] == 200
+            await until(lambda: made.is_clear)
+    assert len(made.ended) == 3
+
+
+async def test_what_cannot_be_charged_is_given_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(line: Any) -> None:
+        raise RuntimeError("beyond all sense")
+
+    async with desk(says, tmp_path, limits=Limits(1000, 10_000, parallel=1)) as made:
+        made.accounting.charge = breaks
+        client = await made.connect()
+        for _ in range(3):
+            assert (await client.ask(request()))[0] == 200
+            await until(lambda: made.is_clear)
+    assert "was not counted" in caplog.text
+
+
 @pytest.mark.parametrize("cut", [1, 20, 60, len(whole()) - len(USAGE), len(whole()) - 1])
 async def test_an_answer_in_two_parts_goes_on_with_a_task(cut: int, tmp_path: Path) -> None:
     asked = 0
@@ -277,6 +336,24 @@ async def test_a_request_that_is_taken_back_is_told_so(tmp_path: Path) -> None:
         await left.wait()
         await until(lambda: made.is_clear)
     assert len(made.ended) == 1
+
+
+async def test_what_is_taken_back_as_it_needs_a_task_is_taken_back(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.left()
+
+    async with desk(script, tmp_path, limits=LIMITS) as made:
+        client = await made.connect()
+        client.writer.write(request())
+        await until(lambda: made.express.under_way == 1)
+        (record,) = made.accounting.records.live.values()
+        (connection,) = made.pool._open
+        assert record.take_back()
+        connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        status, _, body = await client.answer()
+        assert status >= 400 and b"cancel" in body
+        await until(lambda: made.is_clear)
 
 
 async def test_an_answer_that_comes_as_it_is_taken_back_is_given(tmp_path: Path) -> None:
@@ -578,6 +655,7 @@ async def test_a_connection_that_was_closed_is_freed_without_the_collector(tmp_p
     "headers",
     [
         b"connection: upgrade\r\nupgrade: websocket, h2c\r\n",
+        b"connection: upgrade\r\nupgrade: websocket2\r\n",
         b"connection: upgrade\r\nupgrade: h2c\r\n",
     ],
 )
@@ -597,6 +675,14 @@ async def test_an_offer_that_is_not_taken_up_is_answered_all_the_same(
             assert (await client.answer())[2] == USAGE
         status, _, body = await client.answer()
         assert status == 200 and b"fox" in body
+
+
+async def test_a_tunnel_is_refused(tmp_path: Path) -> None:
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        said = b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n"
+        status, _, _ = await client.ask(said + b"authorization: Bearer sk-express\r\n\r\n")
+        assert status in (400, 404, 405)
 
 
 def _ring(**more: Any) -> KeyRing:

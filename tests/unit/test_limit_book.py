@@ -95,21 +95,22 @@ def test_of_two_that_have_nothing_left_the_keys_limit_is_told() -> None:
 
 
 def test_many_requests_at_once_use_a_quota_once() -> None:
-    """What is reserved is given back when the request ends; what it used counts by then."""
+    """What is reserved is given back when the request is charged, not before."""
     book, who = LimitBook(), caller(1, Limits(tokens_per_day=100))
     first = ask(book, who, 80)
     second = ask(book, who, 80)
     with pytest.raises(LimitReached, match="100 tokens a day might be passed") as refused:
         ask(book, who, 80)
     assert refused.value.retry_after == 1
-    book.charge(ended(1, 5))
     first()
-    third = ask(book, who, 80)
     with pytest.raises(LimitReached):
         ask(book, who, 80)
-    for end_one in (second, third):
-        book.charge(ended(1, 5))
-        end_one()
+    book.charge(ended(1, 5))
+    third = ask(book, who, 80)
+    second()
+    third()
+    book.charge(ended(1, 5))
+    book.charge(ended(1, 5))
     (account,) = book.accounts_of(who)
     assert (account.running, account.reserved, account.day_tokens) == (0, 0, 15)
 
@@ -118,6 +119,7 @@ def test_what_did_not_begin_left_no_trace() -> None:
     book, who = LimitBook(), caller(1, Limits(2, 1000, 1000, 1000, 1))
     (account,) = book.accounts_of(who)
     ask(book, who, 10)()
+    book.charge(ended(1, 0))
     before = account.requests_full
     accounts = book.accounts_of(who)
     enter(accounts, 80)
