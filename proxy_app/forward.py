@@ -231,19 +231,10 @@ def ask_at_once(
     engine: Engine, errand: Errand, request_id: bytes, on_news: Callable[[], None]
 ) -> UpstreamResponse | None:
     """Ask the engine over a connection that is there; None when there is none. See `EnginePool`."""
-    pool, body = engine.pool, errand.body
+    pool, body, (without, lines) = engine.pool, errand.body, _for_engine(engine, errand, request_id)
     assert pool is not None and isinstance(body, bytes)
-    without, lines = _for_engine(engine, errand, request_id)
-    return pool.ask(
-        errand.method,
-        errand.target,
-        errand.headers,
-        body,
-        errand.timeouts,
-        on_news,
-        without=without,
-        lines=lines,
-    )
+    method, target, headers = errand.method, errand.target, errand.headers
+    return pool.ask(method, target, headers, body, errand.timeouts, on_news, without, lines)
 
 
 def _for_engine(

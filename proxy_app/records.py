@@ -26,39 +26,36 @@ _now = time.monotonic
 
 
 class Record:
-    """One request. Times are monotonic seconds; None: not reached."""
+    """One request. Times are monotonic seconds; None: not reached.
 
-    __slots__ = (
-        "_pieces",
-        "arrived",
-        "asked_for",
-        "at",
-        "caller",
-        "cancel",
-        "client",
-        "complete",
-        "ended",
-        "engine_mark",
-        "engine_seconds",
-        "error",
-        "first",
-        "gpus",
-        "granted",
-        "head",
-        "id",
-        "key_id",
-        "loading",
-        "model",
-        "path",
-        "person_id",
-        "pieces",
-        "request_id",
-        "size",
-        "status",
-        "streamed",
-        "taken_back",
-        "untold",
-    )
+    What most records have alike is the class's until it changes: each begins with few assignments.
+    """
+
+    caller = ""
+    key_id = 0
+    person_id = 0
+    cancel: Callable[[], object] | None = None
+    """Ends the work on it; what is said to the client then is not this one's to decide."""
+    taken_back = False
+    """Whether somebody cancelled it here, not the client."""
+    granted: float | None = None
+    loading = 0.0
+    engine_mark: float | None = None
+    engine_seconds = 0.0
+    gpus = 0
+    first: float | None = None
+    ended: float | None = None
+    status = 0
+    error = ""
+    streamed = False
+    complete = False
+    """Whether the last piece has come."""
+    size = 0
+    untold = 0
+    pieces = 0
+    head = b""
+    _newest: deque[bytes] | None = None
+    """The newest pieces, if there was more than one."""
 
     def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
         self.id = number
@@ -70,30 +67,6 @@ class Record:
         self.asked_for = asked_for
         self.model = model
         self.client = client
-        self.caller = ""
-        self.key_id = 0
-        self.person_id = 0
-        self.cancel: Callable[[], object] | None = None
-        """Ends the work on it; what is said to the client then is not this one's to decide."""
-        self.taken_back = False
-        """Whether somebody cancelled it here, not the client."""
-        self.granted: float | None = None
-        self.loading = 0.0
-        self.engine_mark: float | None = None
-        self.engine_seconds = 0.0
-        self.gpus = 0
-        self.first: float | None = None
-        self.ended: float | None = None
-        self.status = 0
-        self.error = ""
-        self.streamed = False
-        self.complete = False
-        """Whether the last piece has come."""
-        self.size = 0
-        self.untold = 0
-        self.pieces = 0
-        self.head = b""
-        self._pieces: deque[bytes] = deque(maxlen=PIECES_KEPT)
 
     def answered(self, status: int, *, streamed: bool) -> None:
         """The head of the answer has come."""
@@ -115,15 +88,18 @@ class Record:
                 return
             self.first = _now()
             self.head = data
+        elif self._newest is None:
+            self._newest = deque((self.head, data), maxlen=PIECES_KEPT)
+        else:
+            self._newest.append(data)
         self.size += len(data)
         # Fast engines send several events at once.
         self.pieces += data.count(b"\n\n") if self.untold else 1
-        self._pieces.append(data)
 
     @property
     def tail(self) -> bytes:
         """The end of the answer."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return self.head if self._newest is None else b"".join(self._newest)
 
     @property
     def phase(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from proxy_app.budget import RAM, Bytes, total
+from proxy_app.budget import Bytes, total
 from proxy_app.engine_states import EngineState
 from proxy_app.failures import Failures
 from proxy_app.forecast import Forecast
@@ -61,9 +61,7 @@ class RunnerView:
     def gpus(self, model: str) -> int:
         """How many GPUs the model has memory on; 0 when it runs on the processor."""
         limits = self.lineup.policy.models.get(model)
-        if limits is None:
-            return 0
-        return sum(size > 0 for device, size in limits.need.items() if device != RAM)
+        return limits.gpus if limits is not None else 0
 
     def state(self, model: str) -> EngineState:
         if model in self._memory:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from proxy_app.budget import Bytes
+from proxy_app.budget import RAM, Bytes
 from proxy_app.eviction import Groups
 
 
@@ -42,6 +42,12 @@ class Limits:
     """It stays loaded, and comes back when it had to go."""
     need: Bytes = field(default_factory=dict)
     """Memory it takes, as planned or measured; nothing counts as nothing."""
+    gpus: int = field(init=False, compare=False)
+    """On how many GPUs it has memory."""
+
+    def __post_init__(self) -> None:
+        gpus = sum(size > 0 for device, size in self.need.items() if device != RAM)
+        object.__setattr__(self, "gpus", gpus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,6 @@ class EnginePool:
         body: bytes,
         timeouts: UpstreamTimeouts,
         on_news: Callable[[], None],
-        *,
         without: frozenset[bytes],
         lines: Sequence[bytes],
     ) -> UpstreamResponse | None:
