@@ -147,7 +147,7 @@ def answer_whole(
     """Pass on an answer that is here as a whole in one go; False when it has to be sent."""
     if response.status != 200:
         return False
-    lines = [line_of((request_ids.HEADER, record.request_id))[0], _NOSNIFF]
+    lines = [request_ids.line(record.request_id), _NOSNIFF]
     for pair in response.headers:
         name, value = pair
         if name not in _NOT_PASSED:

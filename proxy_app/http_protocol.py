@@ -10,7 +10,7 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -33,9 +33,14 @@ HEAD_SECONDS = 30.0
 READING_SECONDS = 60.0
 """How long a client may read nothing of an answer that waits for it, unless a setting says."""
 
+_LONGEST_KEPT = 256
+"""Bytes of an address."""
+
 _COUNT = struct.Struct("i")
 
-_OTHER_PROTOCOL = re.compile(rb"\r\nupgrade:(?![ \t]*websocket[ \t]*\r\n)[^\r\n]*", re.IGNORECASE)
+_OTHER_PROTOCOL = re.compile(
+    rb"\r\nupgrade:(?![ \t]*websocket[ \t]*(?:\r\n|\Z))[^\r\n]*", re.IGNORECASE
+)
 
 
 class Protocol(HttpToolsProtocol):
@@ -209,10 +214,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
         self._head_is_here()
-        parser, address = self.parser, httptools.parse_url(self.url)
+        parser, (path, raw_path, query) = self.parser, _address(self.url)
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
-        raw_path = address.path
-        path = raw_path.decode("ascii")
         scope: Scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -224,9 +227,9 @@ class Protocol(HttpToolsProtocol):
             "headers": self.headers,
             "state": self.app_state.copy(),
             "method": method,
-            "path": unquote(path) if "%" in path else path,
+            "path": path,
             "raw_path": raw_path,
-            "query_string": address.query or b"",
+            "query_string": query,
         }
         self.scope = cast(Any, scope)
         if parser.should_upgrade() and self._should_upgrade():
@@ -300,6 +303,22 @@ class Protocol(HttpToolsProtocol):
             self._limit_idling(left)
         else:
             self.timeout_keep_alive_handler()
+
+
+def _address(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, path as it was written, and query. Most ask for one of a few paths again and again."""
+    if b"?" in url or len(url) > _LONGEST_KEPT:
+        return _parsed(url)
+    return _kept(url)
+
+
+def _parsed(url: bytes) -> tuple[str, bytes, bytes]:
+    address = httptools.parse_url(url)
+    path = address.path.decode("ascii")
+    return unquote(path) if "%" in path else path, address.path, address.query or b""
+
+
+_kept = lru_cache(maxsize=256)(_parsed)
 
 
 def _without_other_protocols(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ import msgspec
 
 from proxy_app.errors import InvalidRequest
 
-_SIGNS: Final = (b"_url", b'"url"', b'"source"', b'data"', b"\\u")
+_SIGNS: Final = (b'url"', b'"source"', b'data"', b"\\u")
 """A body without any of these names no picture; names can be spelled with escapes, too."""
 
 _PARTS: Final = frozenset(

@@ -6,12 +6,14 @@ and its number of the request, under which `/api/requests/live` knows it.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from typing import Final
 
 HEADER: Final = b"x-request-id"
 LONGEST: Final = 128
+_USABLE: Final = re.compile(rb"[\t -~]+")
 _RUN: Final = secrets.token_hex(3).encode()
 """Tells the requests of this run of the server from those of any other."""
 
@@ -20,8 +22,13 @@ def brought(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The id that a request came with; b"" without a usable one."""
     for name, value in headers:
         if name == HEADER:
-            return value if 0 < len(value) <= LONGEST and value.isascii() else b""
+            return value if len(value) <= LONGEST and _USABLE.fullmatch(value) else b""
     return b""
+
+
+def line(request_id: bytes) -> bytes:
+    """The id in the head of an answer."""
+    return b"%b: %b\r\n" % (HEADER, request_id)
 
 
 def ours(number: int) -> bytes:
