@@ -138,3 +138,26 @@ def test_a_key_is_taken_out_of_a_query() -> None:
     assert without_key(b"a=1&b=2") == b"a=1&b=2"
     assert without_key(b"a=1&api_key=x&b=2") == b"a=1&b=2"
     assert without_key(b"api_key=x") == b""
+
+
+def test_a_key_that_was_found_before_is_not_found_in_a_ring_without_it() -> None:
+    keys = Keys()
+    scope = {
+        "client": ("10.0.0.1", 1),
+        "headers": [(b"x-api-key", b"sk-one")],
+        "query_string": b"",
+    }
+    one = Key(bytes.fromhex(api_keys.digest_of("sk-one")), Caller("one", 1))
+    again = Key(one.digest, Caller("renamed", 1))
+    for ring, name in (([one], "one"), ([one], "one"), ([], ""), ([again], "renamed"), ([], "")):
+        assert keys.caller_of(scope, KeyRing.of(True, ring)).name == name
+
+
+def test_what_was_found_of_keys_that_are_gone_is_not_kept_for_ever() -> None:
+    keys = Keys()
+    for number in range(50):
+        text = f"sk-{number}"
+        key = Key(bytes.fromhex(api_keys.digest_of(text)), Caller(text, number))
+        scope = {"headers": [(b"x-api-key", text.encode())], "query_string": b""}
+        assert keys.caller_of(scope, KeyRing.of(True, [key])).name == text
+    assert len(keys._digests) <= 2
