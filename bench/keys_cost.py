@@ -149,7 +149,7 @@ def own_us(count: int = 50_000) -> float:
         enter(accounts, wanted)
         lines_of(accounts)
         end(accounts, wanted)
-        book.charge(lines[number % COUNT])
+        book.charge((lines[number % COUNT],))
     return (time.process_time() - before) * 1e6 / count
 
 

@@ -51,8 +51,8 @@ class Accounting:
         self._lost = 0
         self.kept = True
         """Whether ended requests are written down."""
-        self.charge: Callable[[Line], None] = lambda line: None
-        """Counts what a request used against the limits of its key, and of its person."""
+        self.charge: Callable[[list[Line]], None] = lambda lines: None
+        """Counts what requests used against the limits of their keys."""
         self.on_written: Callable[[list[Line]], None] = lambda lines: None
         """Told of requests that were written down."""
         self.count = 0
@@ -76,11 +76,7 @@ class Accounting:
         lines = [line_of(record) for record in ended]
         self._newest.extend(lines)
         self.tokens.ended(lines)
-        for line in lines:
-            try:
-                self.charge(line)
-            except Exception:
-                logger.exception("What a request used was not counted.")
+        self.charge(lines)
         if self.kept:
             self._write(lines)
         if self._hub.is_heard:

@@ -4,7 +4,7 @@ A task for each request, and a chain of coroutines from the connection to the en
 more than all else that is done for a small answer. So a request is taken here, as soon as it has
 come, if nothing about it has to be waited for: its body is here, it brings a key that is known, its
 model's engine is ready, has a place free and a connection open. It is written to the engine at
-once, and when the whole answer comes in one piece, that is written to the client.
+once, and when all of a short answer is here, that is written to the client.
 
 Whatever is otherwise goes the long way (`gateway.py`): before anything was done, as if nobody had
 looked, or with the answer that the engine has begun, which a task then goes on with.
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 from models_app.rights import Scope as Right
 from proxy_app import limits, paths, remote_media, rerank
-from proxy_app.access_errors import LimitReached
 from proxy_app.accounting import Accounting
 from proxy_app.bodies import model_of, read_head, rewrite
 from proxy_app.errand import Errand, errand_of
@@ -29,7 +29,7 @@ from proxy_app.forward import answer_whole, ask_at_once, comes_soon
 from proxy_app.incoming import ClientLink, Receive, Scope, Send
 from proxy_app.key_guard import caller_of
 from proxy_app.lease import Lease
-from proxy_app.limit_book import LimitBook, enter
+from proxy_app.limit_book import LimitBook
 from proxy_app.lineup import Served
 from proxy_app.naming import resolve
 from proxy_app.reach import check_allowed, leave_queue, place_in_queue
@@ -81,7 +81,7 @@ class Trip:
         recording: Recording,
     ) -> None:
         self._express = express
-        self._is_over = False
+        self._is_over = True  # Until it has departed.
         self.scope = scope
         self.link = link
         self.served = served
@@ -91,6 +91,11 @@ class Trip:
         """Tokens reserved."""
         self.lease = lease
         self.recording = recording
+
+    def depart(self, response: UpstreamResponse) -> None:
+        """The engine was asked; this will be its answer."""
+        self.response = response
+        self._is_over = False
 
     def news(self) -> None:
         """The answer has come, or what became of it."""
@@ -138,6 +143,7 @@ class Trip:
 
     def _hand_over(self) -> None:
         self._leave_express()
+        self.response.on_news = None
         task, record = self.link.begin_task(self._go_on), self.recording.record
         # Cancelled before its first step, it would give nothing back.
         record.cancel = partial(asyncio.get_running_loop().call_soon, task.cancel)
@@ -209,11 +215,8 @@ class Express:
     def _admit(self, scope: Scope, link: ClientLink, wanted: _Wanted) -> bool:
         served, errand, tokens = wanted
         caller, accounts = caller_of(scope), errand.accounts
-        if accounts:
-            try:
-                enter(accounts, tokens)
-            except LimitReached:
-                return False
+        if accounts and limits.admit(accounts, time.monotonic(), time.time(), tokens) is not None:
+            return False  # The long way is refused as well, and told why.
         lease = trip = None
         try:
             lease = self._runner.admit(served.entry.model_id, *place_in_queue(caller, accounts))
@@ -249,11 +252,11 @@ class Express:
                 self.accounting.records.forget(record)
         if response is None:
             return None
-        trip.response = response
-        self.under_way += 1
-        link.body, link.on_leave = b"", trip.leave
-        record.untold, record.cancel = errand.untold, trip.cancel
         recording.granted(self._runner, lease)
+        record.untold, record.cancel = errand.untold, trip.cancel
+        link.body, link.on_leave = b"", trip.leave
+        self.under_way += 1
+        trip.depart(response)
         return trip
 
 

@@ -83,11 +83,14 @@ def segments(folder: Path) -> list[Path]:
 def read_from(segment: Path, offset: int, most: int = BUNCH_BYTES) -> tuple[list[Line], int]:
     """The lines after a place, and the place after them. Only whole lines are read.
 
-    `most` is in bytes. A line that cannot be read is left out and logged.
+    `most` is in bytes, but for a single line that is longer. A line that cannot be read is left out
+    and logged.
     """
     with segment.open("rb") as file:
         file.seek(offset)
-        data = file.read(most)
+        data = more = file.read(most)
+        while more and b"\n" not in data:  # A line longer than that, of an engine that says much.
+            data += (more := file.read(most))
     end = data.rfind(b"\n") + 1
     lines = []
     for text in data[:end].splitlines():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from proxy_app import limits
@@ -13,6 +14,8 @@ from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
+
+logger = logging.getLogger(__name__)
 
 MOST_TOLD: Final = 10**12
 """Tokens that a request counts for at most, whatever its engine says."""
@@ -44,16 +47,28 @@ class LimitBook:
             return (person,)
         return (_opened(self._accounts, key_id, limits, caller.spent), person)
 
-    def charge(self, line: Line) -> None:
-        """Count the tokens of a request that ended. Told of all, in the order they ended."""
-        key, person = self._accounts.get(line.key_id), self._persons.get(line.person_id)
-        if key is None and person is None:
-            return
-        used, now, today = min(tokens_of(line), MOST_TOLD), time.monotonic(), time.time()
-        if key is not None:
-            limits.charge(key, used, now, today)
-        if person is not None:
-            limits.charge(person, used, now, today)
+    def charge(self, lines: Iterable[Line]) -> None:
+        """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
+        accounts, persons = self._accounts, self._persons
+        now, today = time.monotonic(), time.time()
+        for line in lines:
+            key, person = accounts.get(line.key_id), persons.get(line.person_id)
+            if key is None and person is None:
+                continue
+            used = _tokens_of(line)
+            if key is not None:
+                limits.charge(key, used, now, today)
+            if person is not None:
+                limits.charge(person, used, now, today)
+
+
+def _tokens_of(line: Line) -> int:
+    try:
+        used = tokens_of(line)
+    except Exception:  # One request must not keep the others from being charged.
+        logger.exception("What a request used could not be counted.")
+        return 0
+    return used if used < MOST_TOLD else MOST_TOLD
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

@@ -295,9 +295,11 @@ def standings(
     requests: Standing | None = None
     tokens: Standing | None = None
     if limit := limits.requests_per_minute:
-        requests = _of_bucket(limit, account.requests_full - now)
+        missing = account.requests_full - now
+        requests = _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
     if limit := limits.tokens_per_minute:
-        tokens = _of_bucket(limit, account.tokens_full - now)
+        missing = account.tokens_full - now
+        tokens = _of_bucket(limit, missing) if missing > 0 else (limit, limit, 0.0)
     if limits.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
@@ -314,8 +316,6 @@ def standings(
 
 def _of_bucket(limit: int, missing: float) -> Standing:
     """`missing` is how many seconds it takes to fill."""
-    if missing <= 0:
-        return limit, limit, 0.0
     left = int(limit - missing * limit / MINUTE + ROUNDED)
     return limit, left if left > 0 else 0, missing
 

@@ -22,6 +22,9 @@ CLIENT_LEFT = 499
 PIECES_KEPT = 8
 """The newest pieces of an answer that are kept, for the figures at its end."""
 
+LONGEST_PATH = 255
+"""Characters of a path that are kept of a request."""
+
 _now = time.monotonic
 
 
@@ -159,7 +162,7 @@ def line_of(record: Record) -> Line:
         record.at,
         record.id,
         record.model,
-        record.path,
+        record.path[:LONGEST_PATH],
         record.key_id,
         record.person_id,
         record.status,

@@ -19,7 +19,8 @@ import msgspec
 from proxy_app.errors import InvalidRequest
 
 _SIGNS: Final = (b'url"', b'"source"', b'data"', b"\\u")
-"""A body without any of these names no picture; names can be spelled with escapes, too."""
+"""A body without any of these has no field that llama-server fetches a picture from; names can be
+spelled with escapes, too."""
 
 _PARTS: Final = frozenset(
     ("source", "input_image", "input_audio", "input_video", "image", "audio", "video", "file")

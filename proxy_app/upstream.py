@@ -149,9 +149,9 @@ class EnginePool:
     ) -> UpstreamResponse | None:
         """As `request` over a kept connection, waiting for nothing; None when there is none.
 
-        `on_news` is called once, when there is something to know of the answer: its head, perhaps
-        all of it, or its end (StaleConnection, when the engine had closed the connection already).
-        Raises InvalidRequest.
+        `on_news` is called once, unless it is set again, when there is something to know of the
+        answer: its head, perhaps all of it, or its end (StaleConnection, when the engine had closed
+        the connection already). Raises InvalidRequest.
         """
         if not self._idle or self.closed:
             return None

@@ -45,7 +45,7 @@ class UpstreamResponse:
     )
 
     def __init__(self, connection: Connection, on_news: Callable[[], None] | None) -> None:
-        """`on_news` is called the first time that there is something to know of it."""
+        """`on_news` is called when there is something to know of it, see there."""
         self.status = 0
         """0 until the head has arrived."""
         self.headers: Headers = []

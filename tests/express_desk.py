@@ -116,9 +116,9 @@ class Desk:
         self.address = ("", 0)
         self.clients: list[Client] = []
 
-    def _charge(self, line: Ended) -> None:
-        self.ended.append(line)
-        self.book.charge(line)
+    def _charge(self, lines: list[Ended]) -> None:
+        self.ended += lines
+        self.book.charge(lines)
 
     async def _go_on(self, *trip: Any) -> None:
         self.gone_on += 1

@@ -57,6 +57,22 @@ def test_a_line_that_cannot_be_read_is_left_out_and_said(
     assert "left out" in caplog.text
 
 
+def test_a_line_longer_than_a_bunch_is_read_whole(tmp_path: Path) -> None:
+    """What came before and after it would be lost with it."""
+    writer = Journal(tmp_path)
+    writer.append([line(number=1), line(number=2, figures="x" * 200_000), line(number=3)])
+    (segment,) = segments(tmp_path)
+    offset, seen = 0, []
+    while True:
+        lines, end = read_from(segment, offset, 64)
+        if end == offset:
+            break
+        seen += [one.number for one in lines]
+        offset = end
+    assert seen == [1, 2, 3]
+    assert offset == segment.stat().st_size
+
+
 def test_a_full_segment_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,7 +149,9 @@ def test_a_key_that_was_found_before_is_not_found_in_a_ring_without_it() -> None
     }
     one = Key(bytes.fromhex(api_keys.digest_of("sk-one")), Caller("one", 1))
     again = Key(one.digest, Caller("renamed", 1))
-    for ring, name in (([one], "one"), ([one], "one"), ([], ""), ([again], "renamed"), ([], "")):
+    other = Key(bytes.fromhex(api_keys.digest_of("sk-two")), Caller("two", 2))
+    rings = (([one], "one"), ([one], "one"), ([other], ""), ([again], "renamed"), ([other], ""))
+    for ring, name in rings:
         assert keys.caller_of(scope, KeyRing.of(True, ring)).name == name
 
 

@@ -63,8 +63,7 @@ def test_a_persons_limits_bind_all_their_keys_together_and_them_signed_in() -> N
 def test_a_persons_tokens_are_those_of_all_their_keys() -> None:
     book, own = LimitBook(), Limits(tokens_per_day=100)
     ask(book, caller(1, own=own))()
-    book.charge(ended(1, 60))
-    book.charge(ended(2, 50))
+    book.charge([ended(1, 60), ended(2, 50)])
     with pytest.raises(LimitReached, match="100 tokens a day is reached"):
         ask(book, caller(3, own=own))
 
@@ -90,7 +89,7 @@ def test_of_two_that_have_nothing_left_the_keys_limit_is_told() -> None:
     book, own = LimitBook(), Limits(tokens_per_day=1000)
     who = caller(1, Limits(tokens_per_day=10), own)
     book.accounts_of(who)
-    book.charge(ended(1, 5000))
+    book.charge([ended(1, 5000)])
     assert told(book, who)[b"x-ratelimit-limit-tokens"] == b"10"
 
 
@@ -105,12 +104,11 @@ def test_many_requests_at_once_use_a_quota_once() -> None:
     first()
     with pytest.raises(LimitReached):
         ask(book, who, 80)
-    book.charge(ended(1, 5))
+    book.charge([ended(1, 5)])
     third = ask(book, who, 80)
     second()
     third()
-    book.charge(ended(1, 5))
-    book.charge(ended(1, 5))
+    book.charge([ended(1, 5), ended(1, 5)])
     (account,) = book.accounts_of(who)
     assert (account.running, account.reserved, account.day_tokens) == (0, 0, 15)
 
@@ -119,7 +117,7 @@ def test_what_did_not_begin_left_no_trace() -> None:
     book, who = LimitBook(), caller(1, Limits(2, 1000, 1000, 1000, 1))
     (account,) = book.accounts_of(who)
     ask(book, who, 10)()
-    book.charge(ended(1, 0))
+    book.charge([ended(1, 0)])
     before = account.requests_full
     accounts = book.accounts_of(who)
     enter(accounts, 80)
@@ -134,8 +132,7 @@ def test_what_no_engine_can_have_used_keeps_nobody_from_being_charged(limit: str
     book, one, other = LimitBook(), caller(1, Limits(**{limit: 5})), caller(2, Limits(parallel=1))
     ask(book, one)
     ask(book, other, 80)()
-    book.charge(ended(1, 10**400))
-    book.charge(ended(2, 3))
+    book.charge([ended(1, 10**400), ended(2, 3)])
     (account,) = book.accounts_of(other)
     assert account.reserved == 0
 
@@ -143,12 +140,12 @@ def test_what_no_engine_can_have_used_keeps_nobody_from_being_charged(limit: str
 def test_a_quota_that_comes_again_counts_the_whole_day() -> None:
     book, quota = LimitBook(), Limits(tokens_per_day=100)
     ask(book, caller(1, quota))()
-    book.charge(ended(1, 30))
+    book.charge([ended(1, 30)])
     ask(book, caller(1, Limits(parallel=9), used=30))()
-    book.charge(ended(1, 50))
+    book.charge([ended(1, 50)])
     (account,) = book.accounts_of(caller(1, Limits(tokens_per_day=100), used=80))
     assert account.day_tokens == 80
-    book.charge(ended(1, 25))
+    book.charge([ended(1, 25)])
     # The database may not have the newest yet.
     (account,) = book.accounts_of(caller(1, Limits(tokens_per_day=99), used=80))
     assert account.day_tokens == 105
@@ -158,7 +155,7 @@ def test_keys_that_are_read_anew_with_the_same_limits_count_on_as_they_did() -> 
     """Reading them costs nothing then, however many there are."""
     book = LimitBook()
     ask(book, caller(1, Limits(tokens_per_day=100), used=10))()
-    book.charge(ended(1, 30))
+    book.charge([ended(1, 30)])
     again = Limits(tokens_per_day=100)
     (account,) = book.accounts_of(caller(1, again, used=90))
     assert account.day_tokens == 40
