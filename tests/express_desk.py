@@ -35,13 +35,16 @@ from proxy_app.proxies import Network, TrustedProxies
 from proxy_app.records import Line as Ended
 from proxy_app.runner import Runner
 from proxy_app.upstream import EnginePool
-from tests.raw_server import Script, raw_server, until
+from tests.raw_server import Line, Script, raw_server, until
 
 SECRET = "sk-express"
 PATH = "/v1/chat/completions"
 BODY = b'{"model":"fox","messages":[],"max_tokens":5}'
 USAGE = b'{"usage":{"prompt_tokens":4,"completion_tokens":6}}'
 FRIEND = b"https://friend.example"
+
+
+LIMITS = Limits(1000, 10_000, 100_000, 1_000_000, 5)
 
 
 def whole(body: bytes = USAGE, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
@@ -216,3 +219,10 @@ def _protocol(made: Desk, keep_alive: float, proxies: Sequence[Network]) -> Any:
     config.load()
     config.timeout_keep_alive = keep_alive  # type: ignore[assignment]
     return lambda: Protocol(config, made.state, {})
+
+
+async def says(line: Line) -> None:
+    """An engine that answers."""
+    while True:
+        await line.request()
+        await line.say(whole())

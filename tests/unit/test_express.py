@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import json
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +13,24 @@ import pytest
 from models_app import api_keys
 from models_app.document import ModelEntry
 from models_app.rights import EVERYTHING, Rights, Scope
-from proxy_app import limit_book
 from proxy_app.errors import InvalidRequest
 from proxy_app.express import _PATHS
 from proxy_app.key_guard import needed
 from proxy_app.keys import Caller, Key, KeyRing, Keys
 from proxy_app.limits import Limits
-from proxy_app.records import CLIENT_LEFT
 from tests.express_desk import (
     BODY,
     FRIEND,
+    LIMITS,
     PATH,
     SECRET,
     USAGE,
     desk,
     request,
+    says,
     whole,
 )
 from tests.raw_server import Line, until
-
-LIMITS = Limits(1000, 10_000, 100_000, 1_000_000, 5)
-
-
-async def says(line: Line) -> None:
-    """An engine that answers."""
-    while True:
-        await line.request()
-        await line.say(whole())
 
 
 async def test_a_small_answer_needs_no_task(tmp_path: Path) -> None:
@@ -67,293 +56,6 @@ async def test_a_small_answer_needs_no_task(tmp_path: Path) -> None:
     (account,) = made.book.accounts_of(made.caller)
     assert (account.day_tokens, made.gone_on) == (30, 0)
     assert [(line.status, line.key_id) for line in made.ended] == [(200, 1)] * 3
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "body"),
-    [
-        (whole(b'{"error":{}}', b"400 Bad Request"), 400, b'{"error":{}}'),
-        (whole(b""), 200, b""),
-        (whole(more=b"connection: x-secret\r\nx-secret: 1\r\n"), 200, USAGE),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-            b"transfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
-            200,
-            b"{}\n",
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-            b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n",
-            200,
-            b"data: 1\n\n",
-        ),
-    ],
-)
-async def test_whatever_an_engine_answers_arrives(
-    answer: bytes, status: int, body: bytes, tmp_path: Path
-) -> None:
-    async def script(line: Line) -> None:
-        while True:
-            await line.request()
-            await line.say(answer)
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        for _ in range(2):
-            got = await client.ask(request())
-            assert (got[0], got[2]) == (status, body)
-            assert "x-secret" not in got[1]
-            await until(lambda: made.is_clear)
-    assert [line.status for line in made.ended] == [status] * 2
-
-
-async def test_a_request_is_asked_twice_at_most(tmp_path: Path) -> None:
-    asked = 0
-
-    async def script(line: Line) -> None:
-        nonlocal asked
-        await line.request()
-        asked += 1
-        line.reset()
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        for _ in range(3):
-            made.pool._free(await made.pool._connect(made.pool.timeouts))
-        for connection in made.pool._idle:
-            connection._reused = True
-        client = await made.connect()
-        assert (await client.ask(request()))[0] == 502
-        await until(lambda: made.is_clear)
-    assert asked == 2
-
-
-@pytest.mark.parametrize(
-    "figures",
-    [
-        b'{"timings":{"prompt_ms":%b}}' % (b"9" * 400),
-        b'{"usage":{"prompt_tokens":%b}}' % (b"9" * 5000),
-        b'{"usage":{"a":{"b":%b1%b}}}' % (b"[" * 9000, b"]" * 9000),
-    ],
-)
-async def test_whatever_an_engine_counts_everything_is_given_back(
-    figures: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def script(line: Line) -> None:
-        while True:
-            await line.request()
-            await line.say(whole(figures))
-
-    async with desk(script, tmp_path, limits=Limits(1000, 10_000, parallel=1)) as made:
-        client = await made.connect()
-        for _ in range(3):
-            assert (await client.ask(request()))[0] == 200
-            await until(lambda: made.is_clear)
-    assert len(made.ended) == 3
-    assert "could not be counted" not in caplog.text
-    (account,) = made.book.accounts_of(made.caller)
-    assert account.reserved == 0
-
-
-async def test_what_cannot_be_charged_is_given_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def breaks(line: Any) -> int:
-        raise RuntimeError("beyond all sense")
-
-    monkeypatch.setattr(limit_book, "tokens_of", breaks)
-
-    async with desk(says, tmp_path, limits=Limits(1000, 10_000, parallel=1)) as made:
-        client = await made.connect()
-        for _ in range(3):
-            assert (await client.ask(request()))[0] == 200
-            await until(lambda: made.is_clear)
-    assert caplog.text.count("could not be counted") == 3
-    (account,) = made.book.accounts_of(made.caller)
-    assert account.reserved == 0
-
-
-@pytest.mark.parametrize("cut", [1, 20, 60, len(whole()) - len(USAGE), len(whole()) - 1])
-async def test_a_short_answer_in_two_parts_is_waited_for(cut: int, tmp_path: Path) -> None:
-    asked = 0
-
-    async def script(line: Line) -> None:
-        nonlocal asked
-        while True:
-            await line.request()
-            asked += 1
-            await line.say(whole()[:cut])
-            await asyncio.sleep(0.02)
-            await line.say(whole()[cut:])
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        for _ in range(2):
-            assert (await client.ask(request()))[2] == USAGE
-            await until(lambda: made.is_clear)
-    assert (asked, made.gone_on) == (2, 0)
-    assert len(made.ended) == 2
-
-
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-    b"4\r\n[1,2\r\n4\r\n,34]\r\n0\r\n\r\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("said", "cut", "body"),
-    [
-        (CHUNKED, len(CHUNKED) - 16, b"[1,2,34]"),
-        (CHUNKED, len(CHUNKED) - 5, b"[1,2,34]"),
-        (whole(b"x" * 100_000), 150, b"x" * 100_000),
-    ],
-)
-async def test_what_may_be_long_goes_on_with_a_task(
-    said: bytes, cut: int, body: bytes, tmp_path: Path
-) -> None:
-    async def script(line: Line) -> None:
-        while True:
-            await line.request()
-            await line.say(said[:cut])
-            await asyncio.sleep(0.02)
-            await line.say(said[cut:])
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        for _ in range(2):
-            assert (await client.ask(request()))[2] == body
-            await until(lambda: made.is_clear)
-    assert (made.gone_on, len(made.ended)) == (2, 2)
-
-
-async def test_head_and_body_in_two_packets_need_no_task_either(tmp_path: Path) -> None:
-    """As llama-server writes them."""
-
-    async def script(line: Line) -> None:
-        while True:
-            await line.request()
-            await line.say(whole()[: -len(USAGE)])
-            await asyncio.sleep(0.02)
-            await line.say(USAGE)
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        assert (await client.ask(request()))[2] == USAGE
-        assert made.is_clear
-    assert made.gone_on == 0
-
-
-@pytest.mark.parametrize("end", [b"", b"{"])
-async def test_an_engine_that_dies_behind_its_head_is_told_of(end: bytes, tmp_path: Path) -> None:
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.say(whole()[: -len(USAGE)])
-        await asyncio.sleep(0.02)
-        await line.say(end)
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        assert (await client.ask(request()))[0] == 502
-        await until(lambda: made.is_clear)
-
-
-async def test_the_request_may_come_in_any_two_parts(tmp_path: Path) -> None:
-    said = request()
-    async with desk(says, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        for cut in range(1, len(said), 7):
-            client.writer.write(said[:cut])
-            await asyncio.sleep(0.002)
-            client.writer.write(said[cut:])
-            assert (await client.answer())[2] == USAGE
-        assert made.is_clear
-
-
-async def test_requests_behind_each_other_are_answered_in_their_order(tmp_path: Path) -> None:
-    async def script(line: Line) -> None:
-        while True:
-            asked = json.loads((await line.request()).partition(b"\r\n\r\n")[2])
-            await line.say(whole(json.dumps({"n": asked["seed"]}).encode()))
-
-    async with desk(script, tmp_path) as made:
-        client = await made.connect()
-        bodies = [b'{"model":"fox","seed":%d}' % number for number in range(4)]
-        client.writer.write(b"".join(map(request, bodies)))
-        answers = [json.loads((await client.answer())[2])["n"] for _ in bodies]
-        assert answers == [0, 1, 2, 3]
-        await until(lambda: made.is_clear)
-
-
-async def test_a_connection_the_engine_had_closed_is_replaced(tmp_path: Path) -> None:
-    lines: list[Line] = []
-
-    async def script(line: Line) -> None:
-        lines.append(line)
-        await line.request()
-        if len(lines) == 1:
-            line.reset()
-        else:
-            await line.say(whole())
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        (connection,) = made.pool._idle
-        connection._reused = True  # As one that has carried an answer before.
-        client = await made.connect()
-        assert (await client.ask(request()))[2] == USAGE
-        await until(lambda: made.is_clear)
-    assert (len(lines), made.gone_on, len(made.ended)) == (2, 1, 1)
-
-
-async def test_an_engine_that_dies_is_told_as_on_the_long_way(tmp_path: Path) -> None:
-    async def script(line: Line) -> None:
-        await line.request()
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        status, headers, body = await client.ask(request())
-        assert status == 502 and "x-request-id" in headers
-        assert "engine" in json.loads(body)["error"]["message"]
-        await until(lambda: made.is_clear)
-    assert [line.status for line in made.ended] == [502]
-
-
-async def test_a_client_that_leaves_stops_the_engine(tmp_path: Path) -> None:
-    left = asyncio.Event()
-
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.left()
-        left.set()
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        client.writer.write(request())
-        await until(lambda: made.express.under_way == 1)
-        client.writer.close()
-        await left.wait()
-        await until(lambda: made.is_clear)
-    assert [line.status for line in made.ended] == [CLIENT_LEFT]
-    assert made.gone_on == 0
-
-
-async def test_a_client_that_leaves_a_long_request_is_noticed_as_well(tmp_path: Path) -> None:
-    """More than the server takes in before somebody asks for it."""
-    left = asyncio.Event()
-
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.left()
-        left.set()
-
-    async with desk(script, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        client.writer.write(request(b'{"model":"fox","prompt":"%b"}' % (b"x" * 100_000)))
-        await until(lambda: bool(made.accounting.records.live))
-        await asyncio.sleep(0.05)
-        client.writer.close()
-        await left.wait()
-        await until(lambda: made.is_clear)
-    assert [line.status for line in made.ended] == [CLIENT_LEFT]
 
 
 async def test_a_request_that_is_taken_back_is_told_so(tmp_path: Path) -> None:
@@ -490,23 +192,6 @@ async def test_a_page_that_may_read_answers_is_told_so(tmp_path: Path) -> None:
     assert (headers["access-control-allow-origin"], body) == (FRIEND.decode(), USAGE)
 
 
-@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-@pytest.mark.parametrize("more", [b"", b"connection: close\r\n", b"expect: 100-continue\r\n"])
-async def test_every_kind_of_client_gets_its_answer(
-    version: bytes, more: bytes, tmp_path: Path
-) -> None:
-    async with desk(says, tmp_path) as made:
-        client = await made.connect()
-        client.writer.write(request(version=version, more=more))
-        status, headers, body = await client.answer()
-        if status == 100:
-            status, headers, body = await client.answer()
-        assert (status, body) == (200, USAGE)
-        if version == b"1.0" or b"close" in more:
-            assert headers["connection"] == "close"
-            assert await client.reader.read() == b""
-
-
 async def test_an_alias_and_changes_to_the_body_work_as_on_the_long_way(tmp_path: Path) -> None:
     seen: list[bytes] = []
 
@@ -522,37 +207,6 @@ async def test_an_alias_and_changes_to_the_body_work_as_on_the_long_way(tmp_path
         assert made.express.under_way == 0
     assert json.loads(seen[0]) == {"model": "fox-1", "n": 1}
     assert made.gone_on == 0
-
-
-async def test_nothing_is_kept_of_a_request_that_was_answered(tmp_path: Path) -> None:
-    async with desk(says, tmp_path, limits=LIMITS) as made:
-        client = await made.connect()
-        gc.collect()
-        gc.disable()
-        try:
-            await client.ask(request())
-            (connection,) = made.state.connections
-            old = weakref.ref(connection.cycle)  # type: ignore[union-attr]
-            await client.ask(request())
-            assert old() is None
-        finally:
-            gc.enable()
-
-
-async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(tmp_path: Path) -> None:
-    async def script(line: Line) -> None:
-        while True:
-            await line.request()
-            await asyncio.sleep(1)
-            await line.say(whole())
-
-    async with desk(script, tmp_path, keep_alive=0.5) as made:
-        client = await made.connect()
-        for _ in range(2):
-            assert (await client.ask(request()))[2] == USAGE
-        client.writer.write(b"\r\n")  # No request begins by that.
-        async with asyncio.timeout(10):
-            assert await client.reader.read() == b""
 
 
 async def test_a_path_with_a_slash_at_its_end_is_answered_too(tmp_path: Path) -> None:
@@ -665,59 +319,6 @@ async def test_both_ways_end_alike(
     assert (first.status, first.figures, first.size, first.key_id) == (
         *(second.status, second.figures, second.size, second.key_id),
     )
-
-
-async def test_a_connection_that_was_closed_is_freed_without_the_collector(tmp_path: Path) -> None:
-    async with desk(says, tmp_path) as made:
-        gc.collect()
-        gc.disable()
-        try:
-            for path in (PATH, PATH + "/"):
-                client = await made.connect()
-                await client.ask(request(path=path))
-                (connection,) = made.state.connections
-                old = weakref.ref(connection)
-                del connection
-                client.writer.close()
-                await until(lambda: not made.state.connections)
-                await asyncio.sleep(0.01)
-                assert old() is None, path
-        finally:
-            gc.enable()
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        b"connection: upgrade\r\nupgrade: websocket, h2c\r\n",
-        b"connection: upgrade\r\nupgrade: websocket2\r\n",
-        b"connection: upgrade\r\nupgrade: h2c\r\n",
-    ],
-)
-@pytest.mark.parametrize("before", [b"", request()])
-@pytest.mark.parametrize("cut", [0, 70])
-async def test_an_offer_that_is_not_taken_up_is_answered_all_the_same(
-    headers: bytes, before: bytes, cut: int, tmp_path: Path
-) -> None:
-    async with desk(says, tmp_path) as made:
-        client = await made.connect()
-        said = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n%b" % headers
-        said += b"authorization: Bearer sk-express\r\n\r\n"
-        client.writer.write(before + said[:cut])
-        await asyncio.sleep(0.02)
-        client.writer.write(said[cut:])
-        if before:
-            assert (await client.answer())[2] == USAGE
-        status, _, body = await client.answer()
-        assert status == 200 and b"fox" in body
-
-
-async def test_a_tunnel_is_refused(tmp_path: Path) -> None:
-    async with desk(says, tmp_path) as made:
-        client = await made.connect()
-        said = b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n"
-        status, _, _ = await client.ask(said + b"authorization: Bearer sk-express\r\n\r\n")
-        assert status in (400, 404, 405)
 
 
 def _ring(**more: Any) -> KeyRing:
