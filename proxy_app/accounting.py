@@ -55,6 +55,8 @@ class Accounting:
         """Counts what requests used against the limits of their keys."""
         self.on_written: Callable[[list[Line]], None] = lambda lines: None
         """Told of requests that were written down."""
+        self.on_unwritten: Callable[[list[Line]], None] = lambda lines: None
+        """Told of the others."""
         self.count = 0
         """Requests that ended since the server started."""
         self.records = Records(self._on_end)
@@ -79,6 +81,8 @@ class Accounting:
         self.charge(lines)
         if self.kept:
             self._write(lines)
+        else:
+            self.on_unwritten(lines)
         if self._hub.is_heard:
             self._tell_later(lines)
 
@@ -153,6 +157,7 @@ class Accounting:
                     error.strerror or error,
                 )
             self._lost += len(lines)
+            self.on_unwritten(lines)
         else:
             self.on_written(lines)
             if self._lost:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from proxy_app.errors import InvalidRequest
-from proxy_app.reservation import Wish
+from proxy_app.reservation import Wish, Wording
 
 LONGEST_NAME = 1024
 """Characters. Comparing a longer one with all names would hold up everybody else."""
@@ -25,7 +25,15 @@ class RequestHead(Wish):
     stream: bool | None = None
 
 
-_read_head = msgspec.json.Decoder(RequestHead, strict=False).decode
+class _AnyHead(Wording):
+    """The same of a body whose fields are not of the usual types, which takes a longer look."""
+
+    model: str | int | float | None = None
+    stream: bool | None = None
+
+
+_read_usual = msgspec.json.Decoder(RequestHead).decode
+_read_any = msgspec.json.Decoder(_AnyHead, strict=False).decode
 _read_fields = msgspec.json.Decoder(Fields).decode
 
 
@@ -58,7 +66,11 @@ class Rewrite:
 def read_head(body: bytes) -> RequestHead:
     """What the gateway reads of a JSON body. Raises InvalidRequest with what is wrong."""
     try:
-        return _read_head(body)
+        try:
+            return _read_usual(body)
+        except msgspec.ValidationError:
+            head = _read_any(body)
+        return RequestHead(**head.meant(), model=head.model, stream=head.stream)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The request body has a field of the wrong type: {error}.") from None
     except RecursionError:

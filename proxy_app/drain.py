@@ -26,9 +26,16 @@ logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 1.0
 REST: Final = 4
-"""Times as long as a turn took is the rest after it. Where processors are free that is a fifth of
-one, some thousand requests a second; where they are not, a turn takes longer by itself, and rows
-come later instead of answers."""
+"""Times as long as a turn took is the rest after it: a fifth of a processor that has nothing else
+to do, some thousand requests a second."""
+
+LONG_REST: Final = 12
+"""The same where processors are wanted by others: rows come later instead of answers. Niceness does
+not see to that. Linux shares a processor out by sessions first (autogroup), and counts it only
+among those of one; and taken more seldom, it would hold the database for longer at a time."""
+
+WANTED_BY_OTHERS: Final = 0.25
+"""From this share of its time on that a turn waited for a processor, others want it."""
 
 MOST_ROWS: Final = 200
 """After so many a turn ends: many short ones and rests take no more time from answers in one second
@@ -61,9 +68,11 @@ class Drain(threading.Thread):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         pause = PAUSE_SECONDS
         while not self._over.wait(pause):
-            began = time.monotonic()
+            began, waited = time.monotonic(), _waited()
             more = self._turn() >= MOST_ROWS
-            rest = REST * (time.monotonic() - began)
+            took = time.monotonic() - began
+            is_wanted = _waited() - waited > WANTED_BY_OTHERS * took
+            rest = took * (LONG_REST if is_wanted else REST)
             pause = rest if more else max(PAUSE_SECONDS, rest)
             if _size(self._folder) > LAG_BYTES:
                 pause = 0.0
@@ -87,6 +96,15 @@ class Drain(threading.Thread):
             logger.exception("Usage could not be taken over; it waits in %s.", self._folder)
             self._over.wait(10 * PAUSE_SECONDS)
         return taken
+
+
+def _waited() -> float:
+    """Seconds for which this thread could have run, and another had the processor; 0 if unknown."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _size(folder: Path) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from proxy_app.figures import Figures, read_figures, total_told
+from proxy_app.figures import Figures, read_figures, totals_told
 from proxy_app.records import CLIENT_LEFT, Line
 from proxy_app.reservation import BYTES_A_TOKEN
+
+logger = logging.getLogger(__name__)
 
 _LONGEST = 255
 
@@ -69,13 +73,23 @@ def figures_of(line: Line) -> Figures:
     )
 
 
-def tokens_of(line: Line) -> int:
+def tokens_of(lines: Sequence[Line]) -> list[int]:
     """All tokens of the same, which limits count: for every request, so it takes little time."""
-    if not (line.untold or line.error) and line.status != CLIENT_LEFT:
-        told = total_told(line.figures)
-        if told is not None:
-            return told
-    into, out = _tokens(read_figures(line.figures), line)
+    told = totals_told([line.figures for line in lines])
+    return [
+        _read_anew(line)
+        if total < 0 or line.untold or line.error or line.status == CLIENT_LEFT
+        else total
+        for line, total in zip(lines, told, strict=True)
+    ]
+
+
+def _read_anew(line: Line) -> int:
+    try:
+        into, out = _tokens(read_figures(line.figures), line)
+    except Exception:  # One request must not keep the others from being charged.
+        logger.exception("What a request used could not be counted.")
+        return 0
     return into + out
 
 

@@ -32,7 +32,7 @@ from proxy_app.lease import Lease
 from proxy_app.limit_book import LimitBook
 from proxy_app.lineup import Served
 from proxy_app.naming import resolve
-from proxy_app.reach import check_allowed, leave_queue, place_in_queue
+from proxy_app.reach import check_allowed
 from proxy_app.recording import Recording
 from proxy_app.records import CLIENT_LEFT
 from proxy_app.reservation import Wish, tokens_wanted
@@ -214,18 +214,17 @@ class Express:
 
     def _admit(self, scope: Scope, link: ClientLink, wanted: _Wanted) -> bool:
         served, errand, tokens = wanted
-        caller, accounts = caller_of(scope), errand.accounts
+        accounts = errand.accounts
         if accounts and limits.admit(accounts, time.monotonic(), time.time(), tokens) is not None:
             return False  # The long way is refused as well, and told why.
         lease = trip = None
         try:
-            lease = self._runner.admit(served.entry.model_id, *place_in_queue(caller, accounts))
+            lease = self._runner.admit(served.entry.model_id)
             if lease is not None:
                 trip = self._depart(scope, link, served, errand, tokens, lease)
         finally:
             if trip is None:
                 limits.take_back(accounts, tokens)
-                leave_queue(caller, accounts)
                 if lease is not None:
                     lease.give_back()
         return trip is not None

@@ -25,7 +25,7 @@ from models_app.rights import Scope as Right
 from proxy_app.access_errors import TooManyGuesses
 from proxy_app.hosts import is_loopback_name
 from proxy_app.incoming import Scope
-from proxy_app.limits import Limits, Spent
+from proxy_app.limits import Account, Limits, Spent
 from proxy_app.presented_key import presented_key
 
 
@@ -55,6 +55,11 @@ class Caller:
     """Of the key's person, or of who signed in; None: as much as they like."""
     shares_place: bool = False
     """Whether its turn is its person's. Who makes keys for themselves would else have as many."""
+    accounts: tuple[Account, ...] | None = field(default=None, init=False, compare=False)
+    """What its requests count against; None until `LimitBook` was asked, which keeps it here.
+
+    With thousands of keys each table that is looked into costs more than all that is done with it.
+    """
 
     @property
     def share(self) -> str:
@@ -133,8 +138,11 @@ class Keys:
         self._taken: dict[int, float] = {}
         self._mac = api_keys.digester()
         self._secret = secrets.token_bytes(32)
+        self._found_in: Mapping[bytes, Key] = {}
+        self._found: dict[bytes, Key] = {}
+        """Keys of these that were found before, by a quick digest under this process's secret."""
         self._digests: dict[bytes, bytes] = {}
-        """Of keys that were found before, by a quick digest under this process's secret."""
+        """Of keys that were found in earlier rings, by the same."""
 
     def caller_of(self, scope: Scope, ring: KeyRing, *, from_query: bool = False) -> Caller:
         """Who sent this request, as far as the request itself tells: a session is not asked for.
@@ -145,6 +153,7 @@ class Keys:
         if presented:
             key = self._find(presented, ring.keys)
             if key is not None and (not key.guessable or self._may_guess(scope)):
+                self._note_use(key)
                 return key.caller
         if settings.CLARACORE_INSECURE:
             return LOCAL
@@ -157,7 +166,8 @@ class Keys:
     def known(self, scope: Scope) -> Caller | None:
         """Who sent this request, of whom there is no question; None for all others.
 
-        Nothing is noted of those: somebody will ask `caller_of` about them.
+        Nothing is noted of those: somebody will ask `caller_of` about them. Nor is a key's use:
+        what is asked with it is written down when it ends.
         """
         ring = self.ring
         if ring is None:
@@ -185,27 +195,35 @@ class Keys:
             return None
         # What is compared are digests under a secret: how long a mismatch takes tells nothing
         # about a key. The quick one takes a quarter of the time of the one that is kept of keys.
-        quick = hashlib.blake2b(presented, digest_size=32, key=self._secret).digest()
-        digest = self._digests.get(quick)
-        key = keys.get(digest) if digest is not None else self._find_anew(presented, quick, keys)
+        quick = hashlib.blake2b(presented, digest_size=16, key=self._secret).digest()
+        key = self._found.get(quick) if keys is self._found_in else None
         if key is None:
-            return None
+            key = self._find_anew(presented, quick, keys)
+            if key is None:
+                return None
         if key.expires_at is not None and key.expires_at <= time.time():
             return None
-        if key.caller.key_id is not None:
-            self._used.add(key.caller.key_id)
         return key
 
     def _find_anew(self, presented: bytes, quick: bytes, keys: Mapping[bytes, Key]) -> Key | None:
+        if keys is not self._found_in:
+            self._digests.update((known, key.digest) for known, key in self._found.items())
+            self._found_in, self._found = keys, {}
+            if len(self._digests) >= 2 * len(keys):
+                self._digests.clear()  # Of keys that are gone; the others are found anew.
+        digest = self._digests.get(quick)
+        key = keys.get(digest) if digest is not None else self._find_slowly(presented, keys)
+        if key is not None:
+            self._found[quick] = key
+        return key
+
+    def _find_slowly(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
         mac = self._mac.copy()
         mac.update(presented)
         key = keys.get(mac.digest())
         # The last word has a comparison that takes always as long.
         if key is None or not hmac.compare_digest(key.digest, mac.digest()):
             return None
-        if len(self._digests) >= 2 * len(keys):
-            self._digests.clear()  # Of keys that are gone; the others are found anew.
-        self._digests[quick] = key.digest
         return key
 
     def may_be_shared(self) -> bool:
@@ -216,11 +234,24 @@ class Keys:
     def grants_admin(self, text: str) -> bool:
         """Whether this is an administrator's key."""
         key = self._find(text.encode(), self.ring.keys) if self.ring is not None else None
-        return key is not None and key.caller.rights.may(Right.ADMIN)
+        if key is None:
+            return False
+        self._note_use(key)
+        return key.caller.rights.may(Right.ADMIN)
+
+    def _note_use(self, key: Key) -> None:
+        if key.caller.key_id is not None:
+            self._used.add(key.caller.key_id)
+
+    def note_used(self, key_ids: Iterable[int]) -> None:
+        """They were used for what is not in the journal; 0 is none."""
+        self._used.update(key_ids)
+        self._used.discard(0)
 
     def leave_to_journal(self, key_ids: Iterable[int]) -> None:
         """The journal has what they were used for, and who reads it notes when (`usage.py`)."""
-        self._used.difference_update(key_ids)
+        if self._used:
+            self._used.difference_update(key_ids)
 
     def take_used(self, now: float) -> set[int]:
         """The keys whose use is to be written down: a minute after the last time at the soonest.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -14,8 +13,6 @@ from proxy_app.keys import Caller
 from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
-
-logger = logging.getLogger(__name__)
 
 MOST_TOLD: Final = 10**12
 """Tokens that a request counts for at most, whatever its engine says."""
@@ -33,42 +30,39 @@ class LimitBook:
         self._persons: dict[int, Account] = {}
 
     def accounts_of(self, caller: Caller) -> Accounts:
-        """The accounts that a caller's requests count against: the key's, and the person's."""
+        """The accounts that a caller's requests count against: the key's, and the person's.
+
+        Whoever reads the keys anew makes other callers of them, which are looked up once.
+        """
+        accounts = caller.accounts
+        if accounts is None:
+            accounts = self._accounts_of(caller)
+            object.__setattr__(caller, "accounts", accounts)
+        return accounts
+
+    def _accounts_of(self, caller: Caller) -> Accounts:
         limits, own, key_id = caller.limits, caller.own, caller.key_id
-        if own is None:
-            if limits is None or key_id is None:
-                return ()
-            account = self._accounts.get(key_id)
-            if account is None or account.limits is not limits:
-                account = _opened(self._accounts, key_id, limits, caller.spent)
-            return (account,)
-        person = _opened(self._persons, caller.rights.person_id, own.limits, own.spent)
-        if limits is None or key_id is None:
-            return (person,)
-        return (_opened(self._accounts, key_id, limits, caller.spent), person)
+        accounts: Accounts = ()
+        if limits is not None and key_id is not None:
+            accounts = (_opened(self._accounts, key_id, limits, caller.spent),)
+        if own is not None:
+            person_id = caller.rights.person_id
+            accounts += (_opened(self._persons, person_id, own.limits, own.spent),)
+        return accounts
 
     def charge(self, lines: Iterable[Line]) -> None:
         """Count the tokens of requests that ended. Told of all of them, in the order they ended."""
         accounts, persons = self._accounts, self._persons
+        limited = [line for line in lines if line.key_id in accounts or line.person_id in persons]
+        if not limited:
+            return
         now, today = time.monotonic(), time.time()
-        for line in lines:
-            key, person = accounts.get(line.key_id), persons.get(line.person_id)
-            if key is None and person is None:
-                continue
-            used = _tokens_of(line)
-            if key is not None:
-                limits.charge(key, used, now, today)
-            if person is not None:
-                limits.charge(person, used, now, today)
-
-
-def _tokens_of(line: Line) -> int:
-    try:
-        used = tokens_of(line)
-    except Exception:  # One request must not keep the others from being charged.
-        logger.exception("What a request used could not be counted.")
-        return 0
-    return used if used < MOST_TOLD else MOST_TOLD
+        for line, tokens in zip(limited, tokens_of(limited), strict=True):
+            used = tokens if tokens < MOST_TOLD else MOST_TOLD
+            if (account := accounts.get(line.key_id)) is not None:
+                limits.charge(account, used, now, today)
+            if (account := persons.get(line.person_id)) is not None:
+                limits.charge(account, used, now, today)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

@@ -26,11 +26,26 @@ _TOKENS: Final = _LINES.format("tokens")
 def lines_of(accounts: Sequence[Account]) -> bytes:
     """How accounts stand, by the one of which the least is left. There is at least one."""
     now, today = time.monotonic(), time.time()
+    if len(accounts) == 1 and limits.is_whole(accounts[0], now, today):
+        own = accounts[0].limits
+        return _whole(own.requests_per_minute, own.tokens_per_minute)
     requests, tokens = limits.standings(accounts[0], now, today)
     for account in accounts[1:]:
         other_requests, other_tokens = limits.standings(account, now, today)
         requests = _scarcer(requests, other_requests)
         tokens = _scarcer(tokens, other_tokens)
+    return _lines(requests, tokens)
+
+
+@lru_cache(maxsize=256)
+def _whole(requests: int, tokens: int) -> bytes:
+    """Of limits a minute, 0 for none, when nothing is missing."""
+    return _lines(
+        (requests, requests, 0.0) if requests else None, (tokens, tokens, 0.0) if tokens else None
+    )
+
+
+def _lines(requests: Standing | None, tokens: Standing | None) -> bytes:
     # A text is written faster than bytes.
     text = ""
     if requests is not None:

@@ -46,6 +46,9 @@ class Bounds(NamedTuple):
     day: float
     """Tokens used or reserved."""
     month: float
+    untold_day: float
+    """Tokens used of the day up to which more of it is left than fits in the bucket of tokens."""
+    untold_month: float
 
     @classmethod
     def of(cls, limits: Limits) -> Bounds:
@@ -59,6 +62,8 @@ class Bounds(NamedTuple):
             tokens,
             limits.tokens_per_day or inf,
             limits.tokens_per_month or inf,
+            _untold(limits.tokens_per_day, limits.tokens_per_minute),
+            _untold(limits.tokens_per_month, limits.tokens_per_minute),
         )
 
 
@@ -66,6 +71,12 @@ def _bucket(limit: int) -> tuple[float, float]:
     if not limit:
         return 0.0, inf
     return MINUTE / limit, (limit - 1 + ROUNDED) * MINUTE / limit
+
+
+def _untold(quota: int, bucket: int) -> float:
+    if not quota:
+        return inf
+    return quota - bucket if bucket else -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +181,32 @@ def admit(accounts: Sequence[Account], now: float, today: float, wanted: int = 0
     for account in accounts:
         if today >= account.day_until:
             begin_periods(account, today)
-        reserved, full = account.reserved, account.tokens_full
-        running, _, requests, a_token, tokens, day, month = account.limits.bounds
+        under_way, reserved, full = account.running, account.reserved, account.requests_full
+        missing = account.tokens_full - now
+        running, a_request, requests, a_token, tokens, day, month, _, _ = account.limits.bounds
         if (
-            account.running >= running
-            or account.requests_full - now > requests
-            or (full - now if full > now else 0) + reserved * a_token > tokens
+            under_way >= running
+            or full - now > requests
+            or (missing if missing > 0 else 0) + reserved * a_token > tokens
             or account.day_tokens + reserved >= day
             or account.month_tokens + reserved >= month
         ):
             refusal = reached(account, now, today)
             if refusal is not None:
+                _leave_before(accounts, account, wanted)
                 return refusal
-    for account in accounts:
-        full = account.requests_full
-        account.requests_full = (full if full > now else now) + account.limits.bounds.a_request
-        account.running += 1
-        account.reserved += wanted
+        account.requests_full = (full if full > now else now) + a_request
+        account.running = under_way + 1
+        account.reserved = reserved + wanted
     return None
+
+
+def _leave_before(accounts: Sequence[Account], last: Account, wanted: int) -> None:
+    """Take a request back that was let in by the accounts before this one."""
+    for account in accounts:
+        if account is last:
+            return
+        take_back((account,), wanted)
 
 
 def reached(account: Account, now: float, today: float) -> Refusal | None:
@@ -275,11 +294,6 @@ def next_lane(account: Account) -> int:
     return account.turn
 
 
-def lane_back(account: Account) -> None:
-    """The request that was given the last one did not take it."""
-    account.turn = (account.turn - 1) % account.limits.share
-
-
 Standing = tuple[int, int, float]
 """A limit, what is left of it, and in how many seconds it is whole again."""
 
@@ -312,6 +326,21 @@ def standings(
             if tokens is None or rest < tokens[1]:
                 tokens = limit, rest, account.month_until - today
     return requests, tokens
+
+
+def is_whole(account: Account, now: float, today: float) -> bool:
+    """Whether nothing is missing of what `standings` tells, and it tells of no quota.
+
+    So it is for who asks now and then, and is found out in a fraction of the time.
+    """
+    bounds = account.limits.bounds
+    return (
+        account.requests_full <= now
+        and account.tokens_full <= now
+        and account.day_tokens <= bounds.untold_day
+        and account.month_tokens <= bounds.untold_month
+        and today < account.day_until
+    )
 
 
 def _of_bucket(limit: int, missing: float) -> Standing:

@@ -10,7 +10,7 @@ from models_app.rights import Bound
 from proxy_app.access_errors import ModelNotAllowed
 from proxy_app.errors import ModelNotFound
 from proxy_app.keys import Caller
-from proxy_app.limits import Account, lane_back, next_lane
+from proxy_app.limits import Account, next_lane
 from proxy_app.lineup import Lineup
 
 
@@ -130,9 +130,3 @@ def place_in_queue(caller: Caller, accounts: Sequence[Account]) -> tuple[str, in
         # Given to this key, and so no part of its person's turn.
         return f"key {caller.key_id}/{next_lane(accounts[0])}", limits.priority
     return caller.share, limits.priority
-
-
-def leave_queue(caller: Caller, accounts: Sequence[Account]) -> None:
-    """The request did not take the place that `place_in_queue` told."""
-    if caller.limits is not None and caller.limits.share > 1:
-        lane_back(accounts[0])

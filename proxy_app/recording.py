@@ -26,7 +26,7 @@ class Recording:
         record = accounting.records.begin(
             scope["path"], asked_for, model, client[0] if client else ""
         )
-        record.caller = caller.name
+        record.whose = caller
         if own := request_ids.brought(scope["headers"]):
             record.request_id = own
         record.key_id = caller.key_id or 0

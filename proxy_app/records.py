@@ -10,11 +10,15 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from proxy_app import request_ids
 from proxy_app.figures import cut
+
+if TYPE_CHECKING:
+    from proxy_app.keys import Caller
 
 CLIENT_LEFT = 499
 """The status of a request whose client left before the end, as nginx writes it."""
@@ -34,7 +38,8 @@ class Record:
     What most records have alike is the class's until it changes: each begins with few assignments.
     """
 
-    caller = ""
+    whose: Caller | None = None
+    """Who sent it."""
     key_id = 0
     person_id = 0
     cancel: Callable[[], object] | None = None

@@ -18,10 +18,6 @@ import msgspec
 
 from proxy_app.errors import InvalidRequest
 
-_SIGNS: Final = (b'url"', b'"source"', b'data"', b"\\u")
-"""A body without any of these has no field that llama-server fetches a picture from; names can be
-spelled with escapes, too."""
-
 _PARTS: Final = frozenset(
     ("source", "input_image", "input_audio", "input_video", "image", "audio", "video", "file")
 )
@@ -58,10 +54,9 @@ def check(body: bytes) -> None:
         if may_be_json(body[:64]):
             raise InvalidRequest("The request body is not UTF-8. Send it in UTF-8.")
         return
-    for sign in _SIGNS:
-        if sign in body:
-            break
-    else:
+    # Without any of these it has no field that llama-server fetches a picture from; names can be
+    # spelled with escapes, too. Every request comes by: a loop over them takes twice as long.
+    if not (b'url"' in body or b'"source"' in body or b'data"' in body or b"\\u" in body):
         return
     if not may_be_json(body[:4096]):
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -71,11 +71,25 @@ _VERY_MANY: Final = 10**18
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_VERY_MANY)] | None
+
+
 class Wish(msgspec.Struct):
     """How much a request asks for, as clients of OpenAI, Anthropic and llama-server call it.
 
-    It may hold anything, and is left unread until somebody has to know.
+    Read as it is, it is refused where it holds anything but numbers: see `Wording`.
     """
+
+    max_tokens: _Count = None
+    max_completion_tokens: _Count = None
+    max_output_tokens: _Count = None
+    n_predict: _Count = None
+    n: _Count = None
+    prompt: msgspec.Raw = _NOTHING
+
+
+class Wording(msgspec.Struct):
+    """The same of a request that holds anything: what is no number says nothing."""
 
     max_tokens: msgspec.Raw = _NOTHING
     max_completion_tokens: msgspec.Raw = _NOTHING
@@ -84,10 +98,16 @@ class Wish(msgspec.Struct):
     n: msgspec.Raw = _NOTHING
     prompt: msgspec.Raw = _NOTHING
 
+    def meant(self) -> dict[str, Any]:
+        """The fields of the wish."""
+        names = [name for name in Wording.__struct_fields__ if name != "prompt"]
+        return {name: _count(getattr(self, name)) for name in names} | {"prompt": self.prompt}
+
 
 _NO_WISH: Final = Wish()
 
-_read = msgspec.json.Decoder(Wish).decode
+_read_usual = msgspec.json.Decoder(Wish).decode
+_read = msgspec.json.Decoder(Wording).decode
 _read_list = msgspec.json.Decoder(list[Any]).decode
 
 
@@ -107,18 +127,18 @@ def tokens_wanted(
         return prompt
     if wish is None:
         wish = _wish_of(body)
-    most, most_of_all = _count(wish.max_tokens), room.request
+    most, most_of_all = wish.max_tokens or 0, room.request
     # Which of them an engine goes by differs, so the largest counts.
-    if wish.max_completion_tokens is not _NOTHING:
-        most = max(most, _count(wish.max_completion_tokens))
-    if wish.max_output_tokens is not _NOTHING:
-        most = max(most, _count(wish.max_output_tokens))
-    if wish.n_predict is not _NOTHING:
-        most = max(most, _count(wish.n_predict))
+    if wish.max_completion_tokens:
+        most = max(most, wish.max_completion_tokens)
+    if wish.max_output_tokens:
+        most = max(most, wish.max_output_tokens)
+    if wish.n_predict:
+        most = max(most, wish.n_predict)
     if not most:
         most = ANSWER_GUESSED
-    if wish.n is not _NOTHING or wish.prompt is not _NOTHING:
-        answers = (_count(wish.n) or 1) * prompts_in(wish.prompt)
+    if wish.n or wish.prompt is not _NOTHING:
+        answers = (wish.n or 1) * prompts_in(wish.prompt)
         if answers > 1:
             most, most_of_all = most * answers, room.engine
     wanted = prompt + most
@@ -132,7 +152,11 @@ def _is_answered_in_words(path: str) -> bool:
 
 def _wish_of(body: bytes) -> Wish:
     try:
-        return _read(body)
+        return _read_usual(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        return Wish(**_read(body).meant())
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _NO_WISH
 

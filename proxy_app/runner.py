@@ -114,15 +114,15 @@ class Runner(RunnerOrders):
 
     # ---- Requests ------------------------------------------------------------------------
 
-    def admit(self, model: str, caller: str = "", priority: int | None = None) -> Lease | None:
+    def admit(self, model: str) -> Lease | None:
         """A place at the model's engine if it can be had at once; None leaves no trace.
 
-        As `acquire`, which waits.
+        As `acquire`, which waits. Who does not wait takes nobody's turn, so it matters not whose.
         """
         engine, now = self.ready_engine(model), time.monotonic()
         if engine is None:
             return None
-        ticket = Ticket(model, now, caller, priority)
+        ticket = Ticket(model, now)
         self._entrance.arrive(ticket)
         if not self._scheduler.seat(ticket, now):
             return None

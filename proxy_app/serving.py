@@ -156,6 +156,9 @@ class Serving(Reception):
         self._accounting.on_written = lambda lines: self.keys.leave_to_journal(
             line.key_id for line in lines
         )
+        self._accounting.on_unwritten = lambda lines: self.keys.note_used(
+            line.key_id for line in lines
+        )
         self._accounting.remember(await self._in_database(earlier.newest_metrics))
         self.gateway = gateway = Gateway(
             self._runner,

@@ -13,9 +13,6 @@ import msgspec
 
 from proxy_app.reservation import BYTES_A_TOKEN, prompts_in
 
-_SIGNS: Final = (b'"n"', b'"n_cmpl"', b'"prompt"', b'"response_fields"', b"\\u")
-"""A body without any of these is none of them; names can be spelled with escapes, too."""
-
 
 class _Asked(msgspec.Struct):
     """What asks for more than one answer, or for less than all of it. It may hold anything."""
@@ -33,10 +30,15 @@ def prompt_guess(body: object) -> int:
     """About how many tokens the prompt of such a request has; 0 of one that is told wholly."""
     if not isinstance(body, bytes):
         return 0
-    for sign in _SIGNS:
-        if sign in body:
-            break
-    else:
+    # Without any of these it is none of them; names can be spelled with escapes, too. Every request
+    # comes by: a loop over them takes twice as long.
+    if not (
+        b'"n"' in body
+        or b'"n_cmpl"' in body
+        or b'"prompt"' in body
+        or b'"response_fields"' in body
+        or b"\\u" in body
+    ):
         return 0
     try:
         asked = _read(body)

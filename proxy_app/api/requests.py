@@ -229,7 +229,7 @@ def _live(record: Record, now: float) -> dict[str, Any]:
         "askedFor": record.asked_for,
         "path": record.path,
         "key": record.key_id or None,
-        "keyName": record.caller,
+        "keyName": record.whose.name if record.whose else "",
         "client": record.client,
         "phase": record.phase,
         "status": record.status or None,

@@ -66,9 +66,12 @@ async def test_ended_requests_are_written_down_by_themselves(desk: Desk) -> None
 
 async def test_nothing_is_written_down_when_usage_is_not_kept(desk: Desk) -> None:
     desk.accounting.kept = False
-    desk.serve()
+    lost: list[int] = []
+    desk.accounting.on_unwritten = lambda lines: lost.extend(line.key_id for line in lines)
+    desk.serve(key=5)
     desk.accounting.close()
     assert desk.written() == []
+    assert lost == [5]
     assert len(desk.accounting.metrics()) == 1
 
 
@@ -167,11 +170,14 @@ async def test_a_full_disk_is_said_once_and_requests_go_on(
     def full(lines: object) -> None:
         raise OSError(28, "No space left on device")
 
+    lost: list[int] = []
+    desk.accounting.on_unwritten = lambda lines: lost.extend(line.key_id for line in lines)
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", lambda self, lines: full(lines))
-        for _ in range(2):
-            desk.serve()
+        for key in (3, 4):
+            desk.serve(key=key)
             desk.accounting.flush()
+    assert lost == [3, 4]
     desk.serve()
     desk.accounting.close()
     assert caplog.text.count("Usage cannot be written down") == 1

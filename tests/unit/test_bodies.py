@@ -88,3 +88,16 @@ def test_a_request_no_filter_concerns_is_not_touched() -> None:
 def test_a_body_that_is_not_utf_8_is_the_clients_fault() -> None:
     with pytest.raises(InvalidRequest, match="UTF-8"):
         read_head(b'{"model":"\xff\xfe"}')
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [("7", 7), ("7.0", 7), ("null", None), ('"7"', None), ("-1", None), ("true", None)],
+)
+def test_a_number_is_read_however_the_other_fields_are_written(
+    field: str, meant: int | None
+) -> None:
+    usual = read_head(b'{"model":"fox","max_tokens":%b}' % field.encode())
+    odd = read_head(b'{"model":"fox","stream":"true","n":"x","max_tokens":%b}' % field.encode())
+    assert (usual.max_tokens or None, odd.max_tokens or None) == (meant, meant)
+    assert (usual.model, odd.model, odd.stream) == ("fox", "fox", True)

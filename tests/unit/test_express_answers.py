@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy_app import limit_book
+from proxy_app import entries
 from proxy_app.limits import Limits
 from tests.express_desk import (
     LIMITS,
@@ -113,7 +113,8 @@ async def test_what_cannot_be_charged_is_given_back(
     def breaks(line: Any) -> int:
         raise RuntimeError("beyond all sense")
 
-    monkeypatch.setattr(limit_book, "tokens_of", breaks)
+    monkeypatch.setattr(entries, "totals_told", lambda texts: [-1] * len(texts))
+    monkeypatch.setattr(entries, "read_figures", breaks)
 
     async with desk(says, tmp_path, limits=Limits(1000, 10_000, parallel=1)) as made:
         client = await made.connect()

@@ -58,6 +58,15 @@ def test_what_the_journal_has_need_not_be_written_down() -> None:
     assert keys.take_used(now=100.0) == set()
 
 
+def test_what_no_journal_has_is_noted_by_itself() -> None:
+    keys = Keys()
+    keys.ring = ring("sk-one")
+    assert keys.known(scope((b"authorization", b"Bearer sk-one"))) is ANN
+    assert keys.take_used(now=0.0) == set(), "it is written down when it ends"
+    keys.note_used([0, 1])
+    assert keys.take_used(now=100.0) == {1}
+
+
 def test_a_key_in_steady_use_is_written_down_once_a_minute() -> None:
     keys, sent = Keys(), scope((b"authorization", b"Bearer sk-one"))
     keys.caller_of(sent, ring("sk-one"))

@@ -168,6 +168,10 @@ def test_one_look_finds_whatever_limit_is_reached(
     under_way: list[int] = []
     for pause, tokens, ends, is_charged in steps:
         now, today = now + pause, today + pause
+        if limits.is_whole(one, now, today):
+            a_minute = (chosen["requests_per_minute"], chosen["tokens_per_minute"])
+            whole = tuple((limit, limit, 0.0) if limit else None for limit in a_minute)
+            assert limits.standings(one, now, today) == whole
         reached = limits.reached(one, now, today)
         assert limits.admit((one,), now, today, tokens) == reached
         if reached is None:
@@ -176,3 +180,17 @@ def test_one_look_finds_whatever_limit_is_reached(
             limits.end((one,), under_way.pop())
         if is_charged:
             limits.charge(one, tokens, now, today)
+
+
+def test_what_is_whole_has_nothing_missing_and_no_quota_to_tell_of() -> None:
+    one = account(requests_per_minute=60, tokens_per_minute=100, tokens_per_day=1000)
+    limits.begin_periods(one, NOON)
+    assert limits.is_whole(one, 0, NOON)
+    assert limits.admit((one,), 10, NOON, 20) is None
+    assert not limits.is_whole(one, 10.9, NOON)
+    limits.charge(one, 50, 10, NOON)
+    assert not limits.is_whole(one, 39, NOON)
+    assert limits.is_whole(one, 41, NOON)
+    limits.charge(one, 851, 41, NOON)
+    assert not limits.is_whole(one, 9999, NOON), "99 of the day's tokens are left"
+    assert not limits.is_whole(account(tokens_per_day=5), 0, NOON)
