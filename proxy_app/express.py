@@ -206,9 +206,12 @@ class Express:
             body, wish = rewrite(body, served.rewrite, asked), None
         errand = errand_of(scope, scope["raw_path"], body, served)
         errand.asked_for = asked
-        errand.accounts = self._book.accounts_of(caller)
+        accounts = caller.accounts  # Asked for here, it is found a little sooner.
+        if accounts is None:
+            accounts = self._book.accounts_of(caller)
+        errand.accounts = accounts
         tokens = 0
-        if errand.accounts:
+        if accounts:
             tokens = tokens_wanted(scope["path"], body, served.room, wish)
         return served, errand, tokens
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from proxy_app import limits
-from proxy_app.limits import Account, Standing
+from proxy_app.limits import Account, Limits, Standing
 
 Header = tuple[bytes, bytes]
 
@@ -27,8 +27,7 @@ def lines_of(accounts: Sequence[Account]) -> bytes:
     """How accounts stand, by the one of which the least is left. There is at least one."""
     now, today = time.monotonic(), time.time()
     if len(accounts) == 1 and limits.is_whole(accounts[0], now, today):
-        own = accounts[0].limits
-        return _whole(own.requests_per_minute, own.tokens_per_minute)
+        return accounts[0].limits.told_whole or _whole(accounts[0].limits)
     requests, tokens = limits.standings(accounts[0], now, today)
     for account in accounts[1:]:
         other_requests, other_tokens = limits.standings(account, now, today)
@@ -37,12 +36,14 @@ def lines_of(accounts: Sequence[Account]) -> bytes:
     return _lines(requests, tokens)
 
 
-@lru_cache(maxsize=256)
-def _whole(requests: int, tokens: int) -> bytes:
-    """Of limits a minute, 0 for none, when nothing is missing."""
-    return _lines(
+def _whole(own: Limits) -> bytes:
+    """The lines while nothing is missing: they are always the same."""
+    requests, tokens = own.requests_per_minute, own.tokens_per_minute
+    lines = _lines(
         (requests, requests, 0.0) if requests else None, (tokens, tokens, 0.0) if tokens else None
     )
+    object.__setattr__(own, "told_whole", lines)
+    return lines
 
 
 def _lines(requests: Standing | None, tokens: Standing | None) -> bytes:

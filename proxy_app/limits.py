@@ -96,6 +96,8 @@ class Limits:
     has_quota: bool = field(init=False, compare=False)
     """Whether tokens of a day or month are counted."""
     bounds: Bounds = field(init=False, compare=False)
+    told_whole: bytes = field(init=False, compare=False, default=b"")
+    """What answers tell while nothing is missing; `limit_headers` keeps it here."""
 
     def __post_init__(self) -> None:
         quota = bool(self.tokens_per_day or self.tokens_per_month)
