@@ -71,8 +71,7 @@ class Drain(threading.Thread):
             began, waited = time.monotonic(), _waited()
             more = self._turn() >= MOST_ROWS
             took = time.monotonic() - began
-            is_wanted = _waited() - waited > WANTED_BY_OTHERS * took
-            rest = took * (LONG_REST if is_wanted else REST)
+            rest = rest_after(took, _waited() - waited)
             pause = rest if more else max(PAUSE_SECONDS, rest)
             if _size(self._folder) > LAG_BYTES:
                 pause = 0.0
@@ -96,6 +95,11 @@ class Drain(threading.Thread):
             logger.exception("Usage could not be taken over; it waits in %s.", self._folder)
             self._over.wait(10 * PAUSE_SECONDS)
         return taken
+
+
+def rest_after(took: float, waited: float) -> float:
+    """Seconds of rest after a turn, of which so much was waiting for a processor."""
+    return took * (LONG_REST if waited > WANTED_BY_OTHERS * took else REST)
 
 
 def _waited() -> float:

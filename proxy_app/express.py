@@ -206,10 +206,7 @@ class Express:
             body, wish = rewrite(body, served.rewrite, asked), None
         errand = errand_of(scope, scope["raw_path"], body, served)
         errand.asked_for = asked
-        accounts = caller.accounts  # Asked for here, it is found a little sooner.
-        if accounts is None:
-            accounts = self._book.accounts_of(caller)
-        errand.accounts = accounts
+        accounts = errand.accounts = self._book.accounts_of(caller)
         tokens = 0
         if accounts:
             tokens = tokens_wanted(scope["path"], body, served.room, wish)

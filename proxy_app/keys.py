@@ -56,7 +56,7 @@ class Caller:
     shares_place: bool = False
     """Whether its turn is its person's. Who makes keys for themselves would else have as many."""
     accounts: tuple[Account, ...] | None = field(default=None, init=False, compare=False)
-    """What its requests count against; None until `LimitBook` was asked, which keeps it here.
+    """What its requests count against, if that is no person's: `LimitBook` keeps it here.
 
     With thousands of keys each table that is looked into costs more than all that is done with it.
     """

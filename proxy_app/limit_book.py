@@ -30,14 +30,14 @@ class LimitBook:
         self._persons: dict[int, Account] = {}
 
     def accounts_of(self, caller: Caller) -> Accounts:
-        """The accounts that a caller's requests count against: the key's, and the person's.
-
-        Whoever reads the keys anew makes other callers of them, which are looked up once.
-        """
+        """The accounts that a caller's requests count against: the key's, and the person's."""
         accounts = caller.accounts
-        if accounts is None:
+        # An account may have got other limits meanwhile: a request that began before they changed
+        # still has those of then.
+        if accounts is None or (accounts and accounts[0].limits is not caller.limits):
             accounts = self._accounts_of(caller)
-            object.__setattr__(caller, "accounts", accounts)
+            if caller.own is None:
+                object.__setattr__(caller, "accounts", accounts)
         return accounts
 
     def _accounts_of(self, caller: Caller) -> Accounts:

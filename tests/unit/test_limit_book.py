@@ -184,3 +184,14 @@ def test_requests_made_while_they_were_not_limited_do_not_count_later() -> None:
         ask(book, caller(1, Limits(parallel=100)))
     book.accounts_of(caller(1, Limits(requests_per_minute=1)))[0].requests_full -= 60
     ask(book, caller(1, Limits(requests_per_minute=1)))
+
+
+def test_a_request_from_before_a_change_leaves_no_old_limit_behind() -> None:
+    """Its body took long, and its key was looked up when it began."""
+    book = LimitBook()
+    before, after = (caller(1, Limits(requests_per_minute=many)) for many in (1000, 2))
+    ask(book, after)
+    ask(book, before)
+    ask(book, after)
+    with pytest.raises(LimitReached, match="2 requests a minute"):
+        ask(book, after)
