@@ -193,8 +193,8 @@ def test_usage_is_taken_over_once_however_often_the_worker_is_killed(home: Home)
         with home.worker() as worker:
             before = rows()
             for _ in range(20):
-                journal.append([line(at=time.time()) for _ in range(500)])
-                written += 500
+                journal.append([line(at=time.time()) for _ in range(150)])
+                written += 150
             wait_until(lambda before=before: rows() > before, "the first rows", home.log.read_text)
             worker.kill()
             worker.wait()
