@@ -192,6 +192,7 @@ class Keys:
 
     def _find(self, presented: bytes, keys: Mapping[bytes, Key]) -> Key | None:
         if not keys:
+            self._found_in, self._found = {}, {}  # Nothing of those that are gone is kept.
             return None
         # What is compared are digests under a secret: how long a mismatch takes tells nothing
         # about a key. The quick one takes a quarter of the time of the one that is kept of keys.

@@ -31,7 +31,8 @@ class Lease:
     async def renew(self) -> bool:
         """Change to the next engine of the model, when this one has died.
 
-        False when it lives on. Raises as `Runner.acquire`.
+        False when it lives on. Raises as `Runner.acquire`. Not for what `Runner.admit` gave, which
+        knows of no place in the queue.
         """
         ticket, self._ticket = self._ticket, None
         assert ticket is not None

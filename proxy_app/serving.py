@@ -222,6 +222,9 @@ class Serving(Reception):
         if self._accounting is not None:
             # Before the worker ends, which takes over what it can still see.
             self._accounting.close()
+            if used := self.keys.take_used(time.monotonic()):  # Of what is in no journal.
+                with suppress(DatabaseError):
+                    await self._in_database(partial(note_use, used))
         self.look_again.cancel()
         for task in self._tasks:
             task.cancel()

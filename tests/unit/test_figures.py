@@ -157,10 +157,37 @@ TEXTS = st.sampled_from(
 
 @given(texts=st.lists(TEXTS, max_size=6))
 def test_many_texts_in_one_look_are_each_read_as_alone(texts: list[str]) -> None:
+    assert totals_told(texts) == [total for text in texts for total in totals_told([text])]
+
+
+# Braces in their texts have the first leave lists open, and the last close what it did not open.
+OPENING = """{"usage":{"prompt_tokens":500,"completion_tokens":500},
+"tools":[{"timings":{"a":[{"b":"}","c":{"d":"}"}}]}}]}"""
+CLOSING = """{"tools":[{"X":{"k":[{"timings":{"b":"{"},"c":"{"}],"e":"{"},
+"usage":{"prompt_tokens":0,"completion_tokens":0},"g":"{"},{"z":"}",
+"usage":{"prompt_tokens":1000000000000000000,"completion_tokens":0},"y":"{"},{"z":"}",
+"usage":{"prompt_tokens":0,"completion_tokens":0},"k":{"l":"}"}}],
+"usage":{"prompt_tokens":400,"completion_tokens":300}}"""
+OTHERS = '{"usage":{"prompt_tokens":70,"completion_tokens":7}}'
+
+
+def test_no_answer_changes_what_is_read_of_another() -> None:
+    bodies = [text.replace("\n", "").encode() for text in (OPENING, OTHERS, CLOSING)]
+    texts = [cut(body, body).decode() for body in bodies]
     together = totals_told(texts)
-    assert len(together) == len(texts)
-    for text, total in zip(texts, together, strict=True):
-        assert total < 0 or total == totals_told([text])[0]
+    assert together == [total for text in texts for total in totals_told([text])]
+    assert together[1] == 77
+
+
+@pytest.mark.parametrize(
+    "odd", ['"usage":{"a":"}', '"usage":{"a":1}\0"usage":{}', "\ud800", "}\n{"]
+)
+def test_an_odd_text_takes_nothing_from_those_beside_it(odd: str) -> None:
+    """A longer look would find the inner one, which a client may have had repeated to it."""
+    inner = '"timings":{"usage":{"prompt_tokens":0,"completion_tokens":0}}'
+    text = '"usage":{"prompt_tokens":400,"completion_tokens":300}\n' + inner
+    before, _, after = totals_told([text, odd, text])
+    assert before == after == totals_told([text])[0] == 700
 
 
 BY_PATTERN = re.compile(rb"\s*:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
