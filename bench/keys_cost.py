@@ -110,9 +110,9 @@ def own_us(count: int = 50_000) -> float:
     from models_app.rights import EVERYTHING, Rights
     from proxy_app.bodies import read_head
     from proxy_app.keys import Caller, Key, KeyRing, Keys
-    from proxy_app.limit_book import LimitBook, enter
-    from proxy_app.limit_headers import lines_of
-    from proxy_app.limits import Limits, end
+    from proxy_app.limit_book import LimitBook
+    from proxy_app.limit_headers import lines_of, lines_of_first
+    from proxy_app.limits import Limits, admit, admit_first, end
     from proxy_app.records import Record, line_of
     from proxy_app.reservation import tokens_wanted
 
@@ -146,8 +146,12 @@ def own_us(count: int = 50_000) -> float:
         caller = keys.caller_of(scopes[number % COUNT], ring)
         accounts = book.accounts_of(caller)
         wanted = tokens_wanted("/v1/chat/completions", body, wish=head)
-        enter(accounts, wanted)
-        lines_of(accounts)
+        now, today = time.monotonic(), time.time()
+        if admit_first(accounts[0], now, today, wanted):
+            lines_of_first(accounts[0].limits)
+        else:
+            admit(accounts, now, today, wanted)
+            lines_of(accounts)
         end(accounts, wanted)
         book.charge((lines[number % COUNT],))
     return (time.process_time() - before) * 1e6 / count

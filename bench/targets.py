@@ -180,10 +180,13 @@ class Claracore(Target):
         database = sqlite3.connect(f"file:{self.home / DATABASE}?mode=ro", uri=True)
         with closing(database):
             marks = dict(database.execute("SELECT segment, offset FROM proxy_app_journalmark"))
-        return all(
-            segment.stat().st_size == marks.get(segment.name, 0)
-            for segment in segments(self.home / "journal")
-        )
+        try:
+            return all(
+                segment.stat().st_size == marks.get(segment.name, 0)
+                for segment in segments(self.home / "journal")
+            )
+        except FileNotFoundError:  # One that was taken over as a whole is gone.
+            return False
 
     def requests_in_usage(self) -> int:
         """How many requests the usage knows of, once what was recorded is taken over."""

@@ -75,13 +75,11 @@ def figures_of(line: Line) -> Figures:
 
 def tokens_of(lines: Sequence[Line]) -> list[int]:
     """All tokens of the same, which limits count: for every request, so it takes little time."""
-    told = totals_told([line.figures for line in lines])
-    return [
-        _read_anew(line)
-        if total < 0 or line.untold or line.error or line.status == CLIENT_LEFT
-        else total
-        for line, total in zip(lines, told, strict=True)
-    ]
+    totals = totals_told([line.figures for line in lines])
+    for place, line in enumerate(lines):
+        if totals[place] < 0 or line.untold or line.error or line.status == CLIENT_LEFT:
+            totals[place] = _read_anew(line)
+    return totals
 
 
 def _read_anew(line: Line) -> int:

@@ -31,6 +31,8 @@ class Errand:
     """The model's name as the client wrote it; empty: its id."""
     accounts: Sequence[Account] = ()
     """Of the key and its person, whose limits the answer tells; none without limits."""
+    standing: bytes = b""
+    """The lines that tell of them, if they are known before the answer."""
     wish: Wish | None = None
     """How much it asks for, if that was read of the body."""
     untold: int = 0

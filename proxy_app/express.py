@@ -30,11 +30,12 @@ from proxy_app.incoming import ClientLink, Receive, Scope, Send
 from proxy_app.key_guard import caller_of
 from proxy_app.lease import Lease
 from proxy_app.limit_book import LimitBook
+from proxy_app.limit_headers import lines_of_first
 from proxy_app.lineup import Served
 from proxy_app.naming import resolve
 from proxy_app.reach import check_allowed
 from proxy_app.recording import Recording
-from proxy_app.records import CLIENT_LEFT
+from proxy_app.records import CLIENT_LEFT, Clocks
 from proxy_app.reservation import Wish, tokens_wanted
 from proxy_app.runner import Runner
 from proxy_app.upstream import UpstreamResponse
@@ -214,14 +215,19 @@ class Express:
 
     def _admit(self, scope: Scope, link: ClientLink, wanted: _Wanted) -> bool:
         served, errand, tokens = wanted
+        # Read once for all who ask: it is most of what a look at the limits takes.
+        clocks = now, today = time.monotonic(), time.time()
         accounts = errand.accounts
-        if accounts and limits.admit(accounts, time.monotonic(), time.time(), tokens) is not None:
-            return False  # The long way is refused as well, and told why.
+        if accounts:
+            if len(accounts) == 1 and limits.admit_first(accounts[0], now, today, tokens):
+                errand.standing = lines_of_first(accounts[0].limits)
+            elif limits.admit(accounts, now, today, tokens) is not None:
+                return False  # The long way is refused as well, and told why.
         lease = trip = None
         try:
-            lease = self._runner.admit(served.entry.model_id)
+            lease = self._runner.admit(served.entry.model_id, now)
             if lease is not None:
-                trip = self._depart(scope, link, served, errand, tokens, lease)
+                trip = self._depart(scope, link, wanted, lease, clocks)
         finally:
             if trip is None:
                 limits.take_back(accounts, tokens)
@@ -230,16 +236,12 @@ class Express:
         return trip is not None
 
     def _depart(
-        self,
-        scope: Scope,
-        link: ClientLink,
-        served: Served,
-        errand: Errand,
-        tokens: int,
-        lease: Lease,
+        self, scope: Scope, link: ClientLink, wanted: _Wanted, lease: Lease, clocks: Clocks
     ) -> Trip | None:
         """Ask the engine; None when it cannot be asked at once after all."""
-        recording = Recording(self.accounting, scope, errand.asked_for, served.entry.model_id)
+        served, errand, tokens = wanted
+        model = served.entry.model_id
+        recording = Recording(self.accounting, scope, errand.asked_for, model, clocks)
         record, response = recording.record, None
         trip = Trip(self, scope, link, served, errand, tokens, lease, recording)
         try:

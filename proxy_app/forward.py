@@ -158,7 +158,7 @@ def answer_whole(
         elif name == b"connection" and value.lower() not in NAMES_NOTHING:
             return False  # It names others that end here.
     if errand.accounts:
-        lines.append(lines_of(errand.accounts))
+        lines.append(errand.standing or lines_of(errand.accounts))
     if not link.answer(send, b"".join(lines), body):
         return False
     record.answered(200, streamed=False)

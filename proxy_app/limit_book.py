@@ -57,12 +57,14 @@ class LimitBook:
         if not limited:
             return
         now, today = time.monotonic(), time.time()
+        charge = limits.charge
         for line, tokens in zip(limited, tokens_of(limited), strict=True):
-            used = tokens if tokens < MOST_TOLD else MOST_TOLD
-            if (account := accounts.get(line.key_id)) is not None:
-                limits.charge(account, used, now, today)
-            if (account := persons.get(line.person_id)) is not None:
-                limits.charge(account, used, now, today)
+            if tokens > MOST_TOLD:
+                tokens = MOST_TOLD
+            if line.key_id in accounts:
+                charge(accounts[line.key_id], tokens, now, today)
+            if line.person_id in persons:
+                charge(persons[line.person_id], tokens, now, today)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

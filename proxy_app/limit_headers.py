@@ -26,8 +26,6 @@ _TOKENS: Final = _LINES.format("tokens")
 def lines_of(accounts: Sequence[Account]) -> bytes:
     """How accounts stand, by the one of which the least is left. There is at least one."""
     now, today = time.monotonic(), time.time()
-    if len(accounts) == 1 and limits.is_whole(accounts[0], now, today):
-        return accounts[0].limits.told_whole or _whole(accounts[0].limits)
     requests, tokens = limits.standings(accounts[0], now, today)
     for account in accounts[1:]:
         other_requests, other_tokens = limits.standings(account, now, today)
@@ -36,13 +34,16 @@ def lines_of(accounts: Sequence[Account]) -> bytes:
     return _lines(requests, tokens)
 
 
-def _whole(own: Limits) -> bytes:
-    """The lines while nothing is missing: they are always the same."""
+def lines_of_first(own: Limits) -> bytes:
+    """The same when a request has begun by `limits.admit_first`."""
+    if own.told_first:
+        return own.told_first
     requests, tokens = own.requests_per_minute, own.tokens_per_minute
     lines = _lines(
-        (requests, requests, 0.0) if requests else None, (tokens, tokens, 0.0) if tokens else None
+        (requests, requests - 1, own.a_request) if requests else None,
+        (tokens, tokens, 0.0) if tokens else None,
     )
-    object.__setattr__(own, "told_whole", lines)
+    object.__setattr__(own, "told_first", lines)
     return lines
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from typing import Final, NamedTuple
 
@@ -35,42 +35,27 @@ class Bounds(NamedTuple):
 
     running: float
     """Requests under way."""
-    a_request: float
-    """Seconds in which the bucket of requests fills by one; 0 without a limit."""
     requests: float
     """Seconds to be full again, above which the bucket of requests holds none."""
-    a_token: float
-    """Seconds in which the bucket of tokens fills by one; 0 without a limit."""
     tokens: float
     """Seconds to be full again, above which the bucket of tokens holds none."""
     day: float
     """Tokens used or reserved."""
     month: float
-    untold_day: float
-    """Tokens used of the day up to which more of it is left than fits in the bucket of tokens."""
-    untold_month: float
 
     @classmethod
     def of(cls, limits: Limits) -> Bounds:
-        a_request, requests = _bucket(limits.requests_per_minute)
-        a_token, tokens = _bucket(limits.tokens_per_minute)
         return cls(
             limits.parallel or inf,
-            a_request,
-            requests,
-            a_token,
-            tokens,
+            _holds_none(limits.requests_per_minute),
+            _holds_none(limits.tokens_per_minute),
             limits.tokens_per_day or inf,
             limits.tokens_per_month or inf,
-            _untold(limits.tokens_per_day, limits.tokens_per_minute),
-            _untold(limits.tokens_per_month, limits.tokens_per_minute),
         )
 
 
-def _bucket(limit: int) -> tuple[float, float]:
-    if not limit:
-        return 0.0, inf
-    return MINUTE / limit, (limit - 1 + ROUNDED) * MINUTE / limit
+def _holds_none(limit: int) -> float:
+    return (limit - 1 + ROUNDED) * MINUTE / limit if limit else inf
 
 
 def _untold(quota: int, bucket: int) -> float:
@@ -96,13 +81,25 @@ class Limits:
     has_quota: bool = field(init=False, compare=False)
     """Whether tokens of a day or month are counted."""
     bounds: Bounds = field(init=False, compare=False)
-    told_whole: bytes = field(init=False, compare=False, default=b"")
-    """What answers tell while nothing is missing; `limit_headers` keeps it here."""
+    a_request: float = field(init=False, compare=False)
+    """Seconds in which the bucket of requests fills by one; 0 without a limit."""
+    a_token: float = field(init=False, compare=False)
+    """Seconds in which the bucket of tokens fills by one; 0 without a limit."""
+    untold_day: float = field(init=False, compare=False)
+    """Tokens used of the day up to which more of it is left than fits in the bucket of tokens."""
+    untold_month: float = field(init=False, compare=False)
+    told_first: bytes = field(init=False, compare=False, default=b"")
+    """What the answer to a first request tells (`admit_first`); `limit_headers` keeps it here."""
 
     def __post_init__(self) -> None:
-        quota = bool(self.tokens_per_day or self.tokens_per_month)
-        object.__setattr__(self, "has_quota", quota)
-        object.__setattr__(self, "bounds", Bounds.of(self))
+        requests, tokens = self.requests_per_minute, self.tokens_per_minute
+        keep = partial(object.__setattr__, self)
+        keep("has_quota", bool(self.tokens_per_day or self.tokens_per_month))
+        keep("bounds", Bounds.of(self))
+        keep("a_request", MINUTE / requests if requests else 0.0)
+        keep("a_token", MINUTE / tokens if tokens else 0.0)
+        keep("untold_day", _untold(self.tokens_per_day, tokens))
+        keep("untold_month", _untold(self.tokens_per_month, tokens))
 
 
 class Spent(NamedTuple):
@@ -185,11 +182,12 @@ def admit(accounts: Sequence[Account], now: float, today: float, wanted: int = 0
             begin_periods(account, today)
         under_way, reserved, full = account.running, account.reserved, account.requests_full
         missing = account.tokens_full - now
-        running, a_request, requests, a_token, tokens, day, month, _, _ = account.limits.bounds
+        own = account.limits
+        running, requests, tokens, day, month = own.bounds
         if (
             under_way >= running
             or full - now > requests
-            or (missing if missing > 0 else 0) + reserved * a_token > tokens
+            or (missing if missing > 0 else 0) + reserved * own.a_token > tokens
             or account.day_tokens + reserved >= day
             or account.month_tokens + reserved >= month
         ):
@@ -197,10 +195,34 @@ def admit(accounts: Sequence[Account], now: float, today: float, wanted: int = 0
             if refusal is not None:
                 _leave_before(accounts, account, wanted)
                 return refusal
-        account.requests_full = (full if full > now else now) + a_request
+        account.requests_full = (full if full > now else now) + own.a_request
         account.running = under_way + 1
         account.reserved = reserved + wanted
     return None
+
+
+def admit_first(account: Account, now: float, today: float, wanted: int) -> bool:
+    """Let a request begin if it is the first for a while; False: `admit` has to look closer.
+
+    Nothing is under way, and nothing is missing of what `standings` tells, which is of no quota.
+    So it is for who asks now and then. It is found out in a fraction of the time, and what the
+    answer tells then is always the same.
+    """
+    own = account.limits
+    if (
+        account.reserved
+        or account.running
+        or account.requests_full > now
+        or account.tokens_full > now
+        or account.day_tokens > own.untold_day
+        or account.month_tokens > own.untold_month
+        or today >= account.day_until
+    ):
+        return False
+    account.requests_full = now + own.a_request
+    account.running = 1
+    account.reserved = wanted
+    return True
 
 
 def _leave_before(accounts: Sequence[Account], last: Account, wanted: int) -> None:
@@ -249,7 +271,7 @@ def _used_up(what: str, limit: int, tokens: int, seconds: float) -> Refusal:
 def take_back(accounts: Sequence[Account], wanted: int = 0) -> None:
     """A request that was let in did not begin."""
     for account in accounts:
-        account.requests_full -= account.limits.bounds.a_request
+        account.requests_full -= account.limits.a_request
         account.running -= 1
         account.reserved -= wanted
 
@@ -263,11 +285,11 @@ def end(accounts: Sequence[Account], wanted: int = 0) -> None:
 
 def charge(account: Account, tokens: int, now: float, today: float) -> None:
     """Tokens that a request used. Nothing that ended stays reserved: all of it is charged now."""
+    own, full = account.limits, account.tokens_full
     account.reserved -= account.settling
     account.settling = 0
-    limits, full = account.limits, account.tokens_full
-    account.tokens_full = (full if full > now else now) + tokens * limits.bounds.a_token
-    if limits.has_quota:
+    account.tokens_full = (full if full > now else now) + tokens * own.a_token
+    if own.has_quota:
         if today >= account.day_until:
             begin_periods(account, today)
         account.day_tokens += tokens
@@ -328,21 +350,6 @@ def standings(
             if tokens is None or rest < tokens[1]:
                 tokens = limit, rest, account.month_until - today
     return requests, tokens
-
-
-def is_whole(account: Account, now: float, today: float) -> bool:
-    """Whether nothing is missing of what `standings` tells, and it tells of no quota.
-
-    So it is for who asks now and then, and is found out in a fraction of the time.
-    """
-    bounds = account.limits.bounds
-    return (
-        account.requests_full <= now
-        and account.tokens_full <= now
-        and account.day_tokens <= bounds.untold_day
-        and account.month_tokens <= bounds.untold_month
-        and today < account.day_until
-    )
 
 
 def _of_bucket(limit: int, missing: float) -> Standing:

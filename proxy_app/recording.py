@@ -11,7 +11,7 @@ from proxy_app.errors import AnswerCut, GatewayError, RequestCancelled
 from proxy_app.incoming import Scope
 from proxy_app.key_guard import caller_of
 from proxy_app.lease import Lease
-from proxy_app.records import CLIENT_LEFT, Record
+from proxy_app.records import CLIENT_LEFT, Clocks, Record
 from proxy_app.runner import Runner
 
 
@@ -20,11 +20,19 @@ class Recording:
 
     __slots__ = ("_accounting", "_task", "record")
 
-    def __init__(self, accounting: Accounting, scope: Scope, asked_for: str, model: str) -> None:
+    def __init__(
+        self,
+        accounting: Accounting,
+        scope: Scope,
+        asked_for: str,
+        model: str,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """`clocks` as `Record`."""
         self._accounting = accounting
         client, caller = scope.get("client"), caller_of(scope)
         record = accounting.records.begin(
-            scope["path"], asked_for, model, client[0] if client else ""
+            scope["path"], asked_for, model, client[0] if client else "", clocks
         )
         record.whose = caller
         if own := request_ids.brought(scope["headers"]):

@@ -29,6 +29,9 @@ PIECES_KEPT = 8
 LONGEST_PATH = 255
 """Characters of a path that are kept of a request."""
 
+Clocks = tuple[float, float]
+"""One moment by `time.monotonic` and by `time.time`."""
+
 _now = time.monotonic
 
 
@@ -65,12 +68,20 @@ class Record:
     _newest: deque[bytes] | None = None
     """The newest pieces, if there was more than one."""
 
-    def __init__(self, number: int, path: str, asked_for: str, model: str, client: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        path: str,
+        asked_for: str,
+        model: str,
+        client: str,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """`clocks` is when it came, if somebody has read them; None: now."""
         self.id = number
         self.request_id = request_ids.ours(number)
         """What the client and the engine know it by."""
-        self.at = time.time()
-        self.arrived = _now()
+        self.arrived, self.at = clocks or (_now(), time.time())
         self.path = path
         self.asked_for = asked_for
         self.model = model
@@ -199,9 +210,16 @@ class Records:
         """Where the numbers of requests begin."""
         self._numbers = itertools.count(first)
 
-    def begin(self, path: str, asked_for: str, model: str, client: str = "") -> Record:
-        """A request for a model has come."""
-        record = Record(next(self._numbers), path, asked_for, model, client)
+    def begin(
+        self,
+        path: str,
+        asked_for: str,
+        model: str,
+        client: str = "",
+        clocks: Clocks | None = None,
+    ) -> Record:
+        """A request for a model has come; `clocks` as `Record`."""
+        record = Record(next(self._numbers), path, asked_for, model, client, clocks)
         self.live[record.id] = record
         return record
 

@@ -127,7 +127,8 @@ def tokens_wanted(
         return prompt
     if wish is None:
         wish = _wish_of(body)
-    most, most_of_all = wish.max_tokens or 0, room.request
+    most = wish.max_tokens or 0
+    most_of_all, of_all_answers = room
     # Which of them an engine goes by differs, so the largest counts.
     if wish.max_completion_tokens:
         most = max(most, wish.max_completion_tokens)
@@ -140,7 +141,7 @@ def tokens_wanted(
     if wish.n or wish.prompt is not _NOTHING:
         answers = (wish.n or 1) * prompts_in(wish.prompt)
         if answers > 1:
-            most, most_of_all = most * answers, room.engine
+            most, most_of_all = most * answers, of_all_answers
     wanted = prompt + most
     return wanted if wanted < most_of_all else most_of_all
 

@@ -114,12 +114,13 @@ class Runner(RunnerOrders):
 
     # ---- Requests ------------------------------------------------------------------------
 
-    def admit(self, model: str) -> Lease | None:
+    def admit(self, model: str, now: float) -> Lease | None:
         """A place at the model's engine if it can be had at once; None leaves no trace.
 
         As `acquire`, which waits. Who does not wait takes nobody's turn, so it matters not whose.
+        `now` is by `time.monotonic`.
         """
-        engine, now = self.ready_engine(model), time.monotonic()
+        engine = self.ready_engine(model)
         if engine is None:
             return None
         ticket = Ticket(model, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy_app import limits
+from proxy_app.limit_headers import _lines, headers_in, lines_of_first
 from proxy_app.limits import Account, Limits, Spent
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
@@ -168,12 +170,13 @@ def test_one_look_finds_whatever_limit_is_reached(
     under_way: list[int] = []
     for pause, tokens, ends, is_charged in steps:
         now, today = now + pause, today + pause
-        if limits.is_whole(one, now, today):
-            a_minute = (chosen["requests_per_minute"], chosen["tokens_per_minute"])
-            whole = tuple((limit, limit, 0.0) if limit else None for limit in a_minute)
-            assert limits.standings(one, now, today) == whole
-        reached = limits.reached(one, now, today)
+        reached, at_first = limits.reached(one, now, today), copy(one)
+        is_first = limits.admit_first(at_first, now, today, tokens)
         assert limits.admit((one,), now, today, tokens) == reached
+        if is_first:
+            assert reached is None and at_first == one
+            standing = limits.standings(one, now, today)
+            assert headers_in(lines_of_first(one.limits)) == headers_in(_lines(*standing))
         if reached is None:
             under_way.append(tokens)
         if ends and under_way:
@@ -182,15 +185,24 @@ def test_one_look_finds_whatever_limit_is_reached(
             limits.charge(one, tokens, now, today)
 
 
-def test_what_is_whole_has_nothing_missing_and_no_quota_to_tell_of() -> None:
+def test_a_first_request_finds_nothing_missing_and_no_quota_to_tell_of() -> None:
     one = account(requests_per_minute=60, tokens_per_minute=100, tokens_per_day=1000)
+
+    def is_first(now: float, today: float = NOON) -> bool:
+        return limits.admit_first(copy(one), now, today, 0)
+
+    assert not is_first(0), "the day has not begun"
     limits.begin_periods(one, NOON)
-    assert limits.is_whole(one, 0, NOON)
-    assert limits.admit((one,), 10, NOON, 20) is None
-    assert not limits.is_whole(one, 10.9, NOON)
+    assert is_first(0) and not is_first(0, MIDNIGHT)
+    assert limits.admit_first(one, 10, NOON, 20)
+    assert (one.running, one.reserved) == (1, 20)
+    assert not is_first(99), "the one before is under way"
+    limits.end((one,), 20)
+    assert not is_first(99), "what it used is not known yet"
     limits.charge(one, 50, 10, NOON)
-    assert not limits.is_whole(one, 39, NOON)
-    assert limits.is_whole(one, 41, NOON)
+    assert not is_first(39) and is_first(41)
     limits.charge(one, 851, 41, NOON)
-    assert not limits.is_whole(one, 9999, NOON), "99 of the day's tokens are left"
-    assert not limits.is_whole(account(tokens_per_day=5), 0, NOON)
+    assert not is_first(9999), "99 of the day's tokens are left"
+    limited = account(tokens_per_day=5)
+    limits.begin_periods(limited, NOON)
+    assert not limits.admit_first(limited, 0, NOON, 0)
