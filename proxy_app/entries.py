@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from proxy_app.reservation import BYTES_A_TOKEN
 logger = logging.getLogger(__name__)
 
 _LONGEST = 255
+
+MOST_TOLD: Final = 10**12
+"""Tokens that a request counts for at most, whatever its engine says."""
 
 Metric = dict[str, Any]
 """As `metrics` events and `/api/metrics` have it."""
@@ -77,7 +80,12 @@ def tokens_of(lines: Sequence[Line]) -> list[int]:
     """All tokens of the same, which limits count: for every request, so it takes little time."""
     totals = totals_told([line.figures for line in lines])
     for place, line in enumerate(lines):
-        if totals[place] < 0 or line.untold or line.error or line.status == CLIENT_LEFT:
+        if (
+            not 0 <= totals[place] <= MOST_TOLD
+            or line.untold
+            or line.error
+            or line.status == CLIENT_LEFT
+        ):
             totals[place] = _read_anew(line)
     return totals
 
@@ -88,7 +96,7 @@ def _read_anew(line: Line) -> int:
     except Exception:  # One request must not keep the others from being charged.
         logger.exception("What a request used could not be counted.")
         return 0
-    return into + out
+    return min(into + out, MOST_TOLD)
 
 
 def _tokens(figures: Figures, line: Line) -> tuple[int, int]:

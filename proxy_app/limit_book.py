@@ -14,8 +14,8 @@ from proxy_app.limit_headers import headers_in, lines_of
 from proxy_app.limits import Account, Limits, Spent
 from proxy_app.records import Line
 
-MOST_TOLD: Final = 10**12
-"""Tokens that a request counts for at most, whatever its engine says."""
+_NOBODYS: Final = Account(Limits())
+"""What is counted of those without limits; nobody looks at it."""
 
 Accounts = tuple[Account, ...]
 Before = tuple[Spent, ...]
@@ -56,15 +56,12 @@ class LimitBook:
         limited = [line for line in lines if line.key_id in accounts or line.person_id in persons]
         if not limited:
             return
-        now, today = time.monotonic(), time.time()
-        charge = limits.charge
-        for line, tokens in zip(limited, tokens_of(limited), strict=True):
-            if tokens > MOST_TOLD:
-                tokens = MOST_TOLD
-            if line.key_id in accounts:
-                charge(accounts[line.key_id], tokens, now, today)
-            if line.person_id in persons:
-                charge(persons[line.person_id], tokens, now, today)
+        now, today, used = time.monotonic(), time.time(), tokens_of(limited)
+        keys = [accounts.get(line.key_id, _NOBODYS) for line in limited]
+        limits.charge(keys, used, now, today)
+        if persons:
+            people = [persons.get(line.person_id, _NOBODYS) for line in limited]
+            limits.charge(people, used, now, today)
 
 
 def _opened(accounts: dict[int, Account], who: int, limit: Limits, spent: Before) -> Account:

@@ -11,7 +11,7 @@ bucket of tokens fall below nothing. Times are seconds; a limit of 0 is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -30,28 +30,22 @@ WHEN_ONE_ENDS: Final = 1.0
 """Seconds after which to come back when too many requests are under way: nobody knows better."""
 
 
-class Bounds(NamedTuple):
-    """What limits come to, so that one look tells whether any is reached. Infinite without one."""
+Bounds = tuple[float, float, float, float, float]
+"""What limits come to, so that one look tells whether any is reached. Infinite without one.
 
-    running: float
-    """Requests under way."""
-    requests: float
-    """Seconds to be full again, above which the bucket of requests holds none."""
-    tokens: float
-    """Seconds to be full again, above which the bucket of tokens holds none."""
-    day: float
-    """Tokens used or reserved."""
-    month: float
+Requests under way; seconds to be full again, above which the bucket of requests holds none, and
+that of tokens; tokens used or reserved of a day, and of a month.
+"""
 
-    @classmethod
-    def of(cls, limits: Limits) -> Bounds:
-        return cls(
-            limits.parallel or inf,
-            _holds_none(limits.requests_per_minute),
-            _holds_none(limits.tokens_per_minute),
-            limits.tokens_per_day or inf,
-            limits.tokens_per_month or inf,
-        )
+
+def _bounds_of(limits: Limits) -> Bounds:
+    return (
+        limits.parallel or inf,
+        _holds_none(limits.requests_per_minute),
+        _holds_none(limits.tokens_per_minute),
+        limits.tokens_per_day or inf,
+        limits.tokens_per_month or inf,
+    )
 
 
 def _holds_none(limit: int) -> float:
@@ -95,7 +89,7 @@ class Limits:
         requests, tokens = self.requests_per_minute, self.tokens_per_minute
         keep = partial(object.__setattr__, self)
         keep("has_quota", bool(self.tokens_per_day or self.tokens_per_month))
-        keep("bounds", Bounds.of(self))
+        keep("bounds", _bounds_of(self))
         keep("a_request", MINUTE / requests if requests else 0.0)
         keep("a_token", MINUTE / tokens if tokens else 0.0)
         keep("untold_day", _untold(self.tokens_per_day, tokens))
@@ -283,17 +277,21 @@ def end(accounts: Sequence[Account], wanted: int = 0) -> None:
         account.settling += wanted
 
 
-def charge(account: Account, tokens: int, now: float, today: float) -> None:
-    """Tokens that a request used. Nothing that ended stays reserved: all of it is charged now."""
-    own, full = account.limits, account.tokens_full
-    account.reserved -= account.settling
-    account.settling = 0
-    account.tokens_full = (full if full > now else now) + tokens * own.a_token
-    if own.has_quota:
-        if today >= account.day_until:
-            begin_periods(account, today)
-        account.day_tokens += tokens
-        account.month_tokens += tokens
+def charge(accounts: Iterable[Account], used: Iterable[int], now: float, today: float) -> None:
+    """Tokens that requests used, each from its account.
+
+    Nothing that ended stays reserved: all of it is charged now.
+    """
+    for account, tokens in zip(accounts, used, strict=True):
+        own, full = account.limits, account.tokens_full
+        account.reserved -= account.settling
+        account.settling = 0
+        account.tokens_full = (full if full > now else now) + tokens * own.a_token
+        if own.has_quota:
+            if today >= account.day_until:
+                begin_periods(account, today)
+            account.day_tokens += tokens
+            account.month_tokens += tokens
 
 
 def begin_periods(account: Account, today: float) -> None:

@@ -8,8 +8,9 @@ thousand, and all other requests of their key would wait for those.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -25,7 +26,8 @@ _WITHOUT_ANSWER: Final = ("embed", "rerank", "tokenize", "apply-template", "inpu
 """What stands in paths whose answer is no text."""
 
 
-class Room(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Room:
     """How many tokens an engine's context holds."""
 
     request: int
@@ -127,8 +129,7 @@ def tokens_wanted(
         return prompt
     if wish is None:
         wish = _wish_of(body)
-    most = wish.max_tokens or 0
-    most_of_all, of_all_answers = room
+    most, most_of_all = wish.max_tokens or 0, room.request
     # Which of them an engine goes by differs, so the largest counts.
     if wish.max_completion_tokens:
         most = max(most, wish.max_completion_tokens)
@@ -141,7 +142,7 @@ def tokens_wanted(
     if wish.n or wish.prompt is not _NOTHING:
         answers = (wish.n or 1) * prompts_in(wish.prompt)
         if answers > 1:
-            most, most_of_all = most * answers, of_all_answers
+            most, most_of_all = most * answers, room.engine
     wanted = prompt + most
     return wanted if wanted < most_of_all else most_of_all
 

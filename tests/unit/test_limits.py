@@ -56,7 +56,7 @@ def test_a_refused_request_uses_nothing_up() -> None:
 def test_tokens_are_owed_until_the_bucket_is_above_nothing_again() -> None:
     one = account(tokens_per_minute=600)
     assert limits.admit((one,), 0, NOON) is None
-    limits.charge(one, 650, 0, NOON)
+    limits.charge([one], [650], 0, NOON)
     assert refused(one).retry_after == pytest.approx(5.1)
     assert limits.admit((one,), 5.11, NOON) is None
 
@@ -65,7 +65,7 @@ def test_tokens_are_owed_until_the_bucket_is_above_nothing_again() -> None:
 def test_a_quota_is_whole_again_when_its_period_begins(limit: str) -> None:
     one = account(**{limit: 100})
     assert limits.admit((one,), 0, NOON) is None
-    limits.charge(one, 100, 0, NOON)
+    limits.charge([one], [100], 0, NOON)
     assert refused(one).retry_after == MIDNIGHT - NOON
     assert limits.admit((one,), 0, MIDNIGHT) is None
 
@@ -83,7 +83,7 @@ def test_a_months_quota_outlasts_the_day() -> None:
     one = account(tokens_per_month=100)
     start = datetime(2026, 2, 3, 12, tzinfo=UTC).timestamp()
     limits.begin_periods(one, start)
-    limits.charge(one, 100, 0, start)
+    limits.charge([one], [100], 0, start)
     assert refused(one, today=start + 86400).what == "tokens a month"
     assert limits.month_end(start) == datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
@@ -97,7 +97,7 @@ def test_it_tells_of_the_limit_of_which_the_least_is_left() -> None:
 
 def test_of_two_quotas_that_are_passed_the_days_is_told() -> None:
     one = account(tokens_per_day=100, tokens_per_month=200)
-    limits.charge(one, 900, 0, NOON)
+    limits.charge([one], [900], 0, NOON)
     assert limits.standings(one, 0, NOON)[1] == (100, 0, MIDNIGHT - NOON)
 
 
@@ -144,7 +144,7 @@ def test_waiting_as_long_as_told_is_always_enough(
             now += refusal.retry_after + 1e-6
             assert limits.admit((one,), now, NOON) is None
         limits.end((one,))
-        limits.charge(one, tokens, now, NOON)
+        limits.charge([one], [tokens], now, NOON)
 
 
 @given(
@@ -182,7 +182,7 @@ def test_one_look_finds_whatever_limit_is_reached(
         if ends and under_way:
             limits.end((one,), under_way.pop())
         if is_charged:
-            limits.charge(one, tokens, now, today)
+            limits.charge([one], [tokens], now, today)
 
 
 def test_a_first_request_finds_nothing_missing_and_no_quota_to_tell_of() -> None:
@@ -199,9 +199,9 @@ def test_a_first_request_finds_nothing_missing_and_no_quota_to_tell_of() -> None
     assert not is_first(99), "the one before is under way"
     limits.end((one,), 20)
     assert not is_first(99), "what it used is not known yet"
-    limits.charge(one, 50, 10, NOON)
+    limits.charge([one], [50], 10, NOON)
     assert not is_first(39) and is_first(41)
-    limits.charge(one, 851, 41, NOON)
+    limits.charge([one], [851], 41, NOON)
     assert not is_first(9999), "99 of the day's tokens are left"
     limited = account(tokens_per_day=5)
     limits.begin_periods(limited, NOON)
