@@ -215,7 +215,7 @@ class Express:
 
     def _admit(self, scope: Scope, link: ClientLink, wanted: _Wanted) -> bool:
         served, errand, tokens = wanted
-        # Read once for all who ask: it is most of what a look at the limits takes.
+        # Read once, for the limits, the seat and the record.
         clocks = now, today = time.monotonic(), time.time()
         accounts = errand.accounts
         if accounts:
