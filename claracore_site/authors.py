@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 
-from models_app import audit
+from models_app import audit, dry_runs
 from models_app.access import needed_by, rights_of
 from models_app.causes import told
 from models_app.rights import Scope
@@ -60,7 +60,7 @@ def _write_down(request: HttpRequest, cause: str, before: audit.State) -> None:
     key_id, address = caller.key_id or 0, request.META.get("REMOTE_ADDR") or ""
     is_noted = audit.note_changes(before, cause, caller.rights, key_id=key_id, address=address)
     match = request.resolver_match
-    if is_noted or match is None or "dry_run" in request.GET:
+    if is_noted or match is None or dry_runs.is_marked(request):
         return
     if needed_by(match.func, request.method or "") in (Scope.MANAGE, Scope.ADMIN):
         audit.note(_kind(request), cause, caller.rights, key_id=key_id, address=address)

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from models_app import dry_runs
 from models_app.api.errors import ApiError
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -59,6 +60,14 @@ def truth(request: Request, name: str) -> bool:
     if text in ("1", "true"):
         return True
     raise _invalid(f"{name} must be 0 or 1, not {text[:40]!r}.")
+
+
+def dry_run_of(request: Request) -> bool:
+    """Whether it only wants to know what would be done. Raises ApiError 400 as `truth`."""
+    wanted = truth(request, dry_runs.NAME)
+    if wanted:
+        dry_runs.mark(request._request)
+    return wanted
 
 
 def number(request: Request, name: str, default: float, highest: float) -> float:

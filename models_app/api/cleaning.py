@@ -9,7 +9,7 @@ from rest_framework.views import APIView
 
 from models_app import changing, cleaning
 from models_app.access import needs
-from models_app.api.bodies import truth
+from models_app.api.bodies import dry_run_of
 from models_app.api.schema import DRY_RUN, Effect, described
 from models_app.rights import Scope
 
@@ -47,7 +47,7 @@ class ValidateModels(APIView):
     )
     def post(self, request: Request) -> Response:
         changed = changing.change(
-            cleaning.remove_missing, "files validated", dry_run=truth(request, "dry_run")
+            cleaning.remove_missing, "files validated", dry_run=dry_run_of(request)
         )
         removed = [f"{model} ({path})" for model, path in changed.result.removed]
         return Response(
@@ -76,7 +76,7 @@ class CleanUpDuplicates(APIView):
     )
     def post(self, request: Request) -> Response:
         changed = changing.change(
-            cleaning.remove_duplicates, "duplicates removed", dry_run=truth(request, "dry_run")
+            cleaning.remove_duplicates, "duplicates removed", dry_run=dry_run_of(request)
         )
         found = changed.result
         count = len(found.removed)

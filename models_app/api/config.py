@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from models_app import acting, catalog, changing, config_view, importing, revisions
 from models_app.access import needs
-from models_app.api.bodies import read, truth
+from models_app.api.bodies import dry_run_of, read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text
 from models_app.api.schema import DRY_RUN, Effect, described
@@ -126,7 +126,7 @@ class Whole(APIView):
         about="The text is taken in whole or not at all, and acts at once.",
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, ConfigText)
         if not values["yaml"].strip():
             raise ApiError("yaml is required", code="INVALID_REQUEST")

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from models_app import adding, catalog, changing, model_info, retuning, system_settings
 from models_app.access import keeps_within_reach, needs
-from models_app.api.bodies import read, truth
+from models_app.api.bodies import dry_run_of, read
 from models_app.api.errors import ApiError, check_looked_after
 from models_app.api.fields import Choice, Flag, Text, Whole
 from models_app.api.options import LEAST_CONTEXT, Options, system_of, wishes_in
@@ -149,7 +149,7 @@ class Append(APIView):
         about="The file's folder is tracked if it was not; its other files are left alone.",
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, AppendRequest)
         wishes = wishes_in(system_settings.given_options(values.get("options", {})))
         path = adding.absolute(values["filePath"])
@@ -225,7 +225,7 @@ class One(APIView):
         examples={"Documented": {"contextSize": 65536, "layers": 999, "cacheType": "q4_0"}},
     )
     def post(self, request: Request, name: str) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, ModelParameters)
         model = _found(request, name)
         if not values:
@@ -274,7 +274,7 @@ class Entry(APIView):
         about="The file stays on disk, and scans do not make a model of it again.",
     )
     def delete(self, request: Request, name: str) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         model = _found(request, name)
         changed = changing.change(model.delete, f"{name} deleted", dry_run=dry_run)
         return Response(

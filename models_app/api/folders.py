@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from models_app import changing, folders, introduce, scan_runs
 from models_app.access import needs
-from models_app.api.bodies import read, truth
+from models_app.api.bodies import dry_run_of, read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Texts
 from models_app.api.schema import DRY_RUN, Effect, described
@@ -95,7 +95,7 @@ class Folders(APIView):
         "a dry run of scan-folder can.",
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, NewFolders)
 
         def add() -> tuple[list[ModelFolder], list[str], ScanRun | None]:
@@ -126,7 +126,7 @@ class Folders(APIView):
         about="The files stay on disk; models that somebody changed are kept without their file.",
     )
     def delete(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         paths = read(request, FolderPaths)["folderPaths"]
         changed = changing.change(lambda: _remove(paths), "folders removed", dry_run=dry_run)
         removed, remaining = changed.result

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from models_app import catalog, causes, changing, folders, setting_up, system_settings
 from models_app.access import needs
-from models_app.api.bodies import number, read, truth
+from models_app.api.bodies import dry_run_of, number, read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text
 from models_app.api.options import WAIT_SECONDS, FolderSummary, Options, finished
@@ -94,7 +94,7 @@ class Regenerate(APIView):
     )
     def post(self, request: Request) -> Response:
         seconds = number(request, "wait", WAIT_SECONDS, LONGEST_WAIT)
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, RegenerateRequest, optional=True)
         options = system_settings.given_options(values.get("options", {}))
         reset = values.get("reset", False)
@@ -138,7 +138,7 @@ class GenerateAll(APIView):
     )
     def post(self, request: Request) -> Response:
         seconds = number(request, "wait", WAIT_SECONDS, LONGEST_WAIT)
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, GenerateRequest)
         options = system_settings.given_options(values.get("options", {}))
         before = changing.begin(dry_run=dry_run)

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from models_app import causes, changing, folders, roots, scan_runs
 from models_app.access import needs
-from models_app.api.bodies import number, read, truth
+from models_app.api.bodies import dry_run_of, number, read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Flag, Text, Texts
 from models_app.api.folders import track
@@ -76,7 +76,7 @@ class ScanFolder(APIView):
         "told of in scanSummary. A dry run looks, but tracks and serves nothing.",
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         seconds = number(request, "wait", WAIT_SECONDS, LONGEST_WAIT)
         values = read(request, ScanRequest)
         named = (values.get("folderPath"), *values.get("folderPaths", ()))

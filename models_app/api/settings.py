@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from models_app import api_keys, changing, hf_token, system_settings
 from models_app.access import keeps_within_reach, needs
-from models_app.api.bodies import read, truth
+from models_app.api.bodies import dry_run_of, read
 from models_app.api.errors import ApiError
 from models_app.api.fields import Choice, Flag, Real, Text, Whole
 from models_app.api.options import BACKENDS, checked_context
@@ -80,7 +80,7 @@ class SystemSettings(APIView):
         query=[DRY_RUN],
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         values = read(request, SystemRequest)
         try:
             changed = changing.change(
@@ -124,7 +124,7 @@ class HuggingFaceToken(APIView):
         about="It is kept for downloads and touches no model.",
     )
     def post(self, request: Request) -> Response:
-        dry_run = truth(request, "dry_run")
+        dry_run = dry_run_of(request)
         token = read(request, TokenRequest)["apiKey"]
         try:
             hf_token.check(token)

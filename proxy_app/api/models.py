@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from models_app import dry_runs
 from models_app.access import keeps_within_reach, needs
 from models_app.api.errors import ApiError
 from models_app.api.schema import DRY_RUN, answer, described
@@ -139,7 +140,8 @@ class LoadModel(RunnerView):
         about="Answers when the model is ready. With `dry_run` it answers as GET does.",
     )
     def post(self, request: Request, name: str) -> Response:
-        if truth(request, "dry_run"):
+        if truth(request, dry_runs.NAME):
+            dry_runs.mark(request._request)
             return self.get(request, name)
         model = managed(caller_of(request), name)
 

@@ -87,6 +87,7 @@ def test_two_who_wish_the_same_do_not_contradict_each_other(client: Client) -> N
     sent = {**values_of(client), "max_wait": "33"}
     ServerSettings.objects.update(max_wait=33)
     assert client.post(f"{PAGE}?dry_run=1", sent).status_code == 302
+    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,8 @@ def test_a_mistake_is_shown_at_its_line(client: Client) -> None:
     assert reply.status_code == 422
     assert "Line 4:" in shown
     assert '<mark id="bad-line">4</mark>' in shown
+    assert client.post(f"{TEXT}check/", {"text": text}).status_code == 200
+    assert not AuditEntry.objects.exists()
     assert "<mark>4      ttl: soon</mark>" in shown
     checked = client.post(f"{TEXT}check/", {"text": text}).content.decode()
     assert 'data-line="4"' in checked
@@ -218,6 +221,7 @@ def test_the_history_leads_back(client: Client) -> None:
     path = f"{HISTORY}{first.pk}/"
     shown = client.post(f"{path}?dry_run=1").content.decode()
     assert "1 model starts otherwise next time." in shown
+    assert not AuditEntry.objects.exists()
     assert ServedModel.objects.get().cmd == "walk --port ${PORT}"
     assert Revision.objects.count() == 2
     client.post(path, {"back": "1"})

@@ -14,13 +14,13 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app import changing, hand_edits, revisions
+from models_app import changing, dry_runs, hand_edits, revisions
 from models_app.access import needs, rights_of
 from models_app.config_yaml import ConfigError
 from models_app.effects import Effect
 from models_app.models import Revision
 from models_app.rights import Scope
-from ui_app.pages.configuration import DRY_RUN, answer
+from ui_app.pages.configuration import answer
 
 PAGE_ROWS: Final = 25
 
@@ -52,7 +52,7 @@ class OneRevision(View):
         an edit that waits."""
         revision = get_object_or_404(Revision, pk=pk)
         try:
-            if DRY_RUN in request.GET:
+            if dry_runs.asked_for(request):
                 return _page(request, revision, _trial(revision))
             messages.success(request, _done(request, revision))
         except (revisions.CannotGoBack, hand_edits.NotWaiting, ConfigError) as error:

@@ -13,14 +13,14 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from models_app import catalog, revisions
+from models_app import catalog, dry_runs, revisions
 from models_app.access import needs, rights_of
 from models_app.config_yaml import ConfigError
 from models_app.config_yaml import render as yaml_of
 from models_app.rights import Scope
 from ui_app import config_edit
 from ui_app.config_edit import EditForm, Outlook, Verdict
-from ui_app.pages.configuration import DRY_RUN, answer
+from ui_app.pages.configuration import answer
 
 
 @needs(Scope.MANAGE)
@@ -45,7 +45,7 @@ class Text(View):
             return _page(
                 request, form, written, Verdict(" ".join(map(str, form.errors["text"]))), status=422
             )
-        text, dry_run = form.cleaned_data["text"], DRY_RUN in request.GET
+        text, dry_run = form.cleaned_data["text"], dry_runs.asked_for(request)
         try:
             outlook = config_edit.take_in(text, form.cleaned_data["base"], dry_run=dry_run)
         except ConfigError as error:
@@ -60,6 +60,7 @@ class Text(View):
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
     """Whether a text can be read, while it is written."""
+    dry_runs.mark(request)
     text = request.POST.get("text", "").replace("\r\n", "\n")
     found = config_edit.verdict(text)
     context = {"verdict": found, "excerpt": config_edit.excerpt(text, found.line)}

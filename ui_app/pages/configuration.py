@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from models_app import changing, hand_edits
+from models_app import changing, dry_runs, hand_edits
 from models_app.access import needs, rights_of
 from models_app.effects import Effect
 from models_app.models import Revision
@@ -26,9 +26,6 @@ from models_app.rights import Scope
 from ui_app.settings_form import Change, SettingsPageForm
 
 CAUSE: Final = "settings changed on their page"
-
-DRY_RUN: Final = "dry_run"
-"""In the address: tell what it would do, and do nothing."""
 
 TABS: Final = (
     ("ui-configuration", gettext_lazy("Settings")),
@@ -70,13 +67,13 @@ class Settings(View):
     @needs(Scope.ADMIN)
     def post(self, request: HttpRequest) -> HttpResponse:
         """Save what was changed; with `dry_run` in the address, tell what that would do."""
+        dry_run = dry_runs.asked_for(request)
         form = SettingsPageForm(request.POST)
         if not form.is_valid():
             return _page(request, form, status=422)
         changes = form.changes()
         if not changes:
             return redirect("ui-configuration")
-        dry_run = DRY_RUN in request.GET
         done = changing.change(form.write, CAUSE, dry_run=dry_run)
         if dry_run:
             return _page(request, form, Outlook(changes, done.effect))

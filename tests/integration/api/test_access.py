@@ -168,6 +168,17 @@ def test_a_dry_run_and_a_refused_act_are_no_acts(root: User) -> None:
     assert not AuditEntry.objects.exists()
 
 
+def test_an_act_is_noted_whatever_its_address_says_of_dry_runs(root: User) -> None:
+    """Only a view that did nothing may keep its request out of the log."""
+    api, token = as_person(root), "/api/settings/hf-api-key"
+    ann = people.create("ann", "correct horse 9", Role.USER)
+    api("patch", f"/api/people/{ann.pk}?dry_run=1", {"password": "opens-many-doors"})
+    api("post", f"{token}?dry_run=1", {"apiKey": "hf_tried"})
+    api("post", f"{token}?dry_run=0", {"apiKey": "hf_kept"})
+    acts = AuditEntry.objects.order_by("pk").values_list("what", flat=True)
+    assert list(acts) == [f"PATCH /api/people/{ann.pk}", f"POST {token}"]
+
+
 def test_who_is_sent_to_sign_in_has_done_nothing(root: User) -> None:
     _, key = api_keys.create("script", person=root, scopes=["admin"])
     for path in ("/admin/models_app/modelgroup/add/", "/admin/models_app/servedmodel/"):
