@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -306,4 +307,14 @@ def folder(name: str, default: Path) -> Path:
         ) from None
     if not os.access(place, os.W_OK | os.X_OK):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {place}, which cannot be written to.")
+    return place
+
+
+def own_file(place: Path) -> Path:
+    """A file that is made empty when missing, and closed to other users then.
+
+    The folder may be somebody's who lets others in. Whoever opens the file tells what is wrong.
+    """
+    with suppress(OSError):
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     return place

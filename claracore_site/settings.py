@@ -155,7 +155,9 @@ def _sqlite(file: Path) -> dict[str, Any]:
 
 
 DATABASES: dict[str, Any] = {
-    "default": env.database_url("DATABASE_URL") or _sqlite(CLARACORE_HOME / "claracore.sqlite3")
+    "default": env.database_url("DATABASE_URL")
+    # It holds sessions, and SQLite gives the files beside it the same mode.
+    or _sqlite(env.own_file(CLARACORE_HOME / "claracore.sqlite3"))
 }
 
 # ---- Background work and event fan-out -------------------------------------------------------

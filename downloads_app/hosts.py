@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -27,6 +27,10 @@ HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co", "*.xethub
 """Hugging Face, and the stores it redirects to."""
 
 POOL = 16
+
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL: Final = tuple(map(ipaddress.ip_network, ("fec0::/10", "64:ff9b:1::/48", "192.0.0.0/24")))
+"""What Python takes for addresses of the internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +198,15 @@ def _matches(host: str, patterns: Iterable[str]) -> bool:
 
 def _is_public(number: str) -> bool:
     address = ipaddress.ip_address(number.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _inner(address) or address
+    if address.is_multicast or any(address in network for network in _LOCAL):
+        return False
+    return address.is_global
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Where a translator on the way would lead, of an address that holds one of IPv4."""
+    if address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour

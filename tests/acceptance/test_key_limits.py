@@ -337,6 +337,28 @@ def test_somebody_who_signed_in_uses_models_without_a_key(
     assert requests.get(f"{server.url}/v1/models", timeout=60).status_code == 401
 
 
+def test_no_key_is_kept_or_told_anywhere(server: RunningServer, keys: dict[str, str]) -> None:
+    """Not in logs, events, answers, config.yaml, the journal or the database."""
+    key, admin = keys["manager"], keys["admin"]
+    assert ask(server, keys["free"]).ok
+    address = f"{server.url}/api/events?api_key={keys['free']}"
+    with requests.get(address, timeout=60, stream=True) as stream:
+        assert stream.ok, stream.text
+        events = stream.iter_content(None)
+        told = [next(events).decode()]
+        for path in ("/v1/nothing", "/upstream/fox/nothing", "/api/nothing"):
+            requests.get(f"{server.url}{path}?api_key={key}", headers={"X-API-Key": key})
+        told.append(next(events).decode())
+    paths = ("/logs", "/api/keys", "/api/config", "/api/settings/system", "/api/audit", "/metrics")
+    told += [get(server, name, path).text for name in (key, admin) for path in paths]
+    assert all(len(text) > 20 for text in told)
+    files = [file for file in server.home.rglob("*") if file.is_file()]
+    assert {"claracore.sqlite3", "config.yaml"} <= {file.name for file in files}
+    for secret in keys.values():
+        assert not any(secret in text for text in told) and secret not in server.said()
+        assert not [file for file in files if secret.encode() in file.read_bytes()]
+
+
 def test_a_days_tokens_stay_used_up_after_a_restart(
     server: RunningServer, keys: dict[str, str], folder: Path
 ) -> None:

@@ -32,6 +32,11 @@ def unload(server: RunningServer) -> None:
     assert requests.post(f"{server.url}/api/models/unload", timeout=60).ok
 
 
+def newest_act(server: RunningServer) -> str:
+    acts = requests.get(f"{server.url}/api/audit?limit=1", timeout=60).json()["acts"]
+    return str(acts[0]["what"])
+
+
 LOADING = ("/upstream/fox/", "/upstream/fox/health", "/props?model=fox", "/slots?model=fox")
 
 
@@ -71,7 +76,10 @@ def test_a_key_or_our_own_page_may(server: RunningServer, headers: dict[str, str
     unload(server)
     assert requests.get(f"{server.url}/upstream/fox/health", headers=headers, timeout=60).ok
     assert is_loaded(server)
+    requests.post(f"{server.url}/upstream/fox/slots/0?action=erase", headers=headers, timeout=60)
+    assert newest_act(server) == "POST /upstream/fox/slots/0"
     assert requests.get(f"{server.url}/unload", headers=headers, timeout=60).text == "OK"
+    assert newest_act(server) == "GET /unload"
     assert not is_loaded(server)
 
 

@@ -112,7 +112,8 @@ class Backed:
         self.home.mkdir(mode=0o700)
         _, filled, made = manage(self.home, ["migrate", "-v0"], FILLED, ["backup", self.file])
         assert not made.error
-        self.read_state = STATE.replace("KEY", filled.out.split()[-1])
+        self.key = filled.out.split()[-1]
+        self.read_state = STATE.replace("KEY", self.key)
         self.state = self.state_in(self.home)
 
     def state_in(self, home: Path) -> str:
@@ -188,6 +189,10 @@ def test_it_keeps_secrets_out_of_the_archive(backed: Backed) -> None:
         assert secret in apart.read_bytes()
     for file in (backed.file, apart):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert backed.key.encode() not in file.read_bytes()
+    assert backed.key.encode() not in everything
+    for file in backed.home.glob("claracore.sqlite3*"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, "it holds sessions"
 
 
 def test_it_restores_without_secrets_and_says_what_then_is_missing(

@@ -91,6 +91,16 @@ def test_a_folder_is_made_for_its_owner_alone(
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_file_is_made_for_its_owner_alone_and_left_as_it_is(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert env.own_file(tmp_path / "new").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "old").write_text("kept")
+    (tmp_path / "old").chmod(0o640)
+    old = env.own_file(tmp_path / "old")
+    assert (old.read_text(), old.stat().st_mode & 0o777) == ("kept", 0o640)
+    assert not env.own_file(tmp_path / "nowhere" / "file").exists()
+
+
 def test_a_folder_that_cannot_be_made_names_its_variable(
     setting: Callable[[str], None], tmp_path: Path
 ) -> None:

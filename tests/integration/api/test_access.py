@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from typing import Any
 
@@ -200,6 +201,7 @@ def usage(person: int, key: int, model: str, requests: int) -> None:
         requests=requests,
         tokens_in=requests,
         tokens_out=requests,
+        gpu_seconds=requests / 2,
     )
 
 
@@ -218,7 +220,14 @@ def test_usage_is_told_by_key_person_and_model(root: User, ann: User) -> None:
     assert told("model", "model") == {"fox": 8, "sea": 4}
     assert told("key", "keyName") == {"laptop": 3, "": 9}
     assert len(api("get", "/api/usage?by=day")["rows"]) == 3
-    assert api("get", "/api/usage?by=model&person=ann")["total"]["requests"] == 7
+    ann_used = api("get", "/api/usage?by=model&person=ann")["total"]
+    assert (ann_used["requests"], ann_used["gpuSeconds"]) == (7, 3.5)
+    sheet = api.client.get("/api/usage?by=model&format=csv").content.decode()
+    rows = [
+        (row["model"], row["requests"], row["tokensOut"], row["gpuSeconds"])
+        for row in csv.DictReader(sheet.splitlines())
+    ]
+    assert rows == [("fox", "8", "8", "4.0"), ("sea", "4", "4", "2.0")]
 
 
 def test_somebody_sees_their_own_usage_only(root: User, ann: User) -> None:

@@ -65,11 +65,19 @@ def test_a_redirect_is_judged_like_the_first_address(hub: Hub, to: str) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["10.0.0.1", "192.168.1.1", "::1", "fe80::1", "::ffff:127.0.0.1", "0.0.0.0", "100.64.0.1"],
+    [
+        *("10.0.0.1", "192.168.1.1", "::1", "fe80::1", "::ffff:127.0.0.1", "0.0.0.0", "100.64.0.1"),
+        *("192.0.0.8", "fec0::1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1", "ff0e::1"),
+    ],
 )
 def test_addresses_of_local_networks_are_not_public(number: str) -> None:
     with pytest.raises(Trouble):
         Rules((number,)).addresses(number, 80)
+
+
+@pytest.mark.parametrize("number", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+def test_the_internet_is_public_also_behind_a_translator(number: str) -> None:
+    assert Rules((number,)).addresses(number, 80) == [number]
 
 
 def test_a_name_that_does_not_exist_is_a_lost_connection() -> None:
