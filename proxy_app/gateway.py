@@ -98,16 +98,19 @@ class Gateway:
         self._standings = standings
         self._uploads = uploads
         self._started = int(time.time())
+        fixed: dict[str, Handler] = {
+            "/v1/models": self._models,
+            "/running": self._running,
+            "/info": self._info,
+            "/unload": self._unload,
+            "/health": self._health,
+            "/health/live": self._health,
+            "/health/ready": self._ready,
+        }
         self._handlers: dict[str, tuple[str, Handler]] = {
             **dict.fromkeys(paths.BY_BODY, ("POST", self._infer)),
             **dict.fromkeys(paths.BY_QUERY, ("", self._by_query)),
-            "/v1/models": ("GET", self._models),
-            "/running": ("GET", self._running),
-            "/info": ("GET", self._info),
-            "/unload": ("GET", self._unload),
-            "/health": ("GET", self._health),
-            "/health/live": ("GET", self._health),
-            "/health/ready": ("GET", self._ready),
+            **{path: (method, fixed[path]) for path, method in paths.FIXED.items()},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -52,16 +52,23 @@ STREAM_EVENTS: Final = frozenset(
 BY_QUERY: Final = ("/v1/audio/voices", "/props", "/slots", "/lora-adapters")
 """Any method; `?model=` names the model, as these have no body, or one without a model."""
 
-_FIRST: Final = frozenset(path.split("/")[1] for path in (*BY_BODY, *BY_QUERY)) | {
-    "upstream",
-    "running",
-    "unload",
-    "health",
-    "info",
+FIXED: Final = {
+    "/v1/models": "GET",
+    "/running": "GET",
+    "/info": "GET",
+    "/unload": "GET",
+    "/health": "GET",
+    "/health/live": "GET",
+    "/health/ready": "GET",
+}
+"""About the server itself, each with its method."""
+
+_FIRST: Final = frozenset(path.split("/")[1] for path in (*BY_BODY, *BY_QUERY, *FIXED)) | {
+    "upstream"
 }
 
 
-_ENGINE_SETTINGS: Final = frozenset({"props", "slots", "lora-adapters", "load", "unload"})
+ENGINE_SETTINGS: Final = frozenset({"props", "slots", "lora-adapters", "load", "unload"})
 """`load` and `unload` are under `/models/` of an engine that serves several."""
 
 
@@ -70,18 +77,18 @@ def manages(path: str, method: str) -> bool:
     parts = path.strip("/").split("/")
     if parts[0] == "unload":
         return True
-    at_engine = _ENGINE_SETTINGS.intersection(parts if parts[0] == "upstream" else parts[:1])
+    at_engine = ENGINE_SETTINGS.intersection(parts if parts[0] == "upstream" else parts[:1])
     return bool(at_engine) and method not in ("GET", "HEAD", "OPTIONS")
 
 
-_ENGINE_TOOLS: Final = frozenset({"cors-proxy", "tools"})
+ENGINE_TOOLS: Final = frozenset({"cors-proxy", "tools"})
 """Where an engine fetches any address, or runs programs, once it was started with `--agent`."""
 
 
 def commands(path: str) -> bool:
     """Whether a request to one of these paths has an engine do what its own command may."""
     parts = path.strip("/").split("/")
-    return parts[0] == "upstream" and not _ENGINE_TOOLS.isdisjoint(parts[2:])
+    return parts[0] == "upstream" and not ENGINE_TOOLS.isdisjoint(parts[2:])
 
 
 def is_ours(path: str) -> bool:

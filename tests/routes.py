@@ -9,18 +9,26 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.regex_helper import normalize
 from django.views.generic import RedirectView
 
-from proxy_app import paths
+from proxy_app import log_streams, paths
 from proxy_app.strangers import WEBSOCKET
+
+_HANDLED: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+_AT_ENGINES: Final = ("", "health", *sorted(paths.ENGINE_SETTINGS | paths.ENGINE_TOOLS))
 
 OUTSIDE_DJANGO: Final = (
     *(("POST", path) for path in paths.BY_BODY),
-    *((method, path) for path in paths.BY_QUERY for method in ("GET", "POST")),
-    *(("GET", path) for path in ("/v1/models", "/v1/models/1", "/running", "/info", "/unload")),
-    *(("GET", path) for path in ("/health", "/api/events", "/logs", "/logs/stream")),
-    *((method, "/upstream/1/slots") for method in ("GET", "POST", "DELETE")),
+    *((method, path) for path in paths.BY_QUERY for method in _HANDLED),
+    *((method, path) for path, method in paths.FIXED.items()),
+    *(("GET", path) for path in ("/v1/models/1", "/upstream", "/favicon.ico", "/api/events")),
+    *(("GET", path) for path in ("/logs", "/logs/stream", "/logs/stream/1")),
+    *((method, f"/upstream/1/{path}") for path in _AT_ENGINES for method in _HANDLED),
     (WEBSOCKET, "/upstream/1/socket"),
 )
-_HANDLED: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""What `claracore_site.asgi` sends elsewhere, and what the gateway takes."""
+
+ROUTED: Final = (r"^/?api/events/?$", log_streams.PATHS, "")
+"""The patterns of the router before Django; the last one leads to Django."""
 
 
 class Route(NamedTuple):

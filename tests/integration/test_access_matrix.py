@@ -20,14 +20,14 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from claracore_site.asgi import application
+from claracore_site.asgi import application, router
 from models_app import api_keys, people
 from models_app.models import AuditEntry
 from models_app.rights import SCOPES_OF, Rights, Role, Scope
 from proxy_app.keys import Caller, Key, KeyRing
 from proxy_app.serving import SERVING
 from proxy_app.strangers import WEBSOCKET
-from tests.routes import Route, routes
+from tests.routes import ROUTED, Route, routes
 from tests.server import ROOT
 
 TABLE: Final = ROOT / "tests" / "access_matrix.txt"
@@ -174,6 +174,12 @@ def test_every_route_answers_everybody_as_the_table_says(
     assert not wrong, "\n" + "\n".join(wrong)
 
 
+def test_nothing_else_is_routed_past_django() -> None:
+    """Whoever adds a pattern here adds its paths to `tests/routes.py`, and their rows."""
+    http = router.application_mapping["http"].routes
+    assert tuple(route.pattern.regex.pattern for route in http) == ROUTED
+
+
 def test_the_table_holds_no_route_that_is_gone() -> None:
     assert set(expected()) <= set(routes())
 
@@ -181,7 +187,8 @@ def test_the_table_holds_no_route_that_is_gone() -> None:
 def test_nobody_gets_anything_but_a_door() -> None:
     """Read from the table alone, so that no slip in it goes unseen."""
     open_to_all = {
-        "/", "/health", "/ui", "/ui/texts.js", "/admin/login/", "/admin/logout/", "/admin/jsi18n/",
+        "/", "/favicon.ico", "/health", "/health/live", "/health/ready", "/upstream",
+        "/ui", "/ui/texts.js", "/admin/login/", "/admin/logout/", "/admin/jsi18n/",
         "/ui/sign-in/",
         "/ui/welcome/",
         "/ui/welcome/1/",
