@@ -201,7 +201,7 @@ def test_it_restores_without_secrets_and_says_what_then_is_missing(
     alone = shutil.copy(backed.file, tmp_path / "alone.zip")
     done, state = manage(home, ["restore", alone], backed.read_state)
     assert not done.error
-    assert "people need new passwords (manage.py changepassword)" in done.out
+    assert "people need new passwords (manage.py person password)" in done.out
     assert state.out.startswith("[False, False, ")
     assert "''" in state.out, "a token that is not known is none"
 

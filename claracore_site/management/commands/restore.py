@@ -47,7 +47,7 @@ class Command(BaseCommand):
             self.stdout.write(f"What was there before is in {done.before}.")
         if not done.with_secrets:
             self.stdout.write(
-                f"Without {file}.secrets: people need new passwords (manage.py changepassword), "
+                f"Without {file}.secrets: people need new passwords (manage.py person password), "
                 "clients new keys, and the hub its token."
             )
         elif not done.keys_work:
