@@ -256,6 +256,8 @@ def test_log_files_can_be_downloaded_and_nothing_else(server: RunningServer) -> 
 
 
 def test_logs_are_read_and_followed_as_text(server: RunningServer) -> None:
+    assert requests.post(f"{server.url}/api/models/fox/unload", timeout=60).ok
+    assert ask(server, "fox").ok  # So that its loading is the newest line, and not forgotten yet.
     page = {"Accept": "text/html,*/*"}
     reply = requests.get(f"{server.url}/logs", headers=page, allow_redirects=False, timeout=60)
     assert (reply.status_code, reply.headers["Location"]) == (302, "/ui/")
