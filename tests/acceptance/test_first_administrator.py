@@ -36,3 +36,15 @@ def send(server: RunningServer, visitor: requests.Session, token: str, name: str
     visitor.post(address, form, headers=origin, timeout=60, allow_redirects=False)
     me = visitor.get(f"{server.url}/api/me", timeout=60).json()
     return bool(me.get("name") == form["name"])
+
+
+def test_a_server_that_lets_everybody_in_says_so_on_its_console() -> None:
+    """And it does: what looks like coming through a proxy is nobody at this machine."""
+    stranger = {"X-Forwarded-For": "203.0.113.9"}
+    with running_server(arguments=["--insecure"]) as server:
+        assert "INSECURE: everybody who reaches this port may do everything" in server.said()
+        assert requests.get(f"{server.url}/api/people", headers=stranger, timeout=60).ok
+    with running_server() as server:
+        assert "INSECURE" not in server.said()
+        answer = requests.get(f"{server.url}/api/people", headers=stranger, timeout=60)
+        assert answer.status_code == 401

@@ -6,9 +6,10 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import requests
@@ -37,10 +38,14 @@ WANTED: dict[str, dict[str, Any]] = {
     "free": {},
     "slow": {"requests_per_minute": 1},
     "daily": {"tokens_per_day": 10},
+    "monthly": {"tokens_per_month": 10},
+    "terse": {"tokens_per_minute": 1},
     "counted": {"tokens_per_day": 10**9},
     "one at a time": {"parallel_requests": 1},
     "sea only": {"allowed_models": ["sea"]},
     "nobody's": {"person": None},
+    "twice": {"person": None, "queue_share": 2},
+    "urgent": {"person": None, "priority": 5},
     "manager": {"person": None, "scopes": ["manage"]},
     "admin": {"person": None, "scopes": ["admin"]},
 }
@@ -106,6 +111,24 @@ def test_requests_a_minute_are_counted_and_told(
     assert "x-ratelimit-limit-requests" not in ask(server, keys["free"]).headers
 
 
+def test_tokens_a_minute_are_counted_and_told(server: RunningServer, keys: dict[str, str]) -> None:
+    """What one answer took of more than a minute's tokens is waited for, a minute for each."""
+    first = ask(server, keys["terse"])
+    assert first.status_code == 200 and first.headers["x-ratelimit-limit-tokens"] == "1"
+    used = first.json()["usage"]["total_tokens"]
+    answers = []
+
+    def refused() -> bool:
+        answers.append(ask(server, keys["terse"], max_tokens=1))
+        return answers[-1].status_code == 429 and "is reached" in answers[-1].text
+
+    wait_until(refused, "the end of the minute's tokens")
+    assert "tokens a minute" in answers[-1].json()["error"]["message"]
+    assert answers[-1].headers["x-ratelimit-remaining-tokens"] == "0"
+    assert 60 < int(answers[-1].headers["retry-after"]) <= (used + len(answers)) * 60
+    assert ask(server, keys["free"]).status_code == 200
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -160,6 +183,56 @@ def test_one_request_at_a_time_means_one(server: RunningServer, keys: dict[str, 
         work.join(timeout=60)
     assert "1 requests at a time" in messages[0]
     wait_until(lambda: ask(server, key, max_tokens=1).ok, "the place that was given back")
+
+
+IN_LINE: Final = ("twice", "twice", "twice", "twice", "nobody's", "nobody's", "urgent")
+
+
+def test_keys_wait_in_the_order_of_their_priority_and_share(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    """The model serves one request at a time, and that one goes on; the others queue up."""
+    with holding_endless(server, keys), ThreadPoolExecutor(len(IN_LINE)) as pool:
+        answers = []
+        for place, name in enumerate(IN_LINE, start=1):
+            answers.append(pool.submit(ask, server, keys[name], "endless", max_tokens=1))
+            wait_until(lambda place=place: len(waiting(server, keys)) == place, "a request more")
+        line = waiting(server, keys)
+    found = [(one["caller"].partition("/")[0], one["priority"]) for one in line]
+    assert all(answer.result().ok for answer in answers)
+    urgent, twice, once = found[0][0], found[1][0], found[3][0]
+    assert len({urgent, twice, once}) == 3
+    assert found == [
+        *((urgent, 5), (twice, 0), (twice, 0), (once, 0)),
+        *((twice, 0), (twice, 0), (once, 0)),
+    ]
+
+
+@contextmanager
+def holding_endless(server: RunningServer, keys: dict[str, str]) -> Iterator[None]:
+    """A request that does not end has all of a model's places, for so long."""
+    one = "from models_app.models import ServedModel as m; m.objects.filter(model_id='endless')"
+    in_home(server.home, f"{one}.update(concurrency_limit=1)")
+    headers = {"X-API-Key": keys["manager"]}
+    assert requests.post(f"{server.url}/api/models/endless/load", headers=headers, timeout=120).ok
+    wait_until(lambda: queue_of(server, keys, "endless")["concurrency"] == 1, "the limit")
+    try:
+        with ask(server, keys["free"], "endless", max_tokens=-1, stream=True) as answer:
+            pieces = answer.iter_content(None)  # Kept, for the connection ends with it.
+            assert next(pieces)
+            yield
+    finally:
+        in_home(server.home, f"{one}.update(concurrency_limit=None)")
+
+
+def queue_of(server: RunningServer, keys: dict[str, str], model: str) -> dict[str, Any]:
+    listed = get(server, keys["manager"], "/api/queue").json()["models"]
+    return next((one for one in listed if one["model"] == model), {"concurrency": 0})
+
+
+def waiting(server: RunningServer, keys: dict[str, str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = queue_of(server, keys, "endless").get("requests", [])
+    return found
 
 
 def test_nobody_sees_or_ends_what_others_ask(server: RunningServer, keys: dict[str, str]) -> None:
@@ -369,6 +442,7 @@ def test_a_days_tokens_stay_used_up_after_a_restart(
         return ask(server, keys["daily"], max_tokens=1).status_code == 429
 
     wait_until(used_up, "the end of the day's tokens")
+    assert ask(server, keys["monthly"]).headers["x-ratelimit-limit-tokens"] == "10"
     rows = get(server, keys["daily"], "/api/usage?by=person").json()["rows"]
     assert [row["personName"] for row in rows] == ["ann"]
     server.stop()
@@ -376,4 +450,7 @@ def test_a_days_tokens_stay_used_up_after_a_restart(
         refused = ask(again, keys["daily"])
         assert refused.status_code == 429
         assert "tokens a day" in refused.json()["error"]["message"]
+        refused = ask(again, keys["monthly"])
+        assert refused.status_code == 429
+        assert "tokens a month" in refused.json()["error"]["message"]
         assert ask(again, keys["free"]).status_code == 200

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models_app import api_keys
+from proxy_app.first_administrator import Invitation
 from proxy_app.keys import (
     LOCAL,
     STRANGER,
@@ -172,3 +173,28 @@ def test_what_was_found_of_keys_that_are_gone_is_not_kept_for_ever() -> None:
         scope = {"headers": [(b"x-api-key", text.encode())], "query_string": b""}
         assert keys.caller_of(scope, KeyRing.of(True, [key])).name == text
     assert len(keys._digests) <= 2
+
+
+def test_a_comparison_that_takes_always_as_long_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How long a mismatch takes would else tell how much of a key was right."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def differ(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr("hmac.compare_digest", differ)
+    sent = scope((b"x-api-key", b"sk-one"))
+    assert Keys().caller_of(sent, ring("sk-one")) is STRANGER
+    digest = bytes.fromhex(api_keys.digest_of("sk-one"))
+    assert compared == [(digest, digest)]
+
+
+def test_so_it_does_of_the_set_up_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    invitation = Invitation()
+    token = invitation.make()
+    assert invitation.is_good(token) and not invitation.is_good(token[:-1])
+    monkeypatch.setattr("secrets.compare_digest", lambda one, other: False)
+    assert not invitation.is_good(token)
