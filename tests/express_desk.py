@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from models_app import api_keys
 from models_app.document import ConfigDocument, ModelEntry
-from models_app.rights import EVERYTHING, Rights, Scope
+from models_app.rights import EVERYTHING, Bounds, Rights, Scope
 from proxy_app.accounting import Accounting
 from proxy_app.engine_states import EngineState
 from proxy_app.events import EventHub
@@ -161,6 +161,7 @@ async def desk(
     keep_alive: float = 75,
     proxies: Sequence[Network] = (),
     scopes: frozenset[Scope] = EVERYTHING,
+    bounds: Bounds = (),
 ) -> AsyncIterator[Desk]:
     """A gateway whose one model, `fox`, is ready, with a connection to it open."""
     async with raw_server(script) as engine_server:
@@ -172,7 +173,8 @@ async def desk(
         runner._engines["fox"] = one
         assert runner._scheduler.adopt("fox", time.monotonic())
         made = Desk(runner, LimitBook(), Accounting(Journal(folder / "journal"), EventHub()))
-        made.caller = Caller("laptop", 1, Rights(0, "laptop", scopes, key_id=1), limits)
+        rights = Rights(0, "laptop", scopes, bounds, key_id=1)
+        made.caller = Caller("laptop", 1, rights, limits)
         pool._free(await pool._connect(pool.timeouts))
         server = await asyncio.get_running_loop().create_server(
             _protocol(made, keep_alive, proxies), "127.0.0.1", 0

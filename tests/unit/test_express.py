@@ -12,11 +12,11 @@ import pytest
 
 from models_app import api_keys
 from models_app.document import ModelEntry
-from models_app.rights import EVERYTHING, Rights, Scope
+from models_app.rights import EVERYTHING, Bounds, Rights, Scope, bounds_of
 from proxy_app.errors import InvalidRequest
 from proxy_app.express import _PATHS
 from proxy_app.key_guard import needed
-from proxy_app.keys import Caller, Key, KeyRing, Keys
+from proxy_app.keys import STRANGER, Caller, Key, KeyRing, Keys
 from proxy_app.limits import Limits
 from tests.express_desk import (
     BODY,
@@ -365,3 +365,53 @@ async def test_who_may_not_use_models_is_refused_on_the_long_way(tmp_path: Path)
         client = await made.connect()
         assert (await client.ask(request()))[0] == 403
     assert not made.ended
+
+
+_PICTURE = (
+    b'{"model":"fox","messages":[{"role":"user","content":'
+    b'[{"type":"image_url","image_url":{"url":"http://192.168.1.1/"}}]}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "body", "status", "code"),
+    [
+        (bounds_of(["sea"], []), BODY, 403, b"model_not_allowed"),
+        (bounds_of([], ["small"]), BODY, 403, b"model_not_allowed"),
+        ((), _PICTURE, 400, b"data: URL"),
+    ],
+)
+async def test_no_idle_engine_is_asked_for_what_a_key_may_not_have(
+    tmp_path: Path, bounds: Bounds, body: bytes, status: int, code: bytes
+) -> None:
+    asked = []
+
+    async def script(line: Line) -> None:
+        asked.append(await line.request())
+        await line.say(whole())
+
+    scopes = frozenset({Scope.INFERENCE})
+    async with desk(script, tmp_path, scopes=scopes, bounds=bounds) as made:
+        client = await made.connect()
+        found, _, said = await client.ask(request(body))
+        assert (found, code in said) == (status, True), said
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("client", "host", "more", "at_home"),
+    [
+        ("192.168.1.9", b"localhost", (), True),
+        ("127.0.0.1", b"box.lan", (), True),
+        ("127.0.0.1", b"localhost", ((b"x-forwarded-for", b"127.0.0.1"),), True),
+        ("127.0.0.1", b"localhost", (), False),
+    ],
+)
+def test_nobody_is_known_for_sitting_here_who_may_not(
+    client: str, host: bytes, more: tuple[tuple[bytes, bytes], ...], at_home: bool
+) -> None:
+    keys = Keys()
+    keys.ring, keys.open_at_home = KeyRing(), at_home
+    scope = {"client": (client, 1), "headers": [(b"host", host), *more], "query_string": b""}
+    assert keys.known(scope) is None
+    assert keys.caller_of(scope, keys.ring) is STRANGER

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from models_app import api_keys
+from proxy_app.access_errors import TooManyGuesses
 from proxy_app.first_administrator import Invitation
 from proxy_app.keys import (
+    FREE_GUESSES,
     LOCAL,
     STRANGER,
     Caller,
@@ -198,3 +200,25 @@ def test_so_it_does_of_the_set_up_link(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invitation.is_good(token) and not invitation.is_good(token[:-1])
     monkeypatch.setattr("secrets.compare_digest", lambda one, other: False)
     assert not invitation.is_good(token)
+
+
+def test_who_tries_many_keys_waits_but_for_those_made_here() -> None:
+    """A key that a person chose might be guessed; then even the right one is not told from others.
+
+    Of IPv6, everybody has more addresses than could be counted.
+    """
+    made, chosen = (bytes.fromhex(api_keys.digest_of(text)) for text in ("sk-made", "chosen"))
+    all_keys = KeyRing.of(True, [Key(made, ANN), Key(chosen, ANN, guessable=True)])
+    keys = Keys()
+
+    def tried(key: bytes, address: str) -> Caller:
+        return keys.caller_of({**scope((b"x-api-key", key)), "client": (address, 1)}, all_keys)
+
+    for number in range(FREE_GUESSES):
+        assert tried(b"chosen", "2001:db8:0:1::1") is ANN
+        assert tried(b"wrong", f"2001:db8:0:1::{number:x}") is STRANGER
+    for key in (b"wrong", b"chosen"):
+        with pytest.raises(TooManyGuesses):
+            tried(key, "2001:db8:0:1::ffff")
+    assert tried(b"sk-made", "2001:db8:0:1::ffff") is ANN
+    assert tried(b"chosen", "2001:db8:0:2::1") is ANN
