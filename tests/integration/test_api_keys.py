@@ -26,6 +26,7 @@ def test_a_made_key_is_shown_once_and_only_its_digest_is_kept() -> None:
     kept = ApiKey.objects.values().get(pk=row.pk)
     assert key not in str(kept)
     assert kept["digest"] == api_keys.digest_of(key)
+    assert kept["prefix"] == key[:8]  # Enough to know it again, and far from enough to use it.
     assert names(read_ring()) == {"laptop"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from models_app import people
+from models_app import audit, people
 from models_app.models import AuditEntry, ServedModel
 from models_app.rights import Role
 from proxy_app.first_administrator import INVITATION
@@ -101,3 +101,15 @@ def test_the_first_account_is_noted_by_whatever_way_it_came(client: Client) -> N
     entry = AuditEntry.objects.get(what="made the first account")
     assert (entry.who, entry.address, entry.before) == ("ann", "192.168.1.7", {})
     assert entry.after == {"ann": {"role": "administrator", "active": True}}
+
+
+def test_no_secret_of_a_command_is_noted() -> None:
+    """Whoever reads the log need not be who may read commands."""
+    secret = "sk-of-the-engine"
+    ServedModel.objects.create(model_id="own", cmd="serve --api-key sk-before ${PORT}")
+    before = audit.state()
+    ServedModel.objects.update(cmd=f"other --api-key {secret} ${{PORT}}")
+    audit.note_changes(before, "by hand")
+    entry = AuditEntry.objects.get()
+    assert "other --api-key" in str(entry.after)
+    assert "sk-" not in f"{entry.before} {entry.after}"

@@ -14,7 +14,7 @@ from django.test import Client
 from models_app import api_keys, people
 from models_app.guessing import Guesses
 from models_app.models import AuditEntry
-from models_app.rights import Role
+from models_app.rights import LOCAL_NAME, NOBODY, Role
 from proxy_app.first_administrator import INVITATION
 from proxy_app.key_rows import read_ring
 from proxy_app.serving import SERVING
@@ -94,6 +94,35 @@ def test_guessing_is_slowed_down_even_when_the_guess_is_right(client: Client) ->
         client.post(SIGN_IN, {"name": "ann", "password": "wrong"})
     reply = client.post(SIGN_IN, {"name": "ann", "password": PASSWORD})
     assert reply.status_code == 422 and "Too many wrong tries" in reply.content.decode()
+
+
+def test_a_name_is_the_same_however_it_is_written(client: Client) -> None:
+    person(Role.ADMINISTRATOR)
+    for number, name in enumerate(("ann", "Ann", "ANN")):
+        elsewhere = Client(SERVER_NAME="localhost", REMOTE_ADDR=f"127.0.0.{number + 2}")
+        elsewhere.post(SIGN_IN, {"name": name, "password": "wrong"})
+    reply = client.post(SIGN_IN, {"name": "ann", "password": PASSWORD})
+    assert "Too many wrong tries" in reply.content.decode()
+
+
+def test_so_is_guessing_ones_own_password() -> None:
+    """By somebody at a page that was left open."""
+    person(Role.ADMINISTRATOR)
+    client, new = signed_in(), {"password": "another horse 7", "again": "another horse 7"}
+    for _ in range(3):
+        client.post("/ui/password/", {"old": "wrong", **new})
+    reply = client.post("/ui/password/", {"old": PASSWORD, **new})
+    assert reply.status_code == 422 and "Too many wrong tries" in reply.content.decode()
+    assert User.objects.get().check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("is_https", [True, False])
+def test_no_script_and_no_other_site_gets_the_session(is_https: bool, client: Client) -> None:
+    person(Role.ADMINISTRATOR)
+    form = {"name": "ann", "password": PASSWORD}
+    session = client.post(SIGN_IN, form, secure=is_https).cookies["sessionid"]
+    assert (session["httponly"], session["samesite"]) == (True, "Lax")
+    assert bool(session["secure"]) is is_https
 
 
 class Watching(ModelBackend):
@@ -206,6 +235,11 @@ def test_once_a_key_is_required_the_first_account_needs_it(
     monkeypatch.setattr(SERVING.keys, "ring", read_ring())
     assert client.get("/ui/models/").status_code == 302
     form = {"name": "boss", "password": PASSWORD, "again": PASSWORD}
+    guesser = Client(SERVER_NAME="localhost", REMOTE_ADDR="10.0.0.2")
+    for _ in range(3):
+        assert guesser.post("/ui/welcome/", {**form, "key": "guess"}).status_code == 422
+    reply = guesser.post("/ui/welcome/", {**form, "key": "sesame-opens"})
+    assert reply.status_code == 422 and "Too many wrong tries" in reply.content.decode()
     assert client.post("/ui/welcome/", {**form, "key": "guess"}).status_code == 422
     assert client.post("/ui/welcome/", {**form, "key": "sesame-opens"}).status_code == 302
     assert people.administrator_exists()
@@ -219,6 +253,11 @@ def test_somebody_changes_their_own_password() -> None:
     assert client.post("/ui/password/", {**form, "old": PASSWORD}).status_code == 302
     assert client.get(SETTINGS).status_code == 200
     assert User.objects.get().check_password("another horse 7")
+
+
+def test_nobody_signs_in_as_whoever_sits_at_this_machine() -> None:
+    somebody = User.objects.create_superuser(LOCAL_NAME, password=PASSWORD)
+    assert people.rights_of(somebody) is NOBODY
 
 
 def test_the_last_administrator_stays() -> None:

@@ -182,7 +182,12 @@ async def test_without_the_guard_django_keeps_to_its_list(
 FRIEND = b"https://chat.example"
 
 
-async def ask_as(origin: bytes, path: str = "/v1/models", method: str = "GET") -> list[Any]:
+async def ask_as(
+    origin: bytes,
+    path: str = "/v1/models",
+    method: str = "GET",
+    more: tuple[tuple[bytes, bytes], ...] = ((b"sec-fetch-site", b"cross-site"),),
+) -> list[Any]:
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -191,7 +196,7 @@ async def ask_as(origin: bytes, path: str = "/v1/models", method: str = "GET") -
     async def send(message: Any) -> None:
         sent.append(message)
 
-    headers = [(b"host", b"localhost"), (b"origin", origin), (b"sec-fetch-site", b"cross-site")]
+    headers = [(b"host", b"localhost"), (b"origin", origin), *more]
     headers.append((b"access-control-request-headers", b"content-type, x bad, authorization"))
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
     guard = HostGuard(app, [], lambda: {FRIEND})
@@ -216,8 +221,11 @@ async def test_a_listed_site_is_told_what_it_may_send() -> None:
 
 
 async def test_a_site_that_is_not_listed_learns_nothing_from_options() -> None:
-    _, headers = await ask_as(b"https://evil.example", method="OPTIONS")
-    assert not [name for name in headers if name.startswith(b"access-control-")]
+    """Programs, and browsers that do not say whose page asks, are told what there is."""
+    for more, status in (((b"sec-fetch-site", b"cross-site"),), 403), ((), 204):
+        found = await ask_as(b"https://evil.example", method="OPTIONS", more=more)
+        assert found[0] == status
+        assert not [name for name in found[1] if name.startswith(b"access-control-")]
 
 
 @pytest.mark.parametrize("path", ["/ui/models/", "/admin/"])

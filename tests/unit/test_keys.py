@@ -7,7 +7,7 @@ import pytest
 
 from models_app import api_keys
 from proxy_app.access_errors import TooManyGuesses
-from proxy_app.first_administrator import Invitation
+from proxy_app.first_administrator import VALID_SECONDS, Invitation
 from proxy_app.keys import (
     FREE_GUESSES,
     LOCAL,
@@ -194,10 +194,16 @@ def test_a_comparison_that_takes_always_as_long_has_the_last_word(
     assert compared == [(digest, digest)]
 
 
-def test_so_it_does_of_the_set_up_link(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_has_of_the_set_up_link_while_that_is_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     invitation = Invitation()
     token = invitation.make()
     assert invitation.is_good(token) and not invitation.is_good(token[:-1])
+    over = time.monotonic() + VALID_SECONDS
+    with monkeypatch.context() as later:
+        later.setattr("time.monotonic", lambda: over)
+        assert not invitation.is_good(token)
     monkeypatch.setattr("secrets.compare_digest", lambda one, other: False)
     assert not invitation.is_good(token)
 
