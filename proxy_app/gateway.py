@@ -26,6 +26,7 @@ from proxy_app.bodies import (
     read_head,
     rewrite,
 )
+from proxy_app.engine_json import may_be_json
 from proxy_app.errand import Errand, errand_of
 from proxy_app.errors import (
     AnswerCut,
@@ -56,7 +57,7 @@ from proxy_app.lease import Lease
 from proxy_app.limit_book import LimitBook, enter
 from proxy_app.lineup import Served
 from proxy_app.loading_feedback import LoadingFeedback
-from proxy_app.multipart import FieldFinder, boundary_of
+from proxy_app.multipart import FieldFinder, boundary_of, is_form
 from proxy_app.naming import resolve, split_upstream
 from proxy_app.reach import allowed_items, check_allowed, only_within, place_in_queue, visible
 from proxy_app.recording import Recording
@@ -144,7 +145,7 @@ class Gateway:
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = _content_type(scope)
-        if content_type.lower().startswith(b"multipart/form-data"):
+        if is_form(content_type):
             await self._infer_form(content_type, scope, receive, send)
             return
         lineup = self._runner.lineup
@@ -408,7 +409,7 @@ async def _tell(scope: Scope, send: Send, error: Exception) -> None:
 async def _checked_text(spool: Spool) -> bytes:
     """What may be JSON. Raises InvalidRequest for what would have the engine fetch something."""
     start = b"".join([piece async for piece in spool.read(0, min(64, spool.size))])
-    if not remote_media.may_be_json(start):
+    if not may_be_json(start):
         return b""
     text = b"".join([piece async for piece in spool.read(0, spool.size)])
     remote_media.check(text)

@@ -228,10 +228,11 @@ def _leave_before(accounts: Sequence[Account], last: Account, wanted: int) -> No
 
 
 def reached(account: Account, now: float, today: float) -> Refusal | None:
-    """Which of an account's limits is reached, in the period that has begun; None when none is."""
+    """Which of an account's limits is reached, in the period that has begun; None when none is.
+
+    What takes longest to end goes first: who is told to come back in a second shall get in then.
+    """
     limits, reserved = account.limits, account.reserved
-    if limits.parallel and account.running >= limits.parallel:
-        return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limits.has_quota:
         limit = limits.tokens_per_month
         if limit and account.month_tokens + reserved >= limit:
@@ -241,6 +242,8 @@ def reached(account: Account, now: float, today: float) -> Refusal | None:
         if limit and account.day_tokens + reserved >= limit:
             left = account.day_until - today
             return _used_up("tokens a day", limit, account.day_tokens, left)
+    if limits.parallel and account.running >= limits.parallel:
+        return Refusal("requests at a time", limits.parallel, WHEN_ONE_ENDS)
     if limit := limits.tokens_per_minute:
         missing = account.tokens_full - now
         left = limit - missing * limit / MINUTE if missing > 0 else limit

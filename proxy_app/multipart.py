@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from typing import Final
 
 from proxy_app.errors import InvalidRequest
 
@@ -27,6 +28,21 @@ class _State(Enum):
     """Behind a delimiter: the end of the form, or of the line."""
     HEAD = auto()
     END = auto()
+
+
+_FORM: Final = b"multipart/form-data"
+
+
+def is_form(content_type: bytes) -> bool:
+    """Whether a body is a form. Raises InvalidRequest where an engine may not take it for one.
+
+    llama-server knows it by small letters. What it reads as JSON instead has to be judged as that.
+    """
+    if not content_type.lower().startswith(_FORM):
+        return False
+    if not content_type.startswith(_FORM):
+        raise InvalidRequest("Write the Content-Type multipart/form-data in small letters.")
+    return True
 
 
 def boundary_of(content_type: bytes) -> bytes:

@@ -8,7 +8,6 @@ programs run here anyway.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy_app.engine_json import as_read, may_be_json
 from proxy_app.errors import InvalidRequest
 
 _PARTS: Final = frozenset(
@@ -29,12 +29,6 @@ _ADDRESS: Final = ("url", "data", "file_data")
 _KINDS: Final = ("image", "audio", "video", "file", "document")
 _SCHEME: Final = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _COMPRESSED: Final = b"content-encoding"
-
-
-def may_be_json(start: bytes) -> bool:
-    """Whether a body that begins like that could be JSON, and is worth reading whole."""
-    text = start.decode(json.detect_encoding(start), errors="replace").lstrip("\ufeff \t\r\n")
-    return not text or text[0] in "{["
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -61,8 +55,7 @@ def check(body: bytes) -> None:
     if not may_be_json(body[:4096]):
         return
     try:
-        # llama-server reads as far as the first NUL.
-        fields = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8).partition(b"\0")[0])
+        fields = msgspec.json.decode(as_read(body))
     except RecursionError:
         raise InvalidRequest("The request body is nested too deeply.") from None
     except (msgspec.MsgspecError, UnicodeError) as error:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from proxy_app.engine_json import as_read, may_be_json
+
 ANSWER_GUESSED: Final = 1024
 """Tokens of an answer to a request that names no limit of its own."""
 
@@ -66,6 +68,9 @@ def _number(word: str) -> int:
     return int(word) if word.isascii() and word.isdigit() and len(word) < 12 else 0
 
 
+_BEGINNING: Final = 64
+"""Bytes."""
+
 _LONG: Final = 18
 """Digits; Python takes long for thousands of them."""
 _VERY_MANY: Final = 10**18
@@ -87,6 +92,7 @@ class Wish(msgspec.Struct):
     max_output_tokens: _Count = None
     n_predict: _Count = None
     n: _Count = None
+    n_cmpl: _Count = None
     prompt: msgspec.Raw = _NOTHING
 
 
@@ -98,6 +104,7 @@ class Wording(msgspec.Struct):
     max_output_tokens: msgspec.Raw = _NOTHING
     n_predict: msgspec.Raw = _NOTHING
     n: msgspec.Raw = _NOTHING
+    n_cmpl: msgspec.Raw = _NOTHING
     prompt: msgspec.Raw = _NOTHING
 
     def meant(self) -> dict[str, Any]:
@@ -107,6 +114,8 @@ class Wording(msgspec.Struct):
 
 
 _NO_WISH: Final = Wish()
+_ANY_WISH: Final = Wish(max_tokens=_VERY_MANY)
+"""What only the engine can read may ask for all that it has room for."""
 
 _read_usual = msgspec.json.Decoder(Wish).decode
 _read = msgspec.json.Decoder(Wording).decode
@@ -139,8 +148,8 @@ def tokens_wanted(
         most = max(most, wish.n_predict)
     if not most:
         most = ANSWER_GUESSED
-    if wish.n or wish.prompt is not _NOTHING:
-        answers = (wish.n or 1) * prompts_in(wish.prompt)
+    if wish.n or wish.n_cmpl or wish.prompt is not _NOTHING:
+        answers = max(wish.n or 1, wish.n_cmpl or 1) * prompts_in(wish.prompt)
         if answers > 1:
             most, most_of_all = most * answers, room.engine
     wanted = prompt + most
@@ -153,6 +162,7 @@ def _is_answered_in_words(path: str) -> bool:
 
 
 def _wish_of(body: bytes) -> Wish:
+    body = as_read(body)
     try:
         return _read_usual(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -160,7 +170,7 @@ def _wish_of(body: bytes) -> Wish:
     try:
         return Wish(**_read(body).meant())
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _NO_WISH
+        return _ANY_WISH if may_be_json(body[:_BEGINNING]) else _NO_WISH
 
 
 def prompts_in(prompt: msgspec.Raw) -> int:
@@ -190,5 +200,4 @@ def _count(value: msgspec.Raw) -> int:
     text = bytes(value)
     if text.isdigit():
         return _VERY_MANY
-    written = float(text)  # Engines read 1e6 as a million.
-    return int(min(written, _VERY_MANY)) if written >= 1 and written.is_integer() else 0
+    return int(min(float(text), _VERY_MANY))  # Engines read 1e6 as a million, and 5.5 as 5.

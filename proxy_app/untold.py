@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy_app.engine_json import as_read, may_be_json
 from proxy_app.reservation import BYTES_A_TOKEN, prompts_in
 
 
@@ -22,6 +23,9 @@ class _Asked(msgspec.Struct):
     prompt: msgspec.Raw = msgspec.Raw(b"null")
     response_fields: Any = None
 
+
+_BEGINNING: Final = 64
+"""Bytes."""
 
 _read: Final = msgspec.json.Decoder(_Asked).decode
 
@@ -41,10 +45,10 @@ def prompt_guess(body: object) -> int:
     ):
         return 0
     try:
-        asked = _read(body)
+        asked = _read(as_read(body))
         told = not asked.response_fields and not _asks_for_several(asked)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return 0
+        told = not may_be_json(body[:_BEGINNING])  # An engine that can read it answers it.
     return 0 if told else max(1, len(body) // BYTES_A_TOKEN)
 
 

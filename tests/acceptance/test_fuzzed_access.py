@@ -103,7 +103,7 @@ def test_no_request_gets_further_than_its_rights(target: Target) -> None:
             status = by_actor.get(name, 0)
             if status in (401, 403):
                 drive(operation, target, name, status, sent)
-            elif not re.fullmatch(LEFT_OUT, operation.definition.raw["operationId"]):
+            elif not is_left_out(operation.definition.raw["operationId"]):
                 drive(operation, target, name, 0, sent)
     assert target.knows_its_keys()
     assert target.status_of("nobody", "/api/me") == 401
@@ -114,6 +114,11 @@ def test_no_request_gets_further_than_its_rights(target: Target) -> None:
         for (name, status), count in sorted(sent.items()):
             print(f"{name:10} {status} {count:6}")
         assert sent.total() >= LEAST_OF_A_LONG_RUN
+
+
+def is_left_out(name: str) -> bool:
+    """What reads folders of this machine, has no end, or asks a hub, of which there is none."""
+    return name in ("browse_hub", "search_hub") or re.fullmatch(LEFT_OUT, name) is not None
 
 
 def operations(target: Target) -> list[Any]:

@@ -145,17 +145,43 @@ def test_no_tokens_are_used_that_are_not_counted(
     """llama-server counts the last of several answers, and leaves out what it is told to."""
     headers = {"X-API-Key": keys["counted"]}
     body = {"model": "fox", "prompt": "x" * 50, "max_tokens": 20, **fields}
-
-    def used() -> int:
-        rows = get(server, keys["counted"], "/api/usage?by=key").json()["rows"]
-        return sum(row["tokensIn"] + row["tokensOut"] for row in rows)
-
-    before = used()
+    before = used_by(server, keys["counted"])
     answer = requests.post(server.url + place, headers=headers, json=body, timeout=120)
     assert answer.status_code == 200, answer.text
     sentences = max(1, answer.text.count(" dog"))
     # FOX has ten tokens, and the prompts have some fifty letters, of which each is a token.
-    wait_until(lambda: used() - before >= 10 * sentences + len(json.dumps(body)) // 4 - 9, "usage")
+    least = 10 * sentences + len(json.dumps(body)) // 4 - 9
+    wait_until(lambda: used_by(server, keys["counted"]) - before >= least, "usage")
+
+
+@pytest.mark.parametrize("around", [(b"\xef\xbb\xbf", b""), (b"", b"\0}")])
+def test_nor_by_a_body_that_only_the_engine_reads(
+    server: RunningServer, keys: dict[str, str], around: tuple[bytes, bytes]
+) -> None:
+    headers = {"X-API-Key": keys["counted"], "Content-Type": "application/json"}
+    body = json.dumps({"prompt": list("abcdefgh"), "max_tokens": 20}).encode()
+    before = used_by(server, keys["counted"])
+    address, sent = f"{server.url}/upstream/fox/v1/completions", around[0] + body + around[1]
+    answer = requests.post(address, headers=headers, data=sent, timeout=120)
+    assert (answer.status_code, answer.text.count(" dog")) == (200, 8), answer.text
+    wait_until(lambda: used_by(server, keys["counted"]) - before >= 80, "usage")
+
+
+def test_a_form_is_only_what_an_engine_takes_for_one(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    """It would read this one as JSON, up to the NUL."""
+    asked = {"messages": [{"role": "user", "content": "Go on"}], "max_tokens": 20}
+    body = json.dumps(asked).encode() + b"\0\r\n--x--\r\n"
+    headers = {"X-API-Key": keys["counted"], "Content-Type": "Multipart/form-data; boundary=x"}
+    address = f"{server.url}/v1/chat/completions?model=fox"
+    answer = requests.post(address, headers=headers, data=body, timeout=120)
+    assert answer.status_code == 400 and "small letters" in answer.text, answer.text
+
+
+def used_by(server: RunningServer, key: str) -> int:
+    rows = get(server, key, "/api/usage?by=key").json()["rows"]
+    return sum(row["tokensIn"] + row["tokensOut"] for row in rows)
 
 
 def test_one_request_at_a_time_means_one(server: RunningServer, keys: dict[str, str]) -> None:

@@ -37,8 +37,8 @@ def test_every_page_is_kept_from_frames_and_from_being_taken_for_something_else(
     assert len(pages) > 150
     for path, _ in pages:
         headers = client.get(path).headers
-        written = PLAYGROUND if path.startswith("/ui/playground/") else WRITTEN_OUT
-        assert headers[HEADER] == written, path
+        written = {WRITTEN_OUT} | ({PLAYGROUND} if path.startswith("/ui/playground/") else set())
+        assert headers[HEADER] in written, path
         assert headers["Cross-Origin-Opener-Policy"] == "same-origin", path
         assert headers["Referrer-Policy"] == "same-origin", path
         assert headers["X-Frame-Options"] == "DENY", path

@@ -29,8 +29,10 @@ CHAT = "/v1/chat/completions"
         ({"max_tokens": 10, "prompt": ["a", "b", "c"]}, 30),
         ({"max_tokens": 10, "prompt": [1, "b", 3]}, 10),
         ({}, ANSWER_GUESSED),
-        *(({"max_tokens": odd}, ANSWER_GUESSED) for odd in (-1, 0, None, "many", [5], 1.5)),
+        *(({"max_tokens": odd}, ANSWER_GUESSED) for odd in (-1, 0, None, "many", [5], 0.5)),
         ({"max_tokens": 2e3}, 2000),
+        ({"max_tokens": 4000.5}, 4000),
+        ({"max_tokens": 10, "n_cmpl": 3, "n": 2}, 30),
         ({"max_tokens": True}, ANSWER_GUESSED),
     ],
 )
@@ -41,7 +43,17 @@ def test_a_request_reserves_what_it_may_be_answered(fields: dict[str, Any], answ
     assert tokens_wanted(CHAT, b" " * len(body), wish=read_head(body)) == answer + len(body) // 4
 
 
-@pytest.mark.parametrize("body", [b"no JSON", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b'\xef\xbb\xbf{"max_tokens":50}', b'{"max_tokens":50}\0}'])
+def test_what_an_engine_reads_of_a_body_is_what_counts(body: bytes) -> None:
+    assert tokens_wanted(CHAT, body) == 50 + len(body) // 4
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"max_tokens":50,}', b'{"a":\xff}'])
+def test_what_only_an_engine_could_read_may_ask_for_all_it_has(body: bytes) -> None:
+    assert tokens_wanted(CHAT, body, Room(4096, 16384)) == 4096
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"\xff"])
 def test_what_cannot_be_read_is_guessed(body: bytes) -> None:
     assert ANSWER_GUESSED <= tokens_wanted(CHAT, body) <= ANSWER_GUESSED + MOST_OF_PROMPT
 
