@@ -32,6 +32,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.engine]
 
 LIMIT_MS = 120_000
 NAMES = "MAP evil.example 127.0.0.1, MAP rebound.example 127.0.0.1, MAP llm.lan 127.0.0.1"
+BEACON_MS = 1000
+"""A beacon tells nobody when it has arrived; the one at the defenceless server is seen by then."""
+
 EVIL = (Path(__file__).parent / "evil.html").read_bytes()
 
 
@@ -141,7 +144,10 @@ class Target:
 
     def state(self) -> str:
         """Everything that the page tries to change."""
-        paths = ("/running", "/api/config", "/api/settings/system", "/api/config/folders")
+        paths = (
+            *("/running", "/api/config", "/api/settings/system", "/api/config/folders"),
+            *("/api/keys", "/api/people", "/api/models/downloads"),
+        )
         answers = {}
         for path in paths:
             reply = self.watcher.get(self.server.url + path, timeout=30)
@@ -227,6 +233,7 @@ def attack(page: Page, site: str, target: str) -> list[str]:
     page.goto(f"{site}/kittens?{urlencode({'target': target, 'model': 'sea'})}")
     page.wait_for_function("document.title === 'done'")
     won: list[str] = page.evaluate("window.won")
+    page.wait_for_timeout(BEACON_MS)
     return won
 
 
@@ -239,6 +246,10 @@ def test_the_page_does_drive_a_server_without_defence(visitor: Page, attacker: _
     assert {
         "POST /api/models/unload",
         "POST /api/models/sea/load",
+        "POST /api/models/sea/unload",
+        "POST /api/keys",
+        "POST /api/models/download",
+        "POST /ui/sign-in/",
         "POST /api/config",
         "POST /api/settings/system",
         "POST /ui/models/",

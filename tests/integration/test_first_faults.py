@@ -230,6 +230,9 @@ def test_pages_link_to_the_host_they_were_asked_from(settings: Any) -> None:
             links = re.findall(r"""(?:href|src|action)=["'](https?:[^"']*)""", text)
             assert not [link for link in links if "127.0.0.1" in link or "localhost" in link], path
     assert read > 10
+    for script in (ROOT / "static").rglob("*.js"):
+        if "vendor" not in script.parts:
+            assert not re.search(r"127\.0\.0\.1|//localhost", script.read_text()), script
 
 
 def test_no_script_keeps_a_key() -> None:

@@ -13,6 +13,7 @@ import pytest
 from models_app import api_keys
 from models_app.document import ModelEntry
 from models_app.rights import EVERYTHING, Bounds, Rights, Scope, bounds_of
+from proxy_app import incoming
 from proxy_app.errors import InvalidRequest
 from proxy_app.express import _PATHS
 from proxy_app.key_guard import needed
@@ -365,6 +366,19 @@ async def test_who_may_not_use_models_is_refused_on_the_long_way(tmp_path: Path)
         client = await made.connect()
         assert (await client.ask(request()))[0] == 403
     assert not made.ended
+
+
+async def test_a_body_that_never_comes_ends_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S13: the first implementation waits for it as long as its client likes."""
+    monkeypatch.setattr(incoming, "STALL_SECONDS", 0.05)
+    async with desk(says, tmp_path) as made:
+        client = await made.connect()
+        status, _, said = await client.ask(request()[:-1])
+        assert status == 408 and b"timeout" in said.lower(), said
+        await until(lambda: client.reader.at_eof())
+        assert made.is_clear
 
 
 _PICTURE = (
