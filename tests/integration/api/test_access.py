@@ -253,12 +253,14 @@ def test_the_shared_key_is_an_administrators_and_other_saves_never_touch_it(api:
     _, small = api_keys.create("small")
     with_key(small)("post", SYSTEM, {"requireApiKey": False}, status=403)
     owner = with_key("sesame-opens")
-    owner("post", SYSTEM, {"enableJinja": False, "throughputFirst": True, "preferredContext": 4096})
+    owner(
+        "post", SYSTEM, {"enableJinja": False, "throughputFirst": False, "preferredContext": 2048}
+    )
     for toggle in ({"requireApiKey": False}, {"requireApiKey": True}):
         owner("post", SYSTEM, toggle)
         kept = owner("get", SYSTEM)["settings"]
-        assert (kept["enableJinja"], kept["throughputFirst"]) == (False, True)
-        assert kept["preferredContext"] == 4096
+        assert (kept["enableJinja"], kept["throughputFirst"]) == (False, False)
+        assert kept["preferredContext"] == 2048
     for save in ({"preferredContext": 8192}, {"requireApiKey": True}, {"enableJinja": False}):
         owner("post", SYSTEM, save)
     assert owner("get", SYSTEM)["settings"]["requireApiKey"] is True
