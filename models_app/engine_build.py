@@ -16,6 +16,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from models_app.engine_environment import engine_environment
 from models_app.engine_help import (
     EngineDevice,
     EngineFlags,
@@ -66,7 +67,7 @@ class Located:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables the binary needs on top of the inherited ones."""
+        """Variables the binary needs on top of those that every engine gets."""
         return environment_of(self.path)
 
 
@@ -217,7 +218,7 @@ def _run(located: Located, option: str) -> str:
     try:
         done = subprocess.run(
             [located.path, option],
-            env={**os.environ, **located.environment},
+            env=engine_environment(os.environ, located.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

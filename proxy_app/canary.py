@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from models_app import canary_model, engine_build, engine_installs
 from models_app.engine_build import Answers, EngineProblem, Located
+from models_app.engine_environment import engine_environment
 from models_app.models import EngineInstall
 from proxy_app import health
-from proxy_app.environment import engine_environment
 from proxy_app.guards import GuardedProcess, GuardPool, LaunchFailed
 
 logger = logging.getLogger(__name__)

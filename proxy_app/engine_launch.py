@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
+from models_app.engine_environment import engine_environment
 from proxy_app.engine_run import Run
 from proxy_app.engine_spec import EngineSpec
-from proxy_app.environment import engine_environment
 from proxy_app.guards import GuardedProcess, GuardPool
 from proxy_app.ledger import Entry, Ledger
 from proxy_app.ports import PortPool

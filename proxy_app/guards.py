@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
+from models_app.engine_environment import engine_environment
 from proxy_app import doors, kin
-from proxy_app.environment import engine_environment
 from proxy_app.guard_channel import Channel, Exit, explain
 from proxy_app.guard_program import guard_command, guard_program
 from proxy_app.stop_command import StopCommand

@@ -52,10 +52,18 @@ def ask(client: Client, **body: Any) -> int:
 )
 def test_a_file_name_leads_nowhere(client: Client, name: str) -> None:
     """S8: a name keeps its `../` there, and the file is written outside of the folder."""
-    ask(client, url=HUB, modelId="some/model", filename=name)
-    for file in DownloadFile.objects.all():
-        target = Path(file.download.folder) / file.name
-        assert target.resolve().parent == default().resolve()
+    assert ask(client, url=HUB, modelId="some/model", filename=name) == 200
+    file = DownloadFile.objects.get()
+    assert not set(file.name) & set("/\\")
+    target = Path(file.download.folder) / file.name
+    assert target.resolve().parent == default().resolve()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["..", "../..", "a/", "\\", "\0"])
+def test_a_folder_is_no_file_name(client: Client, name: str) -> None:
+    assert ask(client, url=HUB, modelId="some/model", filename=name) == 400
+    assert not DownloadFile.objects.exists()
 
 
 @pytest.mark.django_db

@@ -18,7 +18,7 @@ from models_app.models import GgufFile, ModelFolder, ServedModel
 from models_app.rights import Role, of_person
 from models_app.scan import scan
 from models_app.walk import walk
-from tests.ggufs import write_reciter
+from tests.ggufs import write_projector, write_reciter
 
 CURATOR = of_person(7, "curator", Role.CURATOR)
 
@@ -168,6 +168,22 @@ def test_a_link_out_of_the_roots_is_not_followed(tracked: Path, elsewhere: Path)
 def test_a_link_to_another_root_is_followed(tracked: Path, elsewhere: Path) -> None:
     (tracked / "file-f32.gguf").symlink_to(elsewhere / "secret-f32.gguf")
     assert len(walk(str(tracked), roots=roots.roots([str(elsewhere)])).files) == 2
+
+
+@pytest.mark.parametrize("tracked_before", [True, False])
+def test_a_file_added_by_its_path_takes_nothing_along_from_outside(
+    tmp_path: Path, elsewhere: Path, tracked_before: bool
+) -> None:
+    """What lies beside it is read as well, so that it has its projector at once."""
+    models = tmp_path / "models"
+    models.mkdir()
+    fox = write_reciter(models / "fox-f32.gguf", "The quick brown fox.")
+    projector = write_projector(elsewhere / "mmproj-f16.gguf")
+    (models / "mmproj-f16.gguf").symlink_to(projector)
+    if tracked_before:
+        folders.add(models)
+    assert adding.add(str(fox)).projector_file() is None
+    assert list(GgufFile.objects.values_list("path", flat=True)) == [str(fox)]
 
 
 def test_a_projector_is_never_taken_from_outside(tracked: Path, elsewhere: Path) -> None:

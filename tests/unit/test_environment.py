@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy_app.environment import engine_environment
+from models_app.engine_environment import engine_environment
 
 SERVER = {
     "PATH": "/bin",

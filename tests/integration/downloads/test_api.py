@@ -286,6 +286,17 @@ def test_a_gated_repository_keeps_its_names_and_says_why_nothing_is_told(
     assert client.get("/api/hub/models/owner/gated").json()["problem"] == ""
 
 
+def test_the_token_is_not_told_to_the_store_that_headers_are_read_from(
+    hub: Hub, client: Client, reciter: bytes, settings: Any
+) -> None:
+    fit._cache.clear()
+    settings.CLARACORE_HF_TOKEN = "hf_right"
+    hub.add("owner/gated", {"fox-Q4_K_M.gguf": reciter}, token="hf_right")
+    assert client.get("/api/hub/models/owner/gated").json()["problem"] == ""
+    assert [asked.is_probe for asked in hub.asked_of("store")] == [True, False]
+    assert {asked.token for asked in hub.asked_of("store")} == {""}
+
+
 def test_a_quantization_is_picked_with_its_projector(
     hub: Hub, client: Client, reciter: bytes, tmp_path: Path
 ) -> None:

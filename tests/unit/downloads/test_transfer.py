@@ -230,9 +230,11 @@ def test_a_file_that_changes_halfway_is_fetched_afresh(hub: Hub, target: Path) -
     assert target.read_bytes() == newer
 
 
-def test_the_token_goes_to_the_hub_alone(hub: Hub, target: Path) -> None:
-    serve(hub)
+@pytest.mark.parametrize("kind", ["", "no-ranges"])
+def test_the_token_goes_to_the_hub_alone(hub: Hub, target: Path, kind: str) -> None:
+    serve(hub, DATA, *([Fault(kind, -1, probe=True)] if kind else []))
     fetch(hub, target, token="hf_secret")
+    assert len(hub.asked_of("store")) > 1
     assert {one.token for one in hub.asked_of("hub")} == {"hf_secret"}
     assert {one.token for one in hub.asked_of("store")} == {""}
 

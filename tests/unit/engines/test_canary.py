@@ -80,6 +80,20 @@ async def test_it_refuses_one_that_answers_wrongly(guards: GuardPool, tmp_path: 
         await try_out(located, guards, tmp_path)
 
 
+async def test_a_new_build_sees_no_secret_of_the_server(
+    guards: GuardPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was just fetched, and nobody knows yet what it does."""
+    for name in ("CLARACORE_SECRET_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hush")
+    asked, serving = tmp_path / "asked", tmp_path / "serving"
+    located = script(tmp_path, f"env > {serving}; exit 3", f"env >> {asked}; {HELP}")
+    with pytest.raises(CanaryFailed, match="exit code 3"):
+        await try_out(located, guards, tmp_path)
+    for seen in (asked.read_text(), serving.read_text()):
+        assert "PATH=" in seen and "=hush" not in seen
+
+
 async def test_it_refuses_what_is_no_llama_server(guards: GuardPool, tmp_path: Path) -> None:
     with pytest.raises(CanaryFailed, match="not as llama-server does"):
         await try_out(script(tmp_path, "exit 0", "echo hello"), guards, tmp_path)
