@@ -87,14 +87,21 @@ def rules() -> Rules:
 def session(allowed: Rules, halt: Halt | None = None) -> requests.Session:
     """A session that connects only where `allowed` lets it, and whose waits end with `halt`.
 
+    It follows no redirect: who does looks at each address first.
     It asks one thing after the other: `halt` knows its newest connection only.
     """
-    made = requests.Session()
+    made = _Session()
     made.mount("http://", _Adapter(allowed, halt))
     made.mount("https://", _Adapter(allowed, halt))
     # No .netrc: what is sent along as a password is decided here alone.
     made.auth = _no_credentials
     return made
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None. With one, it reads all of a redirect's body, also when told not to follow."""
+        return None
 
 
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -22,6 +22,16 @@ LOOPBACK = Rules(("127.0.0.1", "localhost"), ("127.0.0.1",))
 PUBLIC = "8.8.8.8"
 
 
+class _Unread(io.RawIOBase):
+    """A body that may never end."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: object) -> int:
+        raise AssertionError("The body of a redirect was read.")
+
+
 class Redirecting(HTTPAdapter):
     """Stands for an encrypted server: every answer of it leads to `target`."""
 
@@ -32,7 +42,7 @@ class Redirecting(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         headers = {"Location": self._target}
         raw = urllib3.HTTPResponse(
-            body=io.BytesIO(), status=302, headers=headers, preload_content=False
+            body=_Unread(), status=302, headers=headers, preload_content=False
         )
         return self.build_response(request, raw)
 
@@ -118,6 +128,13 @@ def test_a_redirect_to_a_host_that_is_not_listed_is_refused_wherever_it_lies(hub
         look(session, hub.file_url("owner/repo", "x.gguf"))
     assert told.value.kind == Kind.HOST
     assert hub.asked_of("store") == []
+
+
+def test_nothing_is_read_of_a_redirect_but_where_it_leads(hub: Hub) -> None:
+    hub.plain["x.gguf"] = Blob(b"x")
+    with hosts.session(LOOPBACK) as session:
+        session.mount("http://first.test", Redirecting(f"{hub.store_url}/files/x.gguf"))
+        assert look(session, "http://first.test/x.gguf").size == 1
 
 
 def test_a_redirect_does_not_give_up_encryption(hub: Hub) -> None:
