@@ -34,7 +34,7 @@ class ChangeAuthorMiddleware:
         with told(cause, rights_of(request).name):
             response = self._get_response(request)
         before: audit.State | None = getattr(request, _BEFORE, None)
-        if response.status_code < 400 and before is not None:
+        if before is not None and not 400 <= response.status_code < 500:
             _write_down(request, cause, before)
         return response
 
@@ -55,7 +55,11 @@ def _may_change(request: HttpRequest) -> bool:
 
 
 def _write_down(request: HttpRequest, cause: str, before: audit.State) -> None:
-    """What was changed; also an act that changed no choice, if it took a right to do it."""
+    """What was changed; also an act that changed no choice, if it took a right to do it.
+
+    One that failed here (5xx) may have begun: a load that came to nothing has unloaded others, and
+    a scan that nobody waits for goes on.
+    """
     caller: Caller = request.caller  # type: ignore[attr-defined]
     key_id, address = caller.key_id or 0, request.META.get("REMOTE_ADDR") or ""
     is_noted = audit.note_changes(before, cause, caller.rights, key_id=key_id, address=address)

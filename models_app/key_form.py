@@ -70,6 +70,9 @@ class ApiKeyForm(_ReachForm[ApiKey]):
         "else. Never more than its person has.",
     )
 
+    asking: User | None = None
+    """Whose the key will be, if that is not chosen."""
+
     class Meta:
         model = ApiKey
         fields = ("name", "person", "expires_at", *REACH, *LIMITS)
@@ -83,7 +86,7 @@ class ApiKeyForm(_ReachForm[ApiKey]):
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         row = ApiKey(
-            person=data.get("person", self.instance.person),
+            person=data.get("person", self.instance.person or self.asking),
             scopes=data.get("scopes", self.instance.scopes),
         )
         try:

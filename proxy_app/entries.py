@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from proxy_app.figures import Figures, read_figures, totals_told
+from proxy_app.paths import generates, reads
 from proxy_app.records import CLIENT_LEFT, Line
-from proxy_app.reservation import BYTES_A_TOKEN
+from proxy_app.reservation import BYTES_A_TOKEN, MOST_OF_PROMPT
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def figures_of(line: Line) -> Figures:
     """What the engine said; of a stream that ended early, which says nothing, what came of it.
 
     Such a stream comes about a token a piece. Were they not counted, who leaves before the end
-    would use as much as they like of a quota. The same goes for what is `untold`.
+    would use as much as they like of a quota. The same goes for what is `untold`, and for what an
+    engine says nothing of where it always does.
     """
     figures = read_figures(line.figures)
     into, out = _tokens(figures, line)
@@ -81,7 +83,7 @@ def tokens_of(lines: Sequence[Line]) -> list[int]:
     totals = totals_told([line.figures for line in lines])
     for place, line in enumerate(lines):
         if (
-            not 0 <= totals[place] <= MOST_TOLD
+            not 0 < totals[place] <= MOST_TOLD
             or line.untold
             or line.error
             or line.status == CLIENT_LEFT
@@ -102,18 +104,18 @@ def _read_anew(line: Line) -> int:
 def _tokens(figures: Figures, line: Line) -> tuple[int, int]:
     """Tokens of the prompt and of the answer; 0 where nobody knows."""
     into, out = figures.tokens_in or 0, figures.tokens_out or 0
-    if line.untold and _is_answered(line):
+    if not _is_answered(line):
+        return into, out
+    guessed = line.untold or line.ended_early or not into + out
+    if line.untold:
         into = max(into, line.untold)
-    if line.untold or line.ended_early:
-        out = max(out, _length(line))
+    elif guessed and not into and reads(line.path):
+        # Pictures make bodies long and take few tokens.
+        into = min(line.asked // BYTES_A_TOKEN, MOST_OF_PROMPT)
+    if guessed and generates(line.path):
+        # A stream comes about a token an event.
+        out = max(out, line.pieces if line.streamed else line.size // BYTES_A_TOKEN)
     return into, out
-
-
-def _length(line: Line) -> int:
-    """Tokens of an answer by its length, where the engine does not tell; else 0."""
-    if line.streamed:
-        return line.pieces
-    return line.size // BYTES_A_TOKEN if line.untold and _is_answered(line) else 0
 
 
 def _is_answered(line: Line) -> bool:

@@ -205,6 +205,8 @@ class Express:
         wish: Wish | None = head
         if served.rewrite and served.rewrite.changes(asked):
             body, wish = rewrite(body, served.rewrite, asked), None
+            if not caller.rights.may(Right.ADMIN):
+                remote_media.check(body)
         errand = errand_of(scope, scope["raw_path"], body, served)
         errand.asked_for = asked
         accounts = errand.accounts = self._book.accounts_of(caller)
@@ -255,6 +257,7 @@ class Express:
             return None
         recording.granted(self._runner, lease)
         record.untold, record.cancel = errand.untold, trip.cancel
+        record.asked = len(link.body)
         link.body, link.on_leave = b"", trip.leave
         self.under_way += 1
         trip.depart(response)

@@ -112,8 +112,9 @@ def cut(head: bytes, tail: bytes) -> bytes:
     """
     found = []
     end = tail[-LONGEST_END:]
+    begins_elsewhere = tail is not head or len(head) > LONGEST_END
     for key in (b'"usage"', b'"timings"'):
-        if tail is not head and (piece := _piece(head[:LONGEST_END], key)):
+        if begins_elsewhere and (piece := _piece(head[:LONGEST_END], key)):
             found.append(piece)
         if piece := _piece(end, key):
             found.append(piece)

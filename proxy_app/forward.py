@@ -28,7 +28,12 @@ from proxy_app.upstream import (
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"proxy-authorization"))
 """What proves who the client is never reaches an engine."""
 
-_OURS = frozenset((b"host", b"content-length", b"expect", request_ids.HEADER)) | _CREDENTIALS
+_KEPT_ON = b"x-conversation-id"
+"""With it llama-server goes on when its client has left, and tells the answer to who knows it."""
+
+_OURS = (
+    frozenset((b"host", b"content-length", b"expect", request_ids.HEADER, _KEPT_ON)) | _CREDENTIALS
+)
 
 _OURS_EDITED = _OURS | {b"accept-encoding"}
 

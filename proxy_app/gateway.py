@@ -146,6 +146,7 @@ class Gateway:
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = _content_type(scope)
         if is_form(content_type):
+            _check_place(scope, scope["path"])
             await self._infer_form(content_type, scope, receive, send)
             return
         lineup = self._runner.lineup
@@ -162,6 +163,8 @@ class Gateway:
         if served.rewrite and served.rewrite.changes(asked):
             # What is set there may be how much it asks for.
             body, wish = rewrite(body, served.rewrite, asked), None
+            if not caller_of(scope).rights.may(Right.ADMIN):
+                remote_media.check(body)  # Curators choose what is set.
         errand = errand_of(scope, scope["raw_path"].rstrip(b"/"), body, served)
         errand.edit, errand.wish, errand.asked_for = edit, wish, asked
         events = head.stream and scope["path"].rstrip("/") in paths.STREAM_EVENTS
@@ -221,6 +224,8 @@ class Gateway:
             text = b""
             if spool.size and not caller_of(scope).rights.may(Right.ADMIN):
                 remote_media.check_headers(scope["headers"])
+                if is_form(_content_type(scope)):
+                    _check_place(scope, target.decode("latin-1"))
                 text = await _checked_text(spool)
             errand = errand_of(scope, target, spool.whole(), served)
             errand.asked_for = asked
@@ -303,6 +308,7 @@ class Gateway:
             recording, asked = trip.recording, trip.response
         with recording as record:
             record.untold = errand.untold
+            record.asked = errand.length or _length(errand.body)
             try:
                 with watch, await self._lease(errand, scope, model, recording, trip) as lease:
                     try:
@@ -416,8 +422,24 @@ async def _checked_text(spool: Spool) -> bytes:
     return text
 
 
+def _length(body: object) -> int:
+    return len(body) if isinstance(body, bytes) else 0
+
+
+def _check_place(scope: Scope, path: str) -> None:
+    """Raises InvalidRequest for a form where JSON belongs, which is judged and counted by that."""
+    if not paths.takes_forms(path) and not caller_of(scope).rights.may(Right.ADMIN):
+        raise InvalidRequest("Forms are for sound and pictures. Send JSON here.")
+
+
 def _content_type(scope: Scope) -> bytes:
-    """Raises InvalidRequest when there are two: an engine may believe the other one."""
+    """Raises InvalidRequest when there are two: an engine may believe the other one.
+
+    So it does when `Connection` has the gateway leave it out.
+    """
+    for name, value in scope["headers"]:
+        if name == b"connection" and b"content-type" in value.lower():
+            raise InvalidRequest("Connection names Content-Type. Leave that out.")
     found = [value for name, value in scope["headers"] if name == b"content-type"]
     if len(found) > 1:
         raise InvalidRequest("The request has two Content-Types. Send one.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 BY_BODY: Final = (
@@ -81,8 +82,32 @@ def manages(path: str, method: str) -> bool:
     return bool(at_engine) and method not in ("GET", "HEAD", "OPTIONS")
 
 
-ENGINE_TOOLS: Final = frozenset({"cors-proxy", "tools"})
-"""Where an engine fetches any address, or runs programs, once it was started with `--agent`."""
+ENGINE_TOOLS: Final = frozenset({"cors-proxy", "tools", "stream", "streams", "control"})
+"""Where an engine fetches any address, or runs programs, once it was started with `--agent`; and
+where it tells of and ends what anybody asked for, by an id that can be guessed."""
+
+_OF_FORMS: Final = frozenset({"audio", "images"})
+
+
+def takes_forms(path: str) -> bool:
+    """Whether files go there, which JSON cannot hold."""
+    return not _OF_FORMS.isdisjoint(path.split("/"))
+
+
+_GENERATES: Final = frozenset({"completion", "completions", "infill", "responses", "messages"})
+_READS: Final = frozenset({"embedding", "embeddings", "rerank", "reranking"})
+
+
+@lru_cache(maxsize=1024)
+def generates(path: str) -> bool:
+    """Whether an answer from there is words that a model wrote."""
+    return path.rstrip("/").rpartition("/")[2] in _GENERATES
+
+
+@lru_cache(maxsize=1024)
+def reads(path: str) -> bool:
+    """Whether a model reads what is sent there."""
+    return path.rstrip("/").rpartition("/")[2] in _READS | _GENERATES
 
 
 def commands(path: str) -> bool:

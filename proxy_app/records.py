@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from models_app.rights import Rights
 from proxy_app import request_ids
 from proxy_app.figures import cut
 
@@ -63,6 +64,7 @@ class Record:
     """Whether the last piece has come."""
     size = 0
     untold = 0
+    asked = 0
     pieces = 0
     head = b""
     _newest: deque[bytes] | None = None
@@ -92,6 +94,11 @@ class Record:
         self.status = status
         self.streamed = streamed
 
+    def is_of(self, rights: Rights) -> bool:
+        """Whether it was sent with this key, or by this person."""
+        same_person = rights.person_id > 0 and rights.person_id == self.person_id
+        return same_person or (self.key_id, self.person_id) == (rights.key_id, rights.person_id)
+
     def take_back(self) -> bool:
         """Have it end now, with an error for its client; False when it has ended already."""
         if self.cancel is None or self.taken_back:
@@ -113,7 +120,7 @@ class Record:
             self._newest.append(data)
         self.size += len(data)
         # Fast engines send several events at once.
-        self.pieces += data.count(b"\n\n") if self.untold else 1
+        self.pieces += (self.streamed and data.count(b"\n\n")) or 1
 
     @property
     def tail(self) -> bytes:
@@ -158,11 +165,13 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     request_id: str = ""
     """Lines of earlier versions end before it."""
     pieces: int = 0
-    """In how many pieces the answer came; of what is `untold`, how many events it held."""
+    """How many events the answer held, if it was a stream; else in how many pieces it came."""
     size: int = 0
     """Bytes of the answer."""
     untold: int = 0
     """About how many tokens the prompt has, if the engine did not tell all; else 0."""
+    asked: int = 0
+    """Bytes of the request."""
 
     @property
     def ended_early(self) -> bool:
@@ -195,6 +204,7 @@ def line_of(record: Record) -> Line:
         record.pieces,
         record.size,
         record.untold,
+        record.asked,
     )
 
 

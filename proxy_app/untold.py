@@ -53,6 +53,6 @@ def prompt_guess(body: object) -> int:
 
 
 def _asks_for_several(asked: _Asked) -> bool:
-    if any(isinstance(count, int) and count > 1 for count in (asked.n, asked.n_cmpl)):
+    if any(isinstance(count, int | float) and count >= 2 for count in (asked.n, asked.n_cmpl)):
         return True
     return prompts_in(asked.prompt) > 1

@@ -83,14 +83,18 @@ def _live(one: Mapping[str, Any], names: whose.Names) -> Live:
     )
 
 
-def end(caller: Caller, number: int) -> None:
-    """End a request under way. Raises RequestNotFound for one that ended, or is another's."""
+def end(caller: Caller, number: int) -> bool:
+    """End a request under way; whether it was one's own.
 
-    async def cancel(runner: Runner) -> None:
+    Raises RequestNotFound for one that ended, or that its caller may not see.
+    """
+
+    async def cancel(runner: Runner) -> bool:
         record = SERVING.accounting.records.live.get(number)
         if record is None or not whose.may_see(caller, record.key_id, record.person_id):
             raise RequestNotFound(number)
         if not record.take_back():
             raise RequestNotFound(number)
+        return record.is_of(caller.rights)
 
-    SERVING.call(cancel)
+    return SERVING.call(cancel)

@@ -53,6 +53,14 @@ class ApiKeyAdmin(RegistryAdmin[ApiKey]):
             return ("person", *api_keys.OF_ADMINISTRATORS, *self.readonly_fields)
         return ("person", "expires_at", *REACH, *LIMITS, *self.readonly_fields)
 
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **more: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **more)
+        if not rights_of(request).may(Scope.ADMIN):
+            form.asking = request.user  # Made anew for each page.
+        return form
+
     def get_list_filter(self, request: HttpRequest) -> Any:
         return self.list_filter if rights_of(request).may(Scope.ADMIN) else ()
 

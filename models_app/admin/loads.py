@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from models_app import secrecy
+from models_app.access import rights_of
 from models_app.admin import display
 from models_app.admin.base import ReadOnlyAdmin
 from models_app.models import LoadRecord
+from models_app.rights import Scope
 
 
 class LoadRecordAdmin(ReadOnlyAdmin[LoadRecord]):
@@ -58,7 +64,18 @@ class LoadRecordAdmin(ReadOnlyAdmin[LoadRecord]):
 
     @admin.display(description="command")
     def started_with(self, load: LoadRecord) -> SafeString | str:
-        return display.text_block(load.command)
+        return display.text_block(secrecy.hidden(load.command))
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        """A search would tell what is hidden, letter by letter."""
+        fields = super().get_search_fields(request)
+        is_told = rights_of(request).may(Scope.ADMIN)
+        return fields if is_told else [name for name in fields if name != "command"]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        if lookup.startswith("command"):
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
 
 
 def device_table(load: LoadRecord) -> SafeString | str:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from models_app import choices
+from models_app import choices, secrecy
 from models_app.access import rights_of
 from models_app.admin import display, duplicates, live, served_actions
 from models_app.admin.base import RegistryAdmin
@@ -32,6 +32,12 @@ from models_app.models import LoadRecord, ModelAlias, ServedModel
 from models_app.rights import Scope
 
 NEWEST_LOADS = 5
+
+_NOT_LOOKED_AT: Final = frozenset((*choices.RUNS_PROGRAMS, "set_params", "set_params_by_id"))
+
+
+def _without_secrets(names: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(name for name in names if name not in choices.RUNS_PROGRAMS)
 
 
 class AliasInline(TabularInline[ModelAlias, ServedModel]):
@@ -177,6 +183,23 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
             return self.readonly_fields
         return (*self.readonly_fields, *choices.RUNS_PROGRAMS)
 
+    def get_fieldsets(self, request: HttpRequest, obj: ServedModel | None = None) -> Any:
+        """Commands and environments hold secrets; who may not change them does not read them."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if rights_of(request).may(Scope.ADMIN):
+            return fieldsets
+        shown = [
+            (title, {**more, "fields": _without_secrets(more["fields"])})
+            for title, more in fieldsets
+        ]
+        return [one for one in shown if one[1]["fields"]]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Nor does anybody find out by what a list of those that hold a text is long."""
+        if lookup.partition("__")[0] in _NOT_LOOKED_AT:
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServedModel]:
         return super().get_queryset(request).defer(*UNREAD).prefetch_related(PARTS)
 
@@ -295,7 +318,7 @@ class ServedModelAdmin(RegistryAdmin[ServedModel]):
     def started_as(self, model: ServedModel) -> SafeString | str:
         if model.cmd.strip():
             return "By the command of its own, below."
-        return display.text_block(Planner().command(model))
+        return display.text_block(secrecy.hidden(Planner().command(model)))
 
     @admin.display(description="why")
     def reasons(self, model: ServedModel) -> SafeString | str:

@@ -35,6 +35,7 @@ from proxy_app.api.queries import (
 from proxy_app.api.usage_shapes import EndedRequest, LiveRequest
 from proxy_app.errors import RequestNotFound
 from proxy_app.models import UsageRow
+from proxy_app.noting import note_ended
 from proxy_app.records import CLIENT_LEFT, Record
 from proxy_app.runner import Runner
 from proxy_app.serving import SERVING
@@ -154,13 +155,17 @@ def _is_own(request: Request, record: Record) -> bool:
 
 
 def _cancel(request: Request, number: int) -> Response:
-    async def cancel(runner: Runner) -> None:
+    rights: Rights = request.rights  # type: ignore[attr-defined]
+
+    async def cancel(runner: Runner) -> bool:
         record = SERVING.accounting.records.live.get(number)
         # Of what others do it is not even said that it is under way.
         if record is None or not _is_own(request, record) or not record.take_back():
             raise RequestNotFound(number)
+        return record.is_of(rights)
 
-    SERVING.call(cancel)
+    if not SERVING.call(cancel):
+        note_ended(request, number)
     return Response({"msg": "ok", "id": number})
 
 

@@ -179,6 +179,66 @@ def test_a_form_is_only_what_an_engine_takes_for_one(
     assert answer.status_code == 400 and "small letters" in answer.text, answer.text
 
 
+def test_no_form_takes_the_place_of_json(server: RunningServer, keys: dict[str, str]) -> None:
+    """llama-server makes JSON of it, several prompts of a field that comes again."""
+    fields = [("model", "fox"), *(("prompt", letter) for letter in "abc")]
+    form = [(name, (None, value)) for name, value in fields]
+    headers = {"X-API-Key": keys["counted"]}
+    for path in ("/completion", "/v1/completions", "/upstream/fox/completion"):
+        answer = requests.post(server.url + path, headers=headers, files=form, timeout=120)
+        assert answer.status_code == 400 and "Send JSON" in answer.text, answer.text
+    headers |= {
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Connection": "content-type, close",
+    }
+    body = b'{"prompt":["a","b"]}\0\r\n--x--\r\n'
+    address = f"{server.url}/v1/images/edits?model=fox"
+    answer = requests.post(address, headers=headers, data=body, timeout=120)
+    assert answer.status_code == 400 and "Content-Type" in answer.text, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "least"),
+    [
+        ("/completion", {"prompt": "", "n_predict": 20, "n_probs": 45}, 10),
+        ("/completion", {"prompt": "", "n_predict": 20, "n_probs": 45, "stop": ["a" * 40_000]}, 10),
+        ("/v1/completions", {"prompt": "", "max_tokens": 20, "n": 2.0}, 20),
+    ],
+)
+def test_nor_are_tokens_hidden_in_a_long_answer(
+    server: RunningServer, keys: dict[str, str], path: str, fields: dict[str, Any], least: int
+) -> None:
+    before = used_by(server, keys["counted"])
+    headers = {"X-API-Key": keys["counted"]}
+    body = {"model": "fox", **fields}
+    answer = requests.post(server.url + path, headers=headers, json=body, timeout=120)
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: used_by(server, keys["counted"]) - before >= least, "usage")
+
+
+def test_who_leaves_is_charged_and_nothing_goes_on(
+    server: RunningServer, keys: dict[str, str]
+) -> None:
+    """Nor does anybody read or end what another asked for, by the name that it was given."""
+    before = used_by(server, keys["counted"])
+    headers = {"X-API-Key": keys["counted"], "X-Conversation-Id": "abc1"}
+    body = {"model": "endless", "prompt": "x" * 1000, "stream": True, "max_tokens": -1}
+    address = f"{server.url}/v1/completions"
+    with requests.post(address, headers=headers, json=body, stream=True, timeout=60) as answer:
+        pieces = answer.iter_content(None)
+        assert next(pieces)
+        for path in ("v1/stream/abc1", "v1/streams/lookup"):
+            asked = get(server, keys["counted"], f"/upstream/endless/{path}")
+            assert asked.status_code == 403, asked.text
+    wait_until(lambda: used_by(server, keys["counted"]) - before >= 250, "usage")
+
+    def is_idle() -> bool:
+        slots = get(server, keys["manager"], "/upstream/endless/slots").json()
+        return not any(slot["is_processing"] for slot in slots)
+
+    wait_until(is_idle, "the end of the work")
+
+
 def used_by(server: RunningServer, key: str) -> int:
     rows = get(server, key, "/api/usage?by=key").json()["rows"]
     return sum(row["tokensIn"] + row["tokensOut"] for row in rows)
@@ -224,7 +284,7 @@ def test_keys_wait_in_the_order_of_their_priority_and_share(
             answers.append(pool.submit(ask, server, keys[name], "endless", max_tokens=1))
             wait_until(lambda place=place: len(waiting(server, keys)) == place, "a request more")
         line = waiting(server, keys)
-    found = [(one["caller"].partition("/")[0], one["priority"]) for one in line]
+    found = [(one["caller"].partition("/")[0], one["priority"] or 0) for one in line]
     assert all(answer.result().ok for answer in answers)
     urgent, twice, once = found[0][0], found[1][0], found[3][0]
     assert len({urgent, twice, once}) == 3

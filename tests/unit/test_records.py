@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy_app.entries import entry_of, figures_of, metric_of
+from proxy_app.entries import entry_of, figures_of, metric_of, tokens_of
 from proxy_app.records import Line, Record, Records, line_of
 
 
@@ -126,10 +126,34 @@ def test_a_stream_that_its_client_left_counts_what_came_of_it() -> None:
 
 
 def test_an_answer_that_came_whole_or_never_began_counts_what_the_engine_said() -> None:
-    assert entry_of(line(pieces=99)).tokens_out == 10
-    assert entry_of(line(figures="", pieces=9)).tokens_out is None
+    assert entry_of(line(pieces=99, asked=4000)).tokens_out == 10
+    assert entry_of(line(pieces=99, asked=4000)).tokens_in == 4
     assert entry_of(line(status=499, figures="", first=None)).tokens_out is None
     assert entry_of(line(status=499, figures="", pieces=3, streamed=False)).tokens_out is None
+
+
+@pytest.mark.parametrize(
+    ("values", "tokens"),
+    [
+        ({"pieces": 9, "asked": 80}, (20, 9)),
+        ({"streamed": False, "size": 400, "asked": 80}, (20, 100)),
+        ({"streamed": False, "size": 40_000, "asked": 80, "path": "/embedding"}, (20, 0)),
+        ({"streamed": False, "size": 400, "asked": 80, "path": "/upstream/fox/rerank"}, (20, 0)),
+        ({"streamed": False, "size": 400, "asked": 10**7, "path": "/completion"}, (8192, 100)),
+        ({"streamed": False, "size": 400, "asked": 80, "path": "/tokenize"}, (0, 0)),
+        ({"size": 9999, "asked": 10**7, "path": "/v1/audio/transcriptions"}, (0, 0)),
+        ({"streamed": False, "size": 400, "asked": 80, "status": 400}, (0, 0)),
+        ({"pieces": 9, "asked": 80, "status": 499}, (20, 9)),
+    ],
+)
+def test_what_an_engine_says_nothing_of_is_counted_by_its_length(
+    values: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    """Else a quota would not count who leaves before the end, or asks so that no figures come."""
+    ended = line(figures="", **values)
+    entry = entry_of(ended)
+    assert (entry.tokens_in or 0, entry.tokens_out or 0) == tokens
+    assert tokens_of([ended, line(), ended]) == [sum(tokens), 14, sum(tokens)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from proxy_app import freshness
 from proxy_app.api.sheets import cell
 from proxy_app.errors import GatewayError
 from proxy_app.models import UsageDay, UsageHour, UsageRow
+from proxy_app.noting import note_ended
 from ui_app import activity, live_requests, whose
 
 HOURLY: Final = timedelta(days=3)
@@ -80,7 +81,9 @@ def end(request: HttpRequest) -> HttpResponse:
     """End the request under way that the pressed button names, and go back to where it was."""
     number = request.POST.get("request", "")
     try:
-        live_requests.end(whose.caller_of(request), int(number) if number.isdecimal() else -1)
+        told = int(number) if number.isdecimal() else -1
+        if not live_requests.end(whose.caller_of(request), told):
+            note_ended(request, told)
         messages.success(request, _("The request is ended; its client is told so."))
     except GatewayError as error:
         messages.error(request, error.message)
