@@ -233,7 +233,7 @@ def test_who_leaves_is_charged_and_nothing_goes_on(
     wait_until(lambda: used_by(server, keys["counted"]) - before >= 250, "usage")
 
     def is_idle() -> bool:
-        slots = get(server, keys["manager"], "/upstream/endless/slots").json()
+        slots = get(server, keys["free"], "/upstream/endless/slots").json()
         return not any(slot["is_processing"] for slot in slots)
 
     wait_until(is_idle, "the end of the work")

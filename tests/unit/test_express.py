@@ -41,13 +41,14 @@ async def test_a_small_answer_needs_no_task(tmp_path: Path) -> None:
         while True:
             asked = await line.request()
             assert b"authorization" not in asked and asked.endswith(BODY)
+            assert b"x-conversation-id" not in asked  # With it, engines go on for who has left.
             busy.append((len(made.state.tasks), made.express.under_way))
             await line.say(whole())
 
     async with desk(script, tmp_path, limits=LIMITS) as made:
         client = await made.connect()
         for _ in range(3):
-            status, headers, body = await client.ask(request())
+            status, headers, body = await client.ask(request(more=b"X-Conversation-Id: abc\r\n"))
             assert (status, body) == (200, USAGE)
             assert headers["content-length"] == str(len(USAGE))
             assert headers["x-ratelimit-limit-requests"] == "1000"
