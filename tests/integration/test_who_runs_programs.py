@@ -16,7 +16,7 @@ from models_app import catalog, folders, hand_edits, hardware, revisions
 from models_app.choices import RUNS_PROGRAMS
 from models_app.config_yaml import expand, parse
 from models_app.importing import apply
-from models_app.models import Revision, ServedModel
+from models_app.models import AuditEntry, Revision, ServedModel
 from models_app.scan import scan
 from tests.ggufs import write_reciter
 
@@ -90,6 +90,22 @@ def test_the_admin_gives_a_curator_no_field_that_runs_programs(
     assert reply.status_code == 302 and model.name == "renamed", reply.content.decode()
 
 
+def test_a_curator_reads_no_command_and_no_environment_in_the_admin(
+    curator: Client, boss: Client, model: ServedModel
+) -> None:
+    """They hold secrets, and a list of the rows that hold some text would tell them as well."""
+    secrets = {"cmd": "serve --api-key hush1", "env": ["MY_TOKEN=hush2"], "macros": {"a": "hush3"}}
+    ServedModel.objects.filter(pk=model.pk).update(**secrets)
+    address = reverse("admin:models_app_servedmodel_change", args=[model.pk])
+    assert all(f"hush{number}" in boss.get(address).content.decode() for number in (1, 2, 3))
+    assert "hush" not in curator.get(address).content.decode()
+    rejected = curator.post(address, {"model_id": ""})
+    assert rejected.status_code == 200 and "hush" not in rejected.content.decode()
+    listed = reverse("admin:models_app_servedmodel_changelist")
+    for field in RUNS_PROGRAMS:
+        assert curator.get(listed, {f"{field}__contains": "hush"}).status_code == 400, field
+
+
 def form_of(model: ServedModel, **changed: str) -> dict[str, str]:
     """The page of a model as a curator gets it, with some of its fields changed."""
     return {
@@ -124,6 +140,8 @@ def test_no_curator_takes_a_command_back_by_setting_models_up_again(
     row = ServedModel.objects.get()
     assert {name: getattr(row, name) for name in own} == own
     assert send(boss, "/api/config/regenerate-from-db?wait=0", body) in (200, 503)
+    noted = AuditEntry.objects.filter(what__startswith="POST /api/config/regenerate-from-db")
+    assert noted.exists()  # Also of what goes on while nobody waits for it.
     assert ServedModel.objects.get().cmd == ""
 
 
