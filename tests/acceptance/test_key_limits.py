@@ -278,7 +278,7 @@ def test_keys_wait_in_the_order_of_their_priority_and_share(
     server: RunningServer, keys: dict[str, str]
 ) -> None:
     """The model serves one request at a time, and that one goes on; the others queue up."""
-    with holding_endless(server, keys), ThreadPoolExecutor(len(IN_LINE)) as pool:
+    with ThreadPoolExecutor(len(IN_LINE)) as pool, holding_endless(server, keys):
         answers = []
         for place, name in enumerate(IN_LINE, start=1):
             answers.append(pool.submit(ask, server, keys[name], "endless", max_tokens=1))
