@@ -35,7 +35,9 @@ class ChangeAuthorMiddleware:
             response = self._get_response(request)
         before: audit.State | None = getattr(request, _BEFORE, None)
         if before is not None and not 400 <= response.status_code < 500:
-            _write_down(request, cause, before)
+            status = response.status_code
+            end = f" (answered {status})" if status >= 500 else ""
+            _write_down(request, cause + end, before)
         return response
 
     def process_view(

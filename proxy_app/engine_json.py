@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import codecs
 import json
+from typing import Final
+
+BEGINNING: Final = 64
+"""Bytes of a body that tell whether it may be JSON."""
 
 
 def as_read(body: bytes) -> bytes:

@@ -26,7 +26,7 @@ from proxy_app.bodies import (
     read_head,
     rewrite,
 )
-from proxy_app.engine_json import may_be_json
+from proxy_app.engine_json import BEGINNING, may_be_json
 from proxy_app.errand import Errand, errand_of
 from proxy_app.errors import (
     AnswerCut,
@@ -414,7 +414,7 @@ async def _tell(scope: Scope, send: Send, error: Exception) -> None:
 
 async def _checked_text(spool: Spool) -> bytes:
     """What may be JSON. Raises InvalidRequest for what would have the engine fetch something."""
-    start = b"".join([piece async for piece in spool.read(0, min(64, spool.size))])
+    start = b"".join([piece async for piece in spool.read(0, min(BEGINNING, spool.size))])
     if not may_be_json(start):
         return b""
     text = b"".join([piece async for piece in spool.read(0, spool.size)])

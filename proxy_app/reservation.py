@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from proxy_app.engine_json import as_read, may_be_json
+from proxy_app.engine_json import BEGINNING, as_read, may_be_json
 
 ANSWER_GUESSED: Final = 1024
 """Tokens of an answer to a request that names no limit of its own."""
@@ -67,9 +67,6 @@ def room_of(argv: Sequence[str]) -> Room:
 def _number(word: str) -> int:
     return int(word) if word.isascii() and word.isdigit() and len(word) < 12 else 0
 
-
-_BEGINNING: Final = 64
-"""Bytes."""
 
 _LONG: Final = 18
 """Digits; Python takes long for thousands of them."""
@@ -170,7 +167,7 @@ def _wish_of(body: bytes) -> Wish:
     try:
         return Wish(**_read(body).meant())
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _ANY_WISH if may_be_json(body[:_BEGINNING]) else _NO_WISH
+        return _ANY_WISH if may_be_json(body[:BEGINNING]) else _NO_WISH
 
 
 def prompts_in(prompt: msgspec.Raw) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy_app.engine_json import as_read, may_be_json
+from proxy_app.engine_json import BEGINNING, as_read, may_be_json
 from proxy_app.reservation import BYTES_A_TOKEN, prompts_in
 
 
@@ -23,9 +23,6 @@ class _Asked(msgspec.Struct):
     prompt: msgspec.Raw = msgspec.Raw(b"null")
     response_fields: Any = None
 
-
-_BEGINNING: Final = 64
-"""Bytes."""
 
 _read: Final = msgspec.json.Decoder(_Asked).decode
 
@@ -48,7 +45,7 @@ def prompt_guess(body: object) -> int:
         asked = _read(as_read(body))
         told = not asked.response_fields and not _asks_for_several(asked)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        told = not may_be_json(body[:_BEGINNING])  # An engine that can read it answers it.
+        told = not may_be_json(body[:BEGINNING])  # An engine that can read it answers it.
     return 0 if told else max(1, len(body) // BYTES_A_TOKEN)
 
 

@@ -139,9 +139,11 @@ def test_no_curator_takes_a_command_back_by_setting_models_up_again(
     assert send(curator, f"{path}?wait=0", body) in (200, 503)
     row = ServedModel.objects.get()
     assert {name: getattr(row, name) for name in own} == own
-    assert send(boss, "/api/config/regenerate-from-db?wait=0", body) in (200, 503)
+    status = send(boss, "/api/config/regenerate-from-db?wait=0", body)
+    assert status in (200, 503)
     noted = AuditEntry.objects.filter(what__startswith="POST /api/config/regenerate-from-db")
     assert noted.exists()  # Also of what goes on while nobody waits for it.
+    assert noted.latest("pk").what.endswith("(answered 503)") is (status == 503)
     assert ServedModel.objects.get().cmd == ""
 
 
